@@ -1,0 +1,1 @@
+//! Runs, sessions, the agent loop.

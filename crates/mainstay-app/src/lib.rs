@@ -1,0 +1,1 @@
+//! The user's process: supervision, health, app channel.

@@ -1,0 +1,1 @@
+//! Backends of building blocks: secrets, tools.

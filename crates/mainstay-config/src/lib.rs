@@ -1,0 +1,1 @@
+//! mainstay.yaml to Plan: spans, diagnostics, JSON Schema, reference.

@@ -1,0 +1,33 @@
+//! Ring 0: the nouns of the house, the `Plan`, the ports and the errors.
+//!
+//! This crate performs no I/O, reads no clock and names no backend, protocol or vendor.
+//! Engines (ring 1) are written against the traits here; adapters (ring 2) implement them; the binary joins them.
+
+pub mod app;
+pub mod clock;
+pub mod codes;
+pub mod ctx;
+pub mod error;
+pub mod id;
+pub mod journal;
+pub mod kind;
+pub mod message;
+pub mod model;
+pub mod plan;
+pub mod provider;
+pub mod run;
+pub mod secret;
+pub mod telemetry;
+pub mod tool;
+
+pub use clock::Clock;
+pub use codes::Code;
+pub use ctx::{Ctx, Principal};
+pub use error::{Error, Kind, Result, Retry};
+pub use id::{CallId, Name, RequestId, RunId, SessionId};
+pub use kind::{Fault, KindDef};
+pub use plan::Plan;
+pub use secret::{Redacted, SecretRef};
+
+/// A boxed stream that can be sent between tasks; dropping it cancels the work behind it.
+pub type BoxStream<T> = std::pin::Pin<Box<dyn futures_core::Stream<Item = T> + Send + 'static>>;

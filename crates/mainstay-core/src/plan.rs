@@ -1,0 +1,57 @@
+//! The Plan: the whole validated configuration. A value of these types is valid by construction of the config crate.
+//!
+//! Settings of providers and tools are opaque here: their adapters own them.
+
+mod access;
+mod agent;
+mod model;
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+pub use access::{Access, Anonymous, Key};
+pub use agent::{Agent, AgentKind, AppPlan, Declared, EnvValue, Fallback, OnDisconnect, SessionPolicy};
+pub use model::{Model, Target};
+pub use server::{Data, Metrics, Server};
+
+use crate::Name;
+
+/// Everything that a running Mainstay is configured to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The service's name.
+    pub name: Name,
+    /// The folder of the spec; relative paths in it start here.
+    pub folder: PathBuf,
+    /// The public listener and its bounds.
+    pub server: Server,
+    /// Who may call.
+    pub access: Access,
+    /// Where runs are kept and for how long.
+    pub data: Data,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Model vendors' endpoints.
+    pub providers: BTreeMap<Name, Member>,
+    /// Names that agents and callers ask for.
+    pub models: BTreeMap<Name, Model>,
+    /// Tools that agents may be given.
+    pub tools: BTreeMap<Name, Member>,
+    /// The agents.
+    pub agents: BTreeMap<Name, Agent>,
+    /// The agent behind the routes that name none.
+    pub default_agent: Option<Name>,
+}
+
+/// A configured member of a registry: its kind and that kind's own settings (already checked by its schema and its
+/// pure `parse`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// The kind, as registered (e.g. of provider).
+    pub kind: String,
+    /// The settings as JSON.
+    pub settings: Value,
+}

@@ -1,0 +1,119 @@
+//! The port of a model vendor's endpoint: canonical calls, and bytes passed through in its own dialect.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::model::{FinishReason, ModelRequest, ModelStream, Usage};
+use crate::{BoxStream, Ctx, Error, Result};
+
+/// The name of a wire dialect, e.g. of an API family. Core knows none; the dialects crate names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Dialect(pub &'static str);
+
+/// What a provider can do. The conformance suite holds both ways: what is declared works, what is not declared
+/// answers `Unsupported`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Dialects in which [`Provider::forward`] passes bytes through.
+    pub dialects: &'static [Dialect],
+    /// Tool calls.
+    pub tools: bool,
+    /// Pictures in the input.
+    pub images: bool,
+    /// Answers held to a JSON Schema.
+    pub json_schema: bool,
+    /// Whether [`Provider::models`] can list.
+    pub lists_models: bool,
+}
+
+/// A model on offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelCard {
+    /// The provider's name for it.
+    pub id: String,
+}
+
+/// The port of a provider. Members do not retry, time out beyond the context's deadline, log, meter or cache.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What this provider can do. Constant for its lifetime.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Asks `request.model` and returns its events. The future ends when the provider accepted the call (its status
+    /// is known); later failures come as the stream's last item. Errors: the `PROVIDER_*` codes;
+    /// `PROVIDER_BAD_RESPONSE` when the answer ends without its dialect's closing event.
+    async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream>;
+
+    /// Sends a request of one of `capabilities().dialects` as received but for its edits, and returns the answer's
+    /// bytes as they come, error answers included. Errors: `UNSUPPORTED` for another dialect; `PROVIDER_*` when no
+    /// answer came at all.
+    async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse>;
+
+    /// The models on offer. Errors: `UNSUPPORTED` where the endpoint has no list; `PROVIDER_*`.
+    async fn models(&self, ctx: &Ctx) -> Result<Vec<ModelCard>>;
+}
+
+/// A request in a provider's own dialect.
+#[derive(Clone, Debug)]
+pub struct WireRequest {
+    /// The dialect of the body.
+    pub dialect: Dialect,
+    /// The provider's model name, to stand where the caller's stood.
+    pub model: String,
+    /// The body as received.
+    pub body: Bytes,
+    /// Where the value of `model` stands in the body, quotes included.
+    pub model_span: Range<usize>,
+    /// Further replacements that metering needs (e.g. asking for usage in a stream): disjoint, ascending, and not
+    /// overlapping `model_span`. An empty range inserts.
+    pub edits: Vec<(Range<usize>, &'static str)>,
+    /// Whether the caller asked for a stream.
+    pub stream: bool,
+    /// Whether to keep the usage event out of the stream, because only metering asked for it.
+    pub strip_usage: bool,
+    /// Headers of the caller that the dialect passes on (versions, betas), lowercase names.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// An answer in a provider's own dialect.
+pub struct WireResponse {
+    /// The provider's status.
+    pub status: u16,
+    /// Headers that the dialect passes back (content type, rate limits, request ids), lowercase names.
+    pub headers: Vec<(String, String)>,
+    /// For a status of 400 and above: what it means, for fallback and for metrics.
+    pub failure: Option<Error>,
+    /// The body, frame by frame. Frames of a stream are whole events. A failed answer's body is bounded.
+    pub body: BoxStream<Result<WireFrame>>,
+}
+
+impl std::fmt::Debug for WireResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WireResponse")
+            .field("status", &self.status)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes to pass on, and what was noticed in them.
+#[derive(Clone, Debug, Default)]
+pub struct WireFrame {
+    /// The bytes as received. May be empty when the frame was stripped.
+    pub bytes: Bytes,
+    /// What was noticed; `None` for most frames.
+    pub tap: Option<Box<Tap>>,
+}
+
+/// What the tap noticed in a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tap {
+    /// The model as returned.
+    pub model: Option<String>,
+    /// Cumulative usage.
+    pub usage: Option<Usage>,
+    /// Why the answer ended.
+    pub finish: Option<FinishReason>,
+}

@@ -1,0 +1,245 @@
+//! Runs and sessions: what happened, in order.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::message::Message;
+use crate::model::Usage;
+use crate::{Name, RunId, SessionId};
+
+/// One invocation of an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// The agent invoked.
+    pub agent: Name,
+    /// The conversation it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Whether the caller went away on purpose.
+    #[serde(default)]
+    pub background: bool,
+    /// Label of who asked.
+    pub principal: String,
+    /// Creation, Unix milliseconds.
+    pub created_ms: u64,
+    /// Last change of status, Unix milliseconds.
+    pub updated_ms: u64,
+    /// What was asked.
+    pub input: RunInput,
+    /// Messages the run added to the conversation (assistant and tool), in order; complete when the run is.
+    #[serde(default)]
+    pub messages: Vec<Message>,
+    /// The answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The model that answered, as returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why it ended: a model's finish reason, `steps_max`, or a fallback's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// What went wrong, for `Failed`, `Cancelled` and `Interrupted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RunError>,
+    /// Tokens of all model calls.
+    #[serde(default)]
+    pub usage: Usage,
+    /// Model calls made.
+    #[serde(default)]
+    pub steps: u32,
+}
+
+/// What was asked of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunInput {
+    /// The question.
+    pub query: String,
+    /// Context beside the question: text, or any JSON for an app.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub context: Value,
+    /// Most tokens of output, if the caller bounds them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Sampling temperature, if the caller sets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// The caller's own labels, kept and returned.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub metadata: Value,
+}
+
+/// Where a run stands. The last four are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Waits for its session.
+    Queued,
+    /// At work.
+    Running,
+    /// Answered.
+    Completed,
+    /// Ended by an error.
+    Failed,
+    /// Ended by its caller.
+    Cancelled,
+    /// Cut by a crash or a shutdown.
+    Interrupted,
+}
+
+impl RunStatus {
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// The status in one word, as on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Why a run failed: safe to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunError {
+    /// An API error code.
+    pub code: String,
+    /// The external message.
+    pub message: String,
+}
+
+/// One thing that happened in a run. Numbers start at 1 and have no gaps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEvent {
+    /// Its number within the run; the SSE id.
+    pub seq: u64,
+    /// When, Unix milliseconds.
+    pub at_ms: u64,
+    /// What.
+    pub kind: RunEventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEventKind {
+    /// The run left the queue.
+    Started,
+    /// More of the answer.
+    Text {
+        /// The piece.
+        delta: String,
+    },
+    /// More reasoning.
+    Reasoning {
+        /// The piece.
+        delta: String,
+    },
+    /// The model asked for a tool.
+    ToolCall {
+        /// The call's id.
+        id: String,
+        /// The tool.
+        name: String,
+        /// Arguments as the model wrote them.
+        arguments: String,
+    },
+    /// A tool answered.
+    ToolResult {
+        /// The call's id.
+        id: String,
+        /// The tool.
+        name: String,
+        /// What it said.
+        content: String,
+        /// Whether it failed.
+        is_error: bool,
+    },
+    /// A model call ended.
+    Step {
+        /// Its number, from 1.
+        step: u32,
+        /// The model as returned.
+        model: String,
+        /// Its finish reason.
+        finish_reason: String,
+        /// Its tokens.
+        usage: Usage,
+    },
+    /// An event of the app's own.
+    Custom {
+        /// Its name.
+        name: String,
+        /// Its content.
+        data: Value,
+    },
+    /// The last event of a run that was answered.
+    Completed {
+        /// Why it ended.
+        finish_reason: String,
+        /// The whole answer.
+        answer: String,
+        /// Tokens of all model calls.
+        usage: Usage,
+    },
+    /// The last event of a run that failed.
+    Failed(RunError),
+    /// The last event of a run that its caller ended.
+    Cancelled(RunError),
+    /// The last event of a run that a crash or shutdown cut.
+    Interrupted(RunError),
+}
+
+impl RunEventKind {
+    /// The event's name on the wire.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Started => "run.started",
+            Self::Text { .. } => "message.delta",
+            Self::Reasoning { .. } => "reasoning.delta",
+            Self::ToolCall { .. } => "tool.call",
+            Self::ToolResult { .. } => "tool.result",
+            Self::Step { .. } => "step.completed",
+            Self::Custom { name, .. } => name,
+            Self::Completed { .. } => "run.completed",
+            Self::Failed(_) => "run.failed",
+            Self::Cancelled(_) => "run.cancelled",
+            Self::Interrupted(_) => "run.interrupted",
+        }
+    }
+
+    /// Whether this is a run's last event.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Completed { .. } | Self::Failed(_) | Self::Cancelled(_) | Self::Interrupted(_))
+    }
+}
+
+/// A conversation: the runs that share a session id, in order of creation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// The agent of its first run.
+    pub agent: Name,
+    /// When its first run was created, Unix milliseconds.
+    pub created_ms: u64,
+    /// When its last run changed, Unix milliseconds.
+    pub updated_ms: u64,
+    /// How many runs it has.
+    pub runs: u64,
+}

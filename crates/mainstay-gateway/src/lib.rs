@@ -1,0 +1,1 @@
+//! Models: routes, targets, fallback, byte-preserving forward path.

@@ -1,0 +1,1 @@
+//! The HTTP surface: agents, model fronts, health, docs.

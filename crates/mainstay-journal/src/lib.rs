@@ -1,0 +1,1 @@
+//! The embedded journal: segmented log, recovery, redb view.

@@ -1,0 +1,1 @@
+//! Plumbing: GGUF inference in-process and the model library on disk.

@@ -1,0 +1,1 @@
+//! Plumbing: listeners, drain, HTTP clients with one TLS stack, address guards.

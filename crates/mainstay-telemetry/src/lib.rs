@@ -1,0 +1,1 @@
+//! Metrics behind the core telemetry port, in Prometheus text.

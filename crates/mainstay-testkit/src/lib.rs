@@ -1,0 +1,1 @@
+//! Conformance suites, fakes and the process harness (dev-dependency only).
