@@ -1,1 +1,8 @@
-//! Plumbing: listeners, drain, HTTP clients with one TLS stack, address guards.
+//! Plumbing: listeners with drain, HTTP clients with one TLS stack, and the guard that keeps tools off private
+//! addresses. It knows HTTP and nothing of agents, models or routes.
+
+pub mod client;
+pub mod clock;
+pub mod guard;
+pub mod server;
+pub mod tls;

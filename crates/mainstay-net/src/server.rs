@@ -1,0 +1,143 @@
+//! The accept loop: bounded connections, TCP_NODELAY, header timeout, and a stop that lets open answers finish.
+//! It routes nothing; the service does.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The other end of the connection, put into each request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Bounds of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeOptions {
+    /// Longest time for a request's headers to arrive; also how long an idle connection is kept.
+    pub header_timeout: Duration,
+    /// Connections open at once; further ones wait in the listen queue.
+    pub connections_max: u32,
+    /// After the stop, how long connections may take to finish what they are answering.
+    pub close_timeout: Duration,
+}
+
+/// HTTP/2 streams open at once on one connection.
+const H2_STREAMS_MAX: u32 = 256;
+/// Bytes of a request's head (RFC 9112 leaves the bound to us).
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Pause after an accept failed for want of descriptors, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `listener` until `stop`, then closes idle connections, lets busy ones finish and returns; what is still open
+/// after `close_timeout` is cut.
+pub async fn serve<S, B>(listener: TcpListener, service: S, options: ServeOptions, stop: CancellationToken)
+where
+    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let builder = Arc::new(connection_builder(options));
+    let permits = Arc::new(Semaphore::new(options.connections_max as usize));
+    let tasks = TaskTracker::new();
+    let cut = CancellationToken::new();
+    loop {
+        let permit = tokio::select! {
+            () = stop.cancelled() => break,
+            permit = Arc::clone(&permits).acquire_owned() => permit.expect("the semaphore is never closed"),
+        };
+        let (stream, peer) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let connection = serve_connection(Arc::clone(&builder), stream, peer, service.clone(), stop.clone());
+        let cut = cut.clone();
+        tasks.spawn(async move {
+            tokio::select! { () = connection => (), () = cut.cancelled() => () }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(options.close_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!(connections = tasks.len(), "cutting connections that did not finish in time");
+        cut.cancel();
+        tasks.wait().await;
+    }
+}
+
+fn connection_builder(options: ServeOptions) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+async fn serve_connection<S, B>(
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: S,
+    stop: CancellationToken,
+) where
+    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        service.clone().call(request)
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(error = %error, "connection ended with an error");
+    }
+}
+
+#[cfg(test)]
+mod tests;
