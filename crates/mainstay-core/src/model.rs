@@ -26,6 +26,8 @@ pub struct ModelRequest {
     pub parallel_tool_calls: Option<bool>,
     /// Most tokens of output.
     pub max_tokens: Option<u32>,
+    /// What to ask for where a dialect demands a number and `max_tokens` is absent.
+    pub max_tokens_default: Option<u32>,
     /// Sampling temperature, 0 to 2.
     pub temperature: Option<f64>,
     /// Nucleus sampling, 0 to 1.

@@ -1,0 +1,276 @@
+//! Finding the target that answers.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use mainstay_core::model::{ModelClient, ModelEvent, ModelRequest, ModelStream};
+use mainstay_core::plan::{Model, Target};
+use mainstay_core::provider::{Dialect, Provider, WireRequest, WireResponse};
+use mainstay_core::telemetry::Telemetry;
+use mainstay_core::{Ctx, Error, Kind, Name, Result, codes};
+
+use crate::account::{Account, Accounted};
+use crate::fallover;
+use crate::table::Table;
+
+/// The engine; cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    table: ArcSwap<Table>,
+    telemetry: Arc<dyn Telemetry>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("table", &self.0.table.load()).finish_non_exhaustive()
+    }
+}
+
+/// A request of a front, in the front's dialect.
+pub struct FrontRequest<'a> {
+    /// The front's dialect.
+    pub dialect: Dialect,
+    /// The name asked for.
+    pub model: &'a str,
+    /// The body as received.
+    pub body: Bytes,
+    /// Where the value of `model` stands in it, quotes included.
+    pub model_span: Range<usize>,
+    /// Replacements that metering needs; see [`WireRequest::edits`].
+    pub edits: Vec<(Range<usize>, &'static str)>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+    /// Whether the usage event is for metering alone.
+    pub strip_usage: bool,
+    /// The caller's headers that the dialect passes on.
+    pub headers: Vec<(&'static str, String)>,
+    /// Reads the body into canonical form; called at most once, and only for a target of another dialect.
+    pub decode: &'a (dyn Fn(&[u8]) -> Result<ModelRequest> + Send + Sync),
+}
+
+impl std::fmt::Debug for FrontRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrontRequest")
+            .field("dialect", &self.dialect)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer that has begun.
+pub enum Answer {
+    /// The provider's own bytes, in the front's dialect.
+    Wire(WireResponse),
+    /// Canonical events, to be encoded in the front's dialect.
+    Events(ModelStream),
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Wire(wire) => f.debug_tuple("Wire").field(wire).finish(),
+            Self::Events(_) => f.write_str("Events"),
+        }
+    }
+}
+
+impl Gateway {
+    /// A gateway over `table`.
+    #[must_use]
+    pub fn new(telemetry: Arc<dyn Telemetry>, table: Table) -> Self {
+        Self(Arc::new(Inner { table: ArcSwap::from_pointee(table), telemetry }))
+    }
+
+    /// Takes a new table; calls under way keep the old one.
+    pub fn reload(&self, table: Table) {
+        self.0.table.store(Arc::new(table));
+    }
+
+    /// The names that can be asked for, sorted.
+    #[must_use]
+    pub fn models(&self) -> Vec<Name> {
+        self.0.table.load().models.keys().cloned().collect()
+    }
+
+    /// Asks the targets of `request.model` in order until one begins to answer. A target of the front's dialect gets
+    /// the bytes; for any other the request is decoded.
+    ///
+    /// # Errors
+    /// `MODEL_NOT_FOUND`; what `decode` says; the last target's `PROVIDER_*` code. A provider's answer that blames the
+    /// request (4xx) is no error here: it is passed on as it came.
+    pub async fn dispatch(&self, ctx: &Ctx, request: FrontRequest<'_>) -> Result<Answer> {
+        let name = request.model;
+        self.first_to_answer(ctx, name, Ask { front: Some(&request), canonical: None }).await
+    }
+
+    async fn first_to_answer(&self, ctx: &Ctx, name: &str, mut ask: Ask<'_>) -> Result<Answer> {
+        let table = self.0.table.load_full();
+        let (name, model) = table.model(name)?;
+        let mut last = None;
+        for (position, target) in model.targets.iter().enumerate() {
+            let is_last = position + 1 == model.targets.len();
+            let provider = table.provider(target)?;
+            let mut account = Account::open(&self.0.telemetry, name, &target.provider);
+            match ask.at(ctx, provider.as_ref(), model, target, is_last).await {
+                Ok(begun) => return Ok(accounted(begun, account)),
+                Err(error) => {
+                    account.settle(error.code().id);
+                    if is_last || !fallover::may_help(&error) || expired(ctx) {
+                        return Err(error);
+                    }
+                    let (provider, code) = (&target.provider, error.code().id);
+                    tracing::warn!(model = %name, %provider, code, "target failed; trying the next");
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::bug(format!("model `{name}` has no targets"))))
+    }
+}
+
+#[async_trait]
+impl ModelClient for Gateway {
+    async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
+        let name = request.model.clone();
+        match self.first_to_answer(ctx, &name, Ask { front: None, canonical: Some(request) }).await? {
+            Answer::Events(events) => Ok(events),
+            Answer::Wire(_) => Err(Error::bug("a canonical request was answered with bytes")),
+        }
+    }
+}
+
+/// What is asked: a front's bytes, the canonical form, or both once the bytes had to be decoded.
+struct Ask<'a> {
+    front: Option<&'a FrontRequest<'a>>,
+    canonical: Option<ModelRequest>,
+}
+
+impl Ask<'_> {
+    /// Asks one target.
+    async fn at(
+        &mut self,
+        ctx: &Ctx,
+        provider: &dyn Provider,
+        model: &Model,
+        target: &Target,
+        is_last: bool,
+    ) -> Result<Answer> {
+        if let Some(front) = self.front {
+            if provider.capabilities().dialects.contains(&front.dialect) {
+                let begun = within(ctx, model, provider.forward(ctx, wire_request(front, target))).await;
+                return judge(begun?, is_last).map(Answer::Wire);
+            }
+            if self.canonical.is_none() {
+                self.canonical = Some((front.decode)(&front.body)?);
+            }
+        }
+        let canonical = retarget(self.canonical.as_ref(), model, target);
+        within(ctx, model, begin(provider.complete(ctx, canonical))).await.map(Answer::Events)
+    }
+}
+
+fn accounted(begun: Answer, account: Account) -> Answer {
+    match begun {
+        Answer::Events(events) => Answer::Events(Box::pin(Accounted::new(events, account, "ok"))),
+        Answer::Wire(mut wire) => {
+            let outcome = wire.failure.as_ref().map_or("ok", |error| error.code().id);
+            wire.body = Box::pin(Accounted::new(wire.body, account, outcome));
+            Answer::Wire(wire)
+        }
+    }
+}
+
+fn wire_request(request: &FrontRequest<'_>, target: &Target) -> WireRequest {
+    WireRequest {
+        dialect: request.dialect,
+        model: target.model.clone(),
+        body: request.body.clone(),
+        model_span: request.model_span.clone(),
+        edits: request.edits.clone(),
+        stream: request.stream,
+        strip_usage: request.strip_usage,
+        headers: request.headers.clone(),
+    }
+}
+
+fn retarget(request: Option<&ModelRequest>, model: &Model, target: &Target) -> ModelRequest {
+    let mut canonical = request.cloned().unwrap_or_default();
+    canonical.model.clone_from(&target.model);
+    canonical.max_tokens_default = Some(model.max_tokens_default);
+    canonical
+}
+
+/// An answer that blames the request goes to the caller as it came, for it names what to change; one that blames the
+/// provider or our credentials becomes an error, which the next target or a fallback answer may cure.
+fn judge(mut wire: WireResponse, is_last: bool) -> Result<WireResponse> {
+    match wire.failure.take() {
+        Some(error) if error.kind() != Kind::InvalidArgument => Err(error),
+        Some(error) => {
+            // Another target may know a model or a size that this one does not; the last word is passed on.
+            let elsewhere =
+                !is_last && error.code() == &codes::PROVIDER_INVALID_REQUEST && wire.status == 404;
+            wire.failure = Some(error);
+            if elsewhere {
+                Err(Error::new(&codes::PROVIDER_UNAVAILABLE, "the target does not have this model"))
+            } else {
+                Ok(wire)
+            }
+        }
+        None => Ok(wire),
+    }
+}
+
+/// Waits for an answer's first event that says something, so that a call which fails at once can still fall over.
+async fn begin(call: impl Future<Output = Result<ModelStream>>) -> Result<ModelStream> {
+    let mut events = call.await?;
+    let mut held = Vec::with_capacity(2);
+    while let Some(event) = events.next().await {
+        let event = event?;
+        let says_nothing = matches!(event, ModelEvent::Start { .. } | ModelEvent::Usage(_));
+        held.push(Ok(event));
+        if !says_nothing || held.len() >= HELD_EVENTS_MAX {
+            break;
+        }
+    }
+    if held.is_empty() {
+        return Err(Error::new(
+            &codes::PROVIDER_BAD_RESPONSE,
+            "the provider ended its answer without saying anything",
+        ));
+    }
+    Ok(Box::pin(stream::iter(held).chain(events)))
+}
+
+/// Events held back while waiting for one that says something.
+const HELD_EVENTS_MAX: usize = 8;
+
+/// Bounds the wait for the beginning of an answer by the model's and the caller's patience, whichever is less.
+async fn within<T>(ctx: &Ctx, model: &Model, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let remaining = ctx.remaining(Instant::now()).unwrap_or(Duration::MAX);
+    let ours = model.first_byte_timeout;
+    match tokio::time::timeout(ours.min(remaining), call).await {
+        Ok(done) => done,
+        Err(_) if remaining < ours => Err(Error::new(
+            &codes::DEADLINE_EXCEEDED,
+            "the request's deadline passed while waiting for the model",
+        )),
+        Err(_) => Err(Error::new(
+            &codes::PROVIDER_TIMEOUT,
+            format!("the provider sent nothing for {} s", ours.as_secs_f32()),
+        )),
+    }
+}
+
+fn expired(ctx: &Ctx) -> bool {
+    ctx.remaining(Instant::now()) == Some(Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! The gateway over providers that answer as told.
+
+use std::collections::VecDeque;
+
+use mainstay_core::model::{FinishReason, Usage};
+use mainstay_core::provider::{Capabilities, ModelCard, Tap, WireFrame};
+use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport, RunReport, ToolReport};
+use parking_lot::Mutex;
+
+use super::*;
+
+const OURS: Dialect = Dialect("ours");
+
+/// What a fake provider does with its next call.
+enum Act {
+    Fail(&'static mainstay_core::Code),
+    Status(u16, &'static mainstay_core::Code),
+    Say(&'static str),
+    FailAfterStart(&'static mainstay_core::Code),
+    Hang,
+}
+
+struct Fake {
+    acts: Mutex<VecDeque<Act>>,
+    dialects: &'static [Dialect],
+    asked: Mutex<Vec<String>>,
+}
+
+impl Fake {
+    fn new(dialects: &'static [Dialect], acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
+        Arc::new(Self { acts: Mutex::new(acts.into_iter().collect()), dialects, asked: Mutex::default() })
+    }
+
+    fn next(&self) -> Act {
+        self.acts.lock().pop_front().expect("the test gave too few acts")
+    }
+}
+
+#[async_trait]
+impl Provider for Fake {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            dialects: self.dialects,
+            tools: true,
+            images: false,
+            json_schema: false,
+            lists_models: false,
+        }
+    }
+
+    async fn complete(&self, _: &Ctx, request: ModelRequest) -> Result<ModelStream> {
+        self.asked.lock().push(format!("complete {}", request.model));
+        let start = Ok(ModelEvent::Start { id: "1".into(), model: request.model });
+        match self.next() {
+            Act::Fail(code) | Act::Status(_, code) => Err(Error::new(code, "told to")),
+            Act::Say(text) => {
+                let usage = Usage { output: 3, ..Usage::default() };
+                let rest = [
+                    ModelEvent::Text(text.into()),
+                    ModelEvent::Usage(usage),
+                    ModelEvent::Finish(FinishReason::Stop),
+                ];
+                Ok(Box::pin(stream::iter([start].into_iter().chain(rest.map(Ok)))))
+            }
+            Act::FailAfterStart(code) => {
+                Ok(Box::pin(stream::iter([start, Err(Error::new(code, "told to"))])))
+            }
+            Act::Hang => std::future::pending().await,
+        }
+    }
+
+    async fn forward(&self, _: &Ctx, request: WireRequest) -> Result<WireResponse> {
+        self.asked.lock().push(format!("forward {}", request.model));
+        let answer = |status, failure, text: &'static str| {
+            let tap = Tap { usage: Some(Usage { output: 7, ..Usage::default() }), ..Tap::default() };
+            let frame = WireFrame { bytes: Bytes::from_static(text.as_bytes()), tap: Some(Box::new(tap)) };
+            Ok(WireResponse { status, headers: vec![], failure, body: Box::pin(stream::iter([Ok(frame)])) })
+        };
+        match self.next() {
+            Act::Fail(code) | Act::FailAfterStart(code) => Err(Error::new(code, "told to")),
+            Act::Status(status, code) => answer(status, Some(Error::new(code, "told to")), "refused"),
+            Act::Say(text) => answer(200, None, text),
+            Act::Hang => std::future::pending().await,
+        }
+    }
+
+    async fn models(&self, _: &Ctx) -> Result<Vec<ModelCard>> {
+        Err(Error::new(&codes::UNSUPPORTED, "no list"))
+    }
+}
+
+#[derive(Default)]
+struct Book(Mutex<Vec<(String, String, u64)>>);
+
+impl Telemetry for Book {
+    fn http(&self, _: HttpReport<'_>) {}
+    fn model(&self, r: ModelReport<'_>) {
+        self.0.lock().push((r.provider.into(), r.outcome.into(), r.usage.output));
+    }
+    fn run(&self, _: RunReport<'_>) {}
+    fn tool(&self, _: ToolReport<'_>) {}
+    fn gauge(&self, _: Gauge, _: i64) {}
+    fn shed(&self, _: &'static str) {}
+    fn scrape(&self) -> (&'static str, String) {
+        ("", String::new())
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn gateway(providers: &[(&str, Arc<Fake>)]) -> (Gateway, Arc<Book>) {
+    let target = |p: &&str| Target { provider: name(p), model: format!("{p}-model") };
+    let model = Model {
+        targets: providers.iter().map(|(p, _)| target(p)).collect(),
+        first_byte_timeout: Duration::from_secs(5),
+        max_tokens_default: 100,
+    };
+    let table = Table {
+        models: [(name("m"), model)].into(),
+        providers: providers.iter().map(|(p, f)| (name(p), Arc::clone(f) as Arc<dyn Provider>)).collect(),
+    };
+    let book = Arc::new(Book::default());
+    (Gateway::new(Arc::clone(&book) as Arc<dyn Telemetry>, table), book)
+}
+
+fn ask<'a>(decode: &'a (dyn Fn(&[u8]) -> Result<ModelRequest> + Send + Sync)) -> FrontRequest<'a> {
+    FrontRequest {
+        dialect: OURS,
+        model: "m",
+        body: Bytes::from_static(b"{\"model\":\"m\"}"),
+        model_span: 9..12,
+        edits: vec![],
+        stream: true,
+        strip_usage: false,
+        headers: vec![],
+        decode,
+    }
+}
+
+fn no_decode(_: &[u8]) -> Result<ModelRequest> {
+    panic!("the bytes were to pass through")
+}
+
+async fn said(answer: Answer) -> String {
+    match answer {
+        Answer::Wire(mut wire) => {
+            let mut text = format!("{} ", wire.status);
+            while let Some(frame) = wire.body.next().await {
+                text.push_str(std::str::from_utf8(&frame.unwrap().bytes).unwrap());
+            }
+            text
+        }
+        Answer::Events(mut events) => {
+            let mut text = String::new();
+            while let Some(event) = events.next().await {
+                if let ModelEvent::Text(piece) = event.unwrap() {
+                    text.push_str(&piece);
+                }
+            }
+            text
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_dialect_passes_as_bytes_under_the_targets_name() {
+    let only = Fake::new(&[OURS], [Act::Say("bytes")]);
+    let (gateway, book) = gateway(&[("a", Arc::clone(&only))]);
+    let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
+    assert_eq!(said(answer).await, "200 bytes");
+    assert_eq!(*only.asked.lock(), ["forward a-model"]);
+    assert_eq!(*book.0.lock(), [("a".into(), "ok".into(), 7)]);
+}
+
+#[tokio::test]
+async fn another_dialect_is_decoded_once_for_all_its_targets() {
+    let first = Fake::new(&[], [Act::Fail(&codes::PROVIDER_UNAVAILABLE)]);
+    let second = Fake::new(&[], [Act::Say("events")]);
+    let (gateway, _) = gateway(&[("a", first), ("b", Arc::clone(&second))]);
+    let decodes = std::sync::atomic::AtomicU32::new(0);
+    let decode = |_: &[u8]| {
+        decodes.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok(ModelRequest::default())
+    };
+    let answer = gateway.dispatch(&Ctx::system(), ask(&decode)).await.unwrap();
+    assert_eq!(said(answer).await, "events");
+    assert_eq!(decodes.into_inner(), 1);
+    assert_eq!(*second.asked.lock(), ["complete b-model"]);
+}
+
+#[tokio::test]
+async fn a_failing_target_hands_over_and_both_are_reported() {
+    let first = Fake::new(&[OURS], [Act::Status(429, &codes::PROVIDER_RATE_LIMITED)]);
+    let second = Fake::new(&[OURS], [Act::Say("b")]);
+    let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+    let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
+    assert_eq!(said(answer).await, "200 b");
+    let outcomes: Vec<String> = book.0.lock().iter().map(|r| r.1.clone()).collect();
+    assert_eq!(outcomes, ["PROVIDER_RATE_LIMITED", "ok"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_blames_the_request_is_passed_on() {
+    let first = Fake::new(&[OURS], [Act::Status(400, &codes::PROVIDER_INVALID_REQUEST)]);
+    let second = Fake::new(&[OURS], []);
+    let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+    let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
+    assert_eq!(said(answer).await, "400 refused");
+    assert_eq!(book.0.lock()[0].1, "PROVIDER_INVALID_REQUEST");
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_word_still_hands_over() {
+    let first = Fake::new(&[], [Act::FailAfterStart(&codes::PROVIDER_UNAVAILABLE)]);
+    let second = Fake::new(&[], [Act::Say("b")]);
+    let (gateway, _) = gateway(&[("a", first), ("b", second)]);
+    let request = ModelRequest { model: "m".into(), ..ModelRequest::default() };
+    let events = gateway.complete(&Ctx::system(), request).await.unwrap();
+    assert_eq!(said(Answer::Events(events)).await, "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_target_is_left_after_the_first_byte_timeout() {
+    let first = Fake::new(&[OURS], [Act::Hang]);
+    let second = Fake::new(&[OURS], [Act::Say("b")]);
+    let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+    let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
+    assert_eq!(said(answer).await, "200 b");
+    assert_eq!(book.0.lock()[0].1, "PROVIDER_TIMEOUT");
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_is_reported_as_such() {
+    let only = Fake::new(&[OURS], [Act::Say("bytes")]);
+    let (gateway, book) = gateway(&[("a", only)]);
+    drop(gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap());
+    assert_eq!(book.0.lock()[0].1, "client_closed");
+}
+
+#[tokio::test]
+async fn an_unknown_model_names_the_known_ones() {
+    let (gateway, _) = gateway(&[("a", Fake::new(&[OURS], []))]);
+    let request = FrontRequest { model: "nope", ..ask(&no_decode) };
+    let error = gateway.dispatch(&Ctx::system(), request).await.unwrap_err();
+    assert_eq!(error.code(), &codes::MODEL_NOT_FOUND);
+    assert_eq!(error.help(), Some("the models here are: m"));
+}
+
+#[tokio::test]
+async fn a_reload_changes_what_can_be_asked_for() {
+    let (gateway, _) = gateway(&[("a", Fake::new(&[OURS], []))]);
+    assert_eq!(gateway.models(), [name("m")]);
+    gateway.reload(Table::default());
+    assert!(gateway.models().is_empty());
+}

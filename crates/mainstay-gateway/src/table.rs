@@ -1,0 +1,48 @@
+//! What the spec configures: names, their targets, and the providers behind them. Swapped whole on a reload.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mainstay_core::plan;
+use mainstay_core::provider::Provider;
+use mainstay_core::{Error, Name, Result, codes};
+
+/// The swappable part of the gateway.
+#[derive(Default)]
+pub struct Table {
+    /// Names that can be asked for.
+    pub models: BTreeMap<Name, plan::Model>,
+    /// The providers that targets refer to.
+    pub providers: BTreeMap<Name, Arc<dyn Provider>>,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("models", &self.models).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// The model of this name. Errors: `MODEL_NOT_FOUND`, naming the models there are.
+    pub(crate) fn model(&self, name: &str) -> Result<(&Name, &plan::Model)> {
+        self.models.get_key_value(name).ok_or_else(|| {
+            let known: Vec<&str> = self.models.keys().map(Name::as_str).take(KNOWN_SHOWN_MAX).collect();
+            let shown: String = name.chars().take(NAME_SHOWN_MAX).collect();
+            Error::new(&codes::MODEL_NOT_FOUND, format!("no model is named `{shown}`"))
+                .with_field("model")
+                .with_help(format!("the models here are: {}", known.join(", ")))
+        })
+    }
+
+    /// The provider of a target. The config crate has checked the reference, so a miss is ours.
+    pub(crate) fn provider(&self, target: &plan::Target) -> Result<&Arc<dyn Provider>> {
+        self.providers.get(&target.provider).ok_or_else(|| {
+            Error::bug(format!("target names provider `{}`, which is not open", target.provider))
+        })
+    }
+}
+
+/// Names listed in an error.
+const KNOWN_SHOWN_MAX: usize = 20;
+/// Characters of an unknown name repeated in an error.
+const NAME_SHOWN_MAX: usize = 80;
