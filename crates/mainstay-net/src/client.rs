@@ -6,6 +6,7 @@
 //! peer's stream limit.
 
 mod connect;
+mod https;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use mainstay_core::{Error, codes};
 
 use crate::guard::{Addresses, Refused};
 use connect::Connector;
+use https::LazyHttps;
 
 /// What a [`Client`] may do.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +46,7 @@ impl Default for ClientOptions {
 
 /// A pooled client; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Client(legacy::Client<hyper_rustls::HttpsConnector<Connector>, Full<Bytes>>);
+pub struct Client(legacy::Client<LazyHttps, Full<Bytes>>);
 
 /// Why no response came.
 #[derive(Debug, thiserror::Error)]
@@ -79,17 +81,12 @@ impl Client {
     /// A client with its own pool.
     #[must_use]
     pub fn new(options: ClientOptions) -> Self {
-        let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config((*crate::tls::client_config()).clone())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Connector::new(options));
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(options.idle_timeout)
             .pool_max_idle_per_host(options.idle_per_host_max)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .build(https);
+            .build(LazyHttps::new(Connector::new(options)));
         Self(client)
     }
 
