@@ -1,0 +1,64 @@
+//! After a restart: runs that a former process left unfinished are ended as interrupted, so that none hangs for ever.
+//! Runs nothing again.
+
+use mainstay_core::journal::{RunFilter, RunRecord};
+use mainstay_core::run::{Run, RunEvent, RunEventKind, RunStatus};
+use mainstay_core::{Ctx, Result};
+
+use super::Engine;
+use crate::run::live::Stop;
+
+/// Runs ended by one append.
+const BATCH_RUNS: usize = 64;
+
+/// Events read at a time.
+const PAGE_EVENTS: usize = 256;
+
+impl Engine {
+    /// Ends every run that is unfinished on record and not alive here as `interrupted`, and returns how many. To be
+    /// called once before serving; repeating it, also after it failed half-way, does no harm.
+    /// Errors: the journal's.
+    pub async fn recover(&self, ctx: &Ctx) -> Result<u64> {
+        let mut filter = RunFilter { unfinished: true, limit: BATCH_RUNS, ..RunFilter::default() };
+        let mut count = 0;
+        loop {
+            let batch = self.shared.ports.journal.runs(ctx, &filter).await?;
+            let whole = batch.len() == BATCH_RUNS;
+            filter.after = batch.last().map(|run| run.id.clone());
+            let mut records = Vec::with_capacity(2 * batch.len());
+            for run in batch.into_iter().filter(|run| self.shared.live.get(&run.id).is_none()) {
+                tracing::warn!(run = %run.id, agent = %run.agent, "a run of a former process is interrupted");
+                records.extend(self.interrupt(ctx, run).await?);
+                count += 1;
+            }
+            if !records.is_empty() {
+                self.shared.ports.journal.append(ctx, records).await?;
+            }
+            if !whole {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// The final event and row of a run that was cut, with the usage that its events tell of.
+    async fn interrupt(&self, ctx: &Ctx, mut run: Run) -> Result<[RunRecord; 2]> {
+        let mut last = 0;
+        loop {
+            let page = self.shared.ports.journal.events(ctx, &run.id, last, PAGE_EVENTS).await?;
+            let Some(event) = page.last() else { break };
+            last = event.seq;
+            for event in page {
+                if let RunEventKind::Step { step, model, usage, .. } = event.kind {
+                    (run.steps, run.model) = (step, Some(model));
+                    run.usage += usage;
+                }
+            }
+        }
+        let error = Stop::interrupted().error;
+        let at_ms = self.shared.ports.clock.now_ms();
+        let event = RunEvent { seq: last + 1, at_ms, kind: RunEventKind::Interrupted(error.clone()) };
+        let event = RunRecord::Event { run: run.id.clone(), event };
+        (run.status, run.updated_ms, run.error) = (RunStatus::Interrupted, at_ms, Some(error));
+        Ok([event, RunRecord::Run(Box::new(run))])
+    }
+}

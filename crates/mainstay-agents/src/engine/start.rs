@@ -1,0 +1,189 @@
+//! Starting a run: taken in or refused at once, durable before the caller hears of it.
+
+use std::sync::Arc;
+
+use mainstay_core::plan::OnDisconnect;
+use mainstay_core::run::{Run, RunInput, RunStatus};
+use mainstay_core::{Ctx, Error, Name, Result, RunId, SessionId, codes};
+
+use super::idempotency::{Claim, Slot};
+use super::{Engine, Shared};
+use crate::owner;
+use crate::run::handle::RunHandle;
+use crate::run::life::{self, Hold, Work};
+use crate::run::live::LiveRun;
+use crate::table::Enrolled;
+
+/// Times that a start under a key looks again when the run it found is gone by then.
+const LOOKS_MAX: u32 = 8;
+
+/// What a run is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// What is asked.
+    pub input: RunInput,
+    /// The conversation it belongs to; made by its first run.
+    pub session: Option<SessionId>,
+    /// Whether nobody waits: the run then has no deadline but its agent's, and no disconnect policy.
+    pub background: bool,
+    /// Whether the answer is read as it comes. Events are recorded either way.
+    pub stream: bool,
+    /// What becomes of the run if its caller leaves; the agent's policy when absent.
+    pub on_disconnect: Option<OnDisconnect>,
+    /// A key under which a repeated start is the same run.
+    pub idempotency_key: Option<String>,
+}
+
+impl Engine {
+    /// Starts a run, or queues it behind its session's others. When this returns the run is durable. Dropping this
+    /// before counts as leaving, once the run is durable.
+    ///
+    /// With an idempotency key that this principal used for this agent before, and that is still known (the latest
+    /// 10,000, since the last restart), this is the run of then.
+    ///
+    /// Errors: `AGENT_NOT_FOUND`, `DRAINING`, `OVERLOADED` (the agent's bound or the journal's), `SESSION_BUSY`,
+    /// `PERMISSION_DENIED` for someone else's session, `INVALID_FIELD` for a key used with another question,
+    /// `JOURNAL_UNAVAILABLE`.
+    pub async fn start(&self, ctx: &Ctx, agent: &Name, start: Start) -> Result<RunHandle> {
+        let agent = self.shared.roster.load().find(agent.as_str())?;
+        for _ in 0..LOOKS_MAX {
+            let session_was_new = self.check_session(ctx, start.session.as_ref()).await?;
+            let launch = Launch { shared: &self.shared, ctx, agent: &agent, start: &start, session_was_new };
+            let Some(slot) = launch.slot() else {
+                return launched(launch.now(None)?).await;
+            };
+            match self
+                .shared
+                .known
+                .claim(&slot, || launch.now(Some(slot.clone())).map(|run| (run.id().clone(), run)))?
+            {
+                Claim::First(handle) => return launched(handle).await,
+                Claim::Known(run) => {
+                    if let Some(handle) = self.replay(ctx, &slot, &run, &start.input).await? {
+                        return Ok(handle);
+                    }
+                }
+            }
+        }
+        Err(Error::new(&codes::OVERLOADED, "the run under this idempotency key comes and goes"))
+    }
+
+    /// Whether the session is new. Errors: `PERMISSION_DENIED` when it is someone else's.
+    async fn check_session(&self, ctx: &Ctx, session: Option<&SessionId>) -> Result<bool> {
+        let Some(session) = session else { return Ok(false) };
+        let owner = owner::of_session(self.shared.ports.journal.as_ref(), ctx, session).await?;
+        match owner {
+            None => Ok(true),
+            Some(owner) if owner::may_see(ctx, &owner) => Ok(false),
+            Some(_) => Err(owner::foreign_session(session)),
+        }
+    }
+
+    /// The run started under the key before; `None` when it is gone, and the key is free again.
+    async fn replay(
+        &self,
+        ctx: &Ctx,
+        slot: &Slot,
+        id: &RunId,
+        input: &RunInput,
+    ) -> Result<Option<RunHandle>> {
+        let journal = self.shared.ports.journal.clone();
+        let same = |asked: &RunInput| {
+            if (&asked.query, &asked.context) == (&input.query, &input.context) {
+                return Ok(());
+            }
+            Err(Error::new(&codes::INVALID_FIELD, "the idempotency key was used with another question")
+                .with_field("idempotency_key")
+                .with_help("use a new key for a new question"))
+        };
+        if let Some(live) = self.shared.live.get(id) {
+            same(&live.asked().input)?;
+            return launched(RunHandle::live(journal, ctx, live, true)).await.map(Some);
+        }
+        match journal.run(ctx, id).await? {
+            Some(run) => {
+                same(&run.input)?;
+                Ok(Some(RunHandle::recorded(journal, ctx, run)))
+            }
+            None => {
+                self.shared.known.forget(slot, id);
+                Ok(None)
+            }
+        }
+    }
+}
+
+async fn launched(handle: RunHandle) -> Result<RunHandle> {
+    handle.admitted().await?;
+    Ok(handle)
+}
+
+struct Launch<'a> {
+    shared: &'a Arc<Shared>,
+    ctx: &'a Ctx,
+    agent: &'a Arc<Enrolled>,
+    start: &'a Start,
+    session_was_new: bool,
+}
+
+impl Launch<'_> {
+    fn slot(&self) -> Option<Slot> {
+        let key = self.start.idempotency_key.clone()?;
+        let (principal, agent) = (self.ctx.principal().label().to_owned(), self.agent.name.clone());
+        Some(Slot { principal, agent, key })
+    }
+
+    /// Takes the run in and sets it going; does not wait.
+    fn now(&self, slot: Option<Slot>) -> Result<RunHandle> {
+        let start = self.start;
+        // Taken before the run may enter, so that a drain that starts now waits for it.
+        let _counted = self.shared.tasks.token();
+        let live = Arc::new(LiveRun::new(self.asked(), self.cut_on_leave()));
+        let presence = self.shared.live.enter(&live)?;
+        let join = |session| self.shared.lines.join(session, &live, self.agent.entry.agent.sessions);
+        let place = start.session.as_ref().map(join).transpose()?;
+        let at_once = place.as_ref().is_none_or(|place| place.at_head());
+        let seat = at_once.then(|| self.agent.seats.take(&self.agent.name)).transpose()?;
+        let handle = RunHandle::live(self.shared.ports.journal.clone(), self.ctx, live.clone(), false);
+        let ctx = self.ctx.clone();
+        let work = Work {
+            shared: self.shared.clone(),
+            agent: self.agent.clone(),
+            live,
+            ctx: if start.background { ctx.detached() } else { ctx },
+            stream: start.stream,
+            hold: Hold { _presence: presence, place, seat },
+            slot,
+            session_was_new: self.session_was_new,
+        };
+        self.shared.tasks.spawn(life::live(work));
+        Ok(handle)
+    }
+
+    fn asked(&self) -> Run {
+        let now = self.shared.ports.clock.now_ms();
+        Run {
+            id: RunId::generate(),
+            agent: self.agent.name.clone(),
+            session: self.start.session.clone(),
+            status: RunStatus::Queued,
+            background: self.start.background,
+            principal: self.ctx.principal().label().to_owned(),
+            created_ms: now,
+            updated_ms: now,
+            input: self.start.input.clone(),
+            messages: Vec::new(),
+            answer: None,
+            model: None,
+            finish_reason: None,
+            error: None,
+            usage: Default::default(),
+            steps: 0,
+        }
+    }
+
+    fn cut_on_leave(&self) -> bool {
+        let policy = self.start.on_disconnect.unwrap_or(self.agent.entry.agent.on_disconnect);
+        !self.start.background && policy == OnDisconnect::Cancel
+    }
+}

@@ -1,0 +1,105 @@
+//! Writes a run to the journal, batch after batch, and shows each only once it is durable. Never drops an append that
+//! is under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::journal::{RunJournal, RunRecord};
+use mainstay_core::run::{Run, RunEvent, RunEventKind};
+use mainstay_core::{Clock, Ctx, Result, codes};
+
+use super::live::LiveRun;
+use super::outbox::{Batch, Outbox};
+
+/// First pause after the journal's queue was full; doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+
+/// Longest pause between two attempts to append.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The writer of one run.
+pub(crate) struct Writer {
+    journal: Arc<dyn RunJournal>,
+    clock: Arc<dyn Clock>,
+    live: Arc<LiveRun>,
+    ctx: Ctx,
+    last_seq: u64,
+}
+
+/// What ended a run: durable, but not yet shown.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) run: Run,
+    pub(crate) events: Vec<RunEvent>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        journal: Arc<dyn RunJournal>,
+        clock: Arc<dyn Clock>,
+        live: Arc<LiveRun>,
+        ctx: &Ctx,
+    ) -> Self {
+        // The record of what happened must not fail because the caller's time is up.
+        Self { journal, clock, live, ctx: ctx.clone().detached(), last_seq: 0 }
+    }
+
+    /// Records the run's first row and, when it works at once, that it started. Tries once: a full journal refuses
+    /// the run.
+    pub(crate) async fn admit(&mut self, row: Run, started: bool) -> Result<()> {
+        let kinds = if started { vec![RunEventKind::Started] } else { Vec::new() };
+        let events = self.number(kinds);
+        let records = self.records(Some(&row), &events);
+        self.journal.append(&self.ctx, records).await?;
+        self.live.publish(events);
+        self.live.admit();
+        Ok(())
+    }
+
+    /// Records what the outbox holds until the run's final event is durable, and returns that unshown.
+    /// Errors: whatever the journal says, but `OVERLOADED`: that only holds the run back.
+    pub(crate) async fn pump(&mut self, outbox: &Outbox) -> Result<Ended> {
+        loop {
+            let batch = outbox.take().await;
+            let last = batch.is_final();
+            let Batch { row, events } = batch;
+            let events = self.number(events);
+            if let Err(error) = self.append(row.as_deref(), &events).await {
+                outbox.break_off();
+                return Err(error);
+            }
+            match row {
+                Some(run) if last => return Ok(Ended { run: *run, events }),
+                _ => self.live.publish(events),
+            }
+            outbox.done();
+        }
+    }
+
+    fn number(&mut self, kinds: Vec<RunEventKind>) -> Vec<RunEvent> {
+        let at_ms = self.clock.now_ms();
+        let mut event = |kind| {
+            self.last_seq += 1;
+            RunEvent { seq: self.last_seq, at_ms, kind }
+        };
+        kinds.into_iter().map(&mut event).collect()
+    }
+
+    async fn append(&self, row: Option<&Run>, events: &[RunEvent]) -> Result<()> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.journal.append(&self.ctx, self.records(row, events)).await {
+                Err(error) if *error.code() == codes::OVERLOADED => tokio::time::sleep(pause).await,
+                outcome => return outcome,
+            }
+            pause = PAUSE_MAX.min(pause * 2);
+        }
+    }
+
+    fn records(&self, row: Option<&Run>, events: &[RunEvent]) -> Vec<RunRecord> {
+        let run = self.live.id();
+        let event = |event: &RunEvent| RunRecord::Event { run: run.clone(), event: event.clone() };
+        // The row goes last: whoever sees a final row finds the final event before it.
+        events.iter().map(event).chain(row.map(|row| RunRecord::Run(Box::new(row.clone())))).collect()
+    }
+}
