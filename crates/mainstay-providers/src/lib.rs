@@ -1,1 +1,6 @@
-//! Model providers.
+//! Model providers: one file a vendor behind the core port. They do not retry, fall back, meter, log or cache; the gateway
+//! and its surroundings do, once.
+
+pub mod providers;
+
+pub use providers::{ALL, Def, Opening};
