@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::owner;
-use crate::run::live::{LiveRun, Stop};
+use crate::run::live::{LiveRun, Presence, Stop};
 
-/// Most runs in one line, whatever the policy: those superseded by an interrupt stay until their end is durable.
+/// Most runs in one line under `interrupt`: those superseded stay until their end is durable.
 const LINE_RUNS_MAX: usize = 1_024;
 
 /// All sessions with a run.
@@ -41,6 +41,8 @@ pub(crate) struct Place {
     lines: Arc<Lines>,
     session: SessionId,
     run: RunId,
+    /// The run before this one when it came.
+    before: Option<Arc<LiveRun>>,
     turn: Option<oneshot::Receiver<()>>,
 }
 
@@ -53,36 +55,38 @@ pub(crate) struct Closing {
 }
 
 impl Lines {
-    /// Gives the run a place. Errors: `SESSION_BUSY` as the policy says, `PERMISSION_DENIED` when the line is of
-    /// another principal.
+    /// Gives a place to the run that `enter` makes; its id is made in the line, so that ids of a session are in the
+    /// line's order. Errors: `SESSION_BUSY` as the policy says, `PERMISSION_DENIED` when the line is of another
+    /// principal, and those of `enter`; then nobody was interrupted.
     pub(crate) fn join(
         self: &Arc<Self>,
         session: &SessionId,
-        live: &Arc<LiveRun>,
+        owner: &str,
         policy: SessionPolicy,
-    ) -> Result<Place> {
+        enter: impl FnOnce() -> Result<(Arc<LiveRun>, Presence)>,
+    ) -> Result<(Arc<LiveRun>, Presence, Place)> {
         let mut lines = self.lines.lock();
-        let new = || Line { owner: live.principal().to_owned(), closing: false, places: VecDeque::new() };
-        let line = lines.entry(session.clone()).or_insert_with(new);
-        if line.owner != live.principal() {
-            return Err(owner::foreign_session(session));
-        }
-        if line.closing {
-            return Err(busy(session, "is being deleted"));
-        }
-        line.make_way(session, policy)?;
-        let (sender, receiver) = oneshot::channel();
-        let head = line.places.is_empty();
-        line.places.push_back(Waiting { live: live.clone(), turn: (!head).then_some(sender) });
-        let turn = (!head).then_some(receiver);
-        Ok(Place { lines: self.clone(), session: session.clone(), run: live.id().clone(), turn })
+        let line = lines.entry(session.clone()).or_insert_with(|| Line::new(owner));
+        let entered = line.admits(session, owner, policy).and_then(|()| enter());
+        let (live, presence) = match entered {
+            Ok(entered) => entered,
+            Err(error) => {
+                if line.is_idle() {
+                    lines.remove(session);
+                }
+                return Err(error);
+            }
+        };
+        let (before, turn) = line.push(live.clone(), policy);
+        let place =
+            Place { lines: self.clone(), session: session.clone(), run: live.id().clone(), before, turn };
+        Ok((live, presence, place))
     }
 
     /// Closes the line for a deletion. Errors: `SESSION_BUSY` when it is being deleted already.
     pub(crate) fn close(self: &Arc<Self>, session: &SessionId, owner: &str) -> Result<Closing> {
         let mut lines = self.lines.lock();
-        let new = || Line { owner: owner.to_owned(), closing: false, places: VecDeque::new() };
-        let line = lines.entry(session.clone()).or_insert_with(new);
+        let line = lines.entry(session.clone()).or_insert_with(|| Line::new(owner));
         if std::mem::replace(&mut line.closing, true) {
             return Err(busy(session, "is being deleted"));
         }
@@ -92,22 +96,42 @@ impl Lines {
 }
 
 impl Line {
-    fn make_way(&self, session: &SessionId, policy: SessionPolicy) -> Result<()> {
-        if self.places.is_empty() {
-            return Ok(());
+    fn new(owner: &str) -> Self {
+        Self { owner: owner.to_owned(), closing: false, places: VecDeque::new() }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.places.is_empty() && !self.closing
+    }
+
+    fn admits(&self, session: &SessionId, owner: &str, policy: SessionPolicy) -> Result<()> {
+        if self.owner != owner {
+            return Err(owner::foreign_session(session));
+        }
+        if self.closing {
+            return Err(busy(session, "is being deleted"));
         }
         let full = match policy {
-            SessionPolicy::Reject => true,
+            SessionPolicy::Reject => !self.places.is_empty(),
             SessionPolicy::Enqueue { waiting_max } => self.places.len() > waiting_max as usize,
-            SessionPolicy::Interrupt => false,
+            SessionPolicy::Interrupt => self.places.len() >= LINE_RUNS_MAX,
         };
-        if full || self.places.len() >= LINE_RUNS_MAX {
-            return Err(busy(session, "is at work on another message"));
-        }
+        if full { Err(busy(session, "is at work on another message")) } else { Ok(()) }
+    }
+
+    /// Puts the run last; gives the run before it, and what it waits for unless it is the first.
+    fn push(
+        &mut self,
+        live: Arc<LiveRun>,
+        policy: SessionPolicy,
+    ) -> (Option<Arc<LiveRun>>, Option<oneshot::Receiver<()>>) {
         if policy == SessionPolicy::Interrupt {
             self.places.iter().for_each(|place| place.live.stop(Stop::superseded()));
         }
-        Ok(())
+        let before = self.places.back().map(|place| place.live.clone());
+        let (sender, receiver) = before.is_some().then(oneshot::channel).unzip();
+        self.places.push_back(Waiting { live, turn: sender });
+        (before, receiver)
     }
 }
 
@@ -115,6 +139,13 @@ impl Place {
     /// Whether the run may work at once.
     pub(crate) fn at_head(&self) -> bool {
         self.turn.is_none()
+    }
+
+    /// Waits until the run before is on record or refused, so that a session's runs are recorded in the line's order.
+    pub(crate) async fn in_order(&self) {
+        if let Some(before) = &self.before {
+            before.settled().await;
+        }
     }
 
     /// Waits for the run's turn. Safe to drop and call again.
@@ -138,7 +169,7 @@ impl Drop for Place {
             // The receiver is gone only while that run leaves the line too; its own leaving passes the turn on.
             let _ = turn.send(());
         }
-        if line.places.is_empty() && !line.closing {
+        if line.is_idle() {
             lines.remove(&self.session);
         }
     }
@@ -149,7 +180,7 @@ impl Drop for Closing {
         let mut lines = self.lines.lines.lock();
         let Some(line) = lines.get_mut(&self.session) else { return };
         line.closing = false;
-        if line.places.is_empty() {
+        if line.is_idle() {
             lines.remove(&self.session);
         }
     }

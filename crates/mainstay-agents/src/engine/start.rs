@@ -11,7 +11,7 @@ use super::{Engine, Shared};
 use crate::owner;
 use crate::run::handle::RunHandle;
 use crate::run::life::{self, Hold, Work};
-use crate::run::live::LiveRun;
+use crate::run::live::{LiveRun, Presence};
 use crate::table::Enrolled;
 
 /// Times that a start under a key looks again when the run it found is gone by then.
@@ -138,10 +138,14 @@ impl Launch<'_> {
         let start = self.start;
         // Taken before the run may enter, so that a drain that starts now waits for it.
         let _counted = self.shared.tasks.token();
-        let live = Arc::new(LiveRun::new(self.asked(), self.cut_on_leave()));
-        let presence = self.shared.live.enter(&live)?;
-        let join = |session| self.shared.lines.join(session, &live, self.agent.entry.agent.sessions);
-        let place = start.session.as_ref().map(join).transpose()?;
+        let (live, presence, place) = match &start.session {
+            None => self.enter().map(|(live, presence)| (live, presence, None))?,
+            Some(session) => {
+                let (owner, policy) = (self.ctx.principal().label(), self.agent.entry.agent.sessions);
+                let joined = self.shared.lines.join(session, owner, policy, || self.enter());
+                joined.map(|(live, presence, place)| (live, presence, Some(place)))?
+            }
+        };
         let at_once = place.as_ref().is_none_or(|place| place.at_head());
         let seat = at_once.then(|| self.agent.seats.take(&self.agent.name)).transpose()?;
         let handle = RunHandle::live(self.shared.ports.journal.clone(), self.ctx, live.clone(), false);
@@ -158,6 +162,12 @@ impl Launch<'_> {
         };
         self.shared.tasks.spawn(life::live(work));
         Ok(handle)
+    }
+
+    fn enter(&self) -> Result<(Arc<LiveRun>, Presence)> {
+        let live = Arc::new(LiveRun::new(self.asked(), self.cut_on_leave()));
+        let presence = self.shared.live.enter(&live)?;
+        Ok((live, presence))
     }
 
     fn asked(&self) -> Run {

@@ -110,6 +110,9 @@ pub(crate) async fn live(work: Work) {
 /// Makes the run durable, unless its session turns out to be someone else's.
 async fn admit(work: &Work, writer: &mut Writer) -> Result<()> {
     let asked = work.live.asked();
+    if let Some(place) = &work.hold.place {
+        place.in_order().await;
+    }
     if let Some(session) = asked.session.as_ref().filter(|_| work.session_was_new) {
         let owner = owner::of_session(work.shared.ports.journal.as_ref(), &work.ctx, session).await?;
         if owner.is_some_and(|owner| !owner::may_see(&work.ctx, &owner)) {

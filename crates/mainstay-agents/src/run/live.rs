@@ -190,6 +190,12 @@ impl LiveRun {
         self.tail.lock().after(after, limit)
     }
 
+    /// Waits until it is known whether the run is on record.
+    pub(crate) async fn settled(&self) {
+        // Whether it was refused is its own caller's concern.
+        let _ = self.admitted().await;
+    }
+
     /// Waits until the first row is durable. Errors: why it is not.
     pub(crate) async fn admitted(&self) -> Result<()> {
         let mut watch = self.watch();
@@ -223,6 +229,7 @@ struct State {
 }
 
 /// A run's presence among the live ones; dropping it takes the run away.
+#[must_use]
 pub(crate) struct Presence {
     runs: Arc<LiveRuns>,
     id: RunId,

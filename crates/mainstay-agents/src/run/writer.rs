@@ -49,7 +49,8 @@ impl Writer {
     pub(crate) async fn admit(&mut self, row: Run, started: bool) -> Result<()> {
         let kinds = if started { vec![RunEventKind::Started] } else { Vec::new() };
         let events = self.number(kinds);
-        let records = self.records(Some(&row), &events);
+        let mut records = self.records(None, &events);
+        records.insert(0, RunRecord::Run(Box::new(row)));
         self.journal.append(&self.ctx, records).await?;
         self.live.publish(events);
         self.live.admit();
@@ -99,7 +100,6 @@ impl Writer {
     fn records(&self, row: Option<&Run>, events: &[RunEvent]) -> Vec<RunRecord> {
         let run = self.live.id();
         let event = |event: &RunEvent| RunRecord::Event { run: run.clone(), event: event.clone() };
-        // The row goes last: whoever sees a final row finds the final event before it.
         events.iter().map(event).chain(row.map(|row| RunRecord::Run(Box::new(row.clone())))).collect()
     }
 }

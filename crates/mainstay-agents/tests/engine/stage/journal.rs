@@ -1,0 +1,125 @@
+//! A memory journal that can be held at a gate, filled up, or broken after so many appends, and that is watched.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunRecord};
+use mainstay_core::run::{Run, RunEvent, Session};
+use mainstay_core::{Ctx, Error, Result, RunId, SessionId, codes};
+use mainstay_testkit::memory_journal::MemoryJournal;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+pub(crate) struct Watched {
+    inner: Arc<MemoryJournal>,
+    gate: Semaphore,
+    /// Appends that were begun, kept or not.
+    pub(crate) begun: AtomicUsize,
+    /// Appends to be refused as too many before the next is taken.
+    pub(crate) full_for: AtomicUsize,
+    /// Appends taken before the journal breaks.
+    pub(crate) breaks_after: AtomicUsize,
+    /// Pages of events that were read.
+    pub(crate) reads: AtomicUsize,
+    /// What was kept, append by append.
+    pub(crate) kept: Mutex<Vec<Vec<RunRecord>>>,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self {
+            inner: Arc::default(),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            begun: AtomicUsize::new(0),
+            full_for: AtomicUsize::new(0),
+            breaks_after: AtomicUsize::new(usize::MAX),
+            reads: AtomicUsize::new(0),
+            kept: Mutex::default(),
+        }
+    }
+}
+
+impl Watched {
+    /// Lets no append through from now on.
+    pub(crate) fn shut(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Lets so many appends through.
+    pub(crate) fn let_through(&self, appends: usize) {
+        self.gate.add_permits(appends);
+    }
+
+    /// Lets all appends through again.
+    pub(crate) fn open(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    pub(crate) fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// How many appends were kept.
+    pub(crate) fn appends(&self) -> usize {
+        self.kept.lock().len()
+    }
+
+    /// The same record in the hands of the next process.
+    pub(crate) fn reopened(&self) -> Arc<Self> {
+        Arc::new(Self { inner: self.inner.clone(), ..Self::default() })
+    }
+
+    fn take_one(counter: &AtomicUsize) -> bool {
+        counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+#[async_trait]
+impl RunJournal for Watched {
+    async fn append(&self, ctx: &Ctx, records: Vec<RunRecord>) -> Result<()> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        if Self::take_one(&self.full_for) {
+            return Err(Error::new(&codes::OVERLOADED, "the journal's queue is full"));
+        }
+        self.gate.acquire().await.unwrap().forget();
+        if !Self::take_one(&self.breaks_after) {
+            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written"));
+        }
+        self.inner.append(ctx, records.clone()).await?;
+        self.kept.lock().push(records);
+        Ok(())
+    }
+
+    async fn run(&self, ctx: &Ctx, id: &RunId) -> Result<Option<Run>> {
+        self.inner.run(ctx, id).await
+    }
+
+    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.inner.events(ctx, id, after, limit).await
+    }
+
+    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
+        self.inner.runs(ctx, filter).await
+    }
+
+    async fn sessions(&self, ctx: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
+        self.inner.sessions(ctx, after, limit).await
+    }
+
+    async fn session(&self, ctx: &Ctx, id: &SessionId) -> Result<Option<Session>> {
+        self.inner.session(ctx, id).await
+    }
+
+    async fn purge(&self, ctx: &Ctx, keep: Retention) -> Result<Purged> {
+        self.inner.purge(ctx, keep).await
+    }
+
+    async fn probe(&self, ctx: &Ctx) -> Result<()> {
+        if self.breaks_after.load(Ordering::SeqCst) == 0 {
+            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written"));
+        }
+        self.inner.probe(ctx).await
+    }
+}
