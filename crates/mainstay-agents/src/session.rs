@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::owner;
-use crate::run::live::{LiveRun, Presence, Stop};
+use crate::run::live::{LiveRun, Stop};
 
 /// Most runs in one line under `interrupt`: those superseded stay until their end is durable.
 const LINE_RUNS_MAX: usize = 1_024;
@@ -55,20 +55,22 @@ pub(crate) struct Closing {
 }
 
 impl Lines {
-    /// Gives a place to the run that `enter` makes; its id is made in the line, so that ids of a session are in the
-    /// line's order. Errors: `SESSION_BUSY` as the policy says, `PERMISSION_DENIED` when the line is of another
-    /// principal, and those of `enter`; then nobody was interrupted.
-    pub(crate) fn join(
+    /// Gives a place to the run that `enter` makes, told whether it is to work at once. It is made in the line, so that
+    /// the ids of a session are in the line's order and no one else sees a run that is refused after all.
+    /// Errors: `SESSION_BUSY` as the policy says, `PERMISSION_DENIED` when the line is of another principal, and those
+    /// of `enter`; then nobody was interrupted.
+    pub(crate) fn join<T>(
         self: &Arc<Self>,
         session: &SessionId,
         owner: &str,
         policy: SessionPolicy,
-        enter: impl FnOnce() -> Result<(Arc<LiveRun>, Presence)>,
-    ) -> Result<(Arc<LiveRun>, Presence, Place)> {
+        enter: impl FnOnce(bool) -> Result<(Arc<LiveRun>, T)>,
+    ) -> Result<(Arc<LiveRun>, T, Place)> {
         let mut lines = self.lines.lock();
         let line = lines.entry(session.clone()).or_insert_with(|| Line::new(owner));
-        let entered = line.admits(session, owner, policy).and_then(|()| enter());
-        let (live, presence) = match entered {
+        let at_once = line.places.is_empty();
+        let entered = line.admits(session, owner, policy).and_then(|()| enter(at_once));
+        let (live, held) = match entered {
             Ok(entered) => entered,
             Err(error) => {
                 if line.is_idle() {
@@ -80,7 +82,7 @@ impl Lines {
         let (before, turn) = line.push(live.clone(), policy);
         let place =
             Place { lines: self.clone(), session: session.clone(), run: live.id().clone(), before, turn };
-        Ok((live, presence, place))
+        Ok((live, held, place))
     }
 
     /// Closes the line for a deletion. Errors: `SESSION_BUSY` when it is being deleted already.
@@ -136,11 +138,6 @@ impl Line {
 }
 
 impl Place {
-    /// Whether the run may work at once.
-    pub(crate) fn at_head(&self) -> bool {
-        self.turn.is_none()
-    }
-
     /// Waits until the run before is on record or refused, so that a session's runs are recorded in the line's order.
     pub(crate) async fn in_order(&self) {
         if let Some(before) = &self.before {

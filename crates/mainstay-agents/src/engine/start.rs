@@ -11,7 +11,7 @@ use super::{Engine, Shared};
 use crate::owner;
 use crate::run::handle::RunHandle;
 use crate::run::life::{self, Hold, Work};
-use crate::run::live::{LiveRun, Presence};
+use crate::run::live::LiveRun;
 use crate::table::Enrolled;
 
 /// Times that a start under a key looks again when the run it found is gone by then.
@@ -138,16 +138,16 @@ impl Launch<'_> {
         let start = self.start;
         // Taken before the run may enter, so that a drain that starts now waits for it.
         let _counted = self.shared.tasks.token();
-        let (live, presence, place) = match &start.session {
-            None => self.enter().map(|(live, presence)| (live, presence, None))?,
+        let asked = self.asked();
+        let (live, hold) = match &start.session {
+            None => self.enter(asked, true)?,
             Some(session) => {
                 let (owner, policy) = (self.ctx.principal().label(), self.agent.entry.agent.sessions);
-                let joined = self.shared.lines.join(session, owner, policy, || self.enter());
-                joined.map(|(live, presence, place)| (live, presence, Some(place)))?
+                let enter = |at_once| self.enter(asked, at_once);
+                let (live, hold, place) = self.shared.lines.join(session, owner, policy, enter)?;
+                (live, Hold { place: Some(place), ..hold })
             }
         };
-        let at_once = place.as_ref().is_none_or(|place| place.at_head());
-        let seat = at_once.then(|| self.agent.seats.take(&self.agent.name)).transpose()?;
         let handle = RunHandle::live(self.shared.ports.journal.clone(), self.ctx, live.clone(), false);
         let ctx = self.ctx.clone();
         let work = Work {
@@ -156,7 +156,7 @@ impl Launch<'_> {
             live,
             ctx: if start.background { ctx.detached() } else { ctx },
             stream: start.stream,
-            hold: Hold { _presence: presence, place, seat },
+            hold,
             slot,
             session_was_new: self.session_was_new,
         };
@@ -164,12 +164,15 @@ impl Launch<'_> {
         Ok(handle)
     }
 
-    fn enter(&self) -> Result<(Arc<LiveRun>, Presence)> {
-        let live = Arc::new(LiveRun::new(self.asked(), self.cut_on_leave()));
+    fn enter(&self, asked: Run, at_once: bool) -> Result<(Arc<LiveRun>, Hold)> {
+        let asked = Run { id: RunId::generate(), ..asked };
+        let live = Arc::new(LiveRun::new(asked, self.cut_on_leave()));
         let presence = self.shared.live.enter(&live)?;
-        Ok((live, presence))
+        let seat = at_once.then(|| self.agent.seats.take(&self.agent.name)).transpose()?;
+        Ok((live, Hold { _presence: presence, place: None, seat }))
     }
 
+    /// The run as asked for; it gets the id that it keeps when it enters.
     fn asked(&self) -> Run {
         let now = self.shared.ports.clock.now_ms();
         Run {

@@ -52,7 +52,9 @@ impl Recorder {
             let mut draft = self.draft.lock();
             draft.steps += 1;
             draft.usage += usage;
-            draft.model = Some(model.to_owned());
+            if !model.is_empty() {
+                draft.model = Some(model.to_owned());
+            }
             draft.steps
         };
         let finish_reason = finish.as_str().to_owned();
