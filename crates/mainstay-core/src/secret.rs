@@ -26,7 +26,7 @@ impl<T> fmt::Debug for Redacted<T> {
 
 /// Where a secret lives; the spec holds references, never values.
 ///
-/// Text form: `<source>:<locator>`, e.g. `env:OPENAI_API_KEY` or `file:/run/secrets/key`.
+/// Text form: `<source>:<locator>`, e.g. `env:PROVIDER_KEY` or `file:/run/secrets/key`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretRef {
     /// The secret source's name, e.g. `env`.
