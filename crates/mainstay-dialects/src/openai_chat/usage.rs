@@ -1,0 +1,86 @@
+//! Usage: `prompt_tokens` includes what was cached, `completion_tokens` includes reasoning.
+
+use mainstay_core::model::Usage;
+use serde_json::{Map, Value, json};
+
+/// The canonical record; `None` where the value is no usage object.
+pub(super) fn read(wire: &Value) -> Option<Usage> {
+    let count = |value: &Value| value.as_u64();
+    let (prompt, completion) = (count(&wire["prompt_tokens"]), count(&wire["completion_tokens"]));
+    if prompt.is_none() && completion.is_none() {
+        return None;
+    }
+    let (prompt, completion) = (prompt.unwrap_or(0), completion.unwrap_or(0));
+    let details = &wire["prompt_tokens_details"];
+    let cached = count(&details["cached_tokens"]).or_else(|| count(&wire["prompt_cache_hit_tokens"]));
+    let cache_read = cached.unwrap_or(0).min(prompt);
+    let cache_write = count(&details["cache_write_tokens"]).unwrap_or(0).min(prompt - cache_read);
+    let reasoning = count(&wire["completion_tokens_details"]["reasoning_tokens"]).unwrap_or(0);
+    Some(Usage {
+        input_uncached: prompt - cache_read - cache_write,
+        cache_read,
+        cache_write_5m: cache_write,
+        cache_write_1h: 0,
+        output: if counts_apart(wire, prompt, completion, reasoning) {
+            completion
+        } else {
+            completion - reasoning
+        },
+        reasoning,
+    })
+}
+
+/// Some compatible servers count reasoning beside the completion; their own total tells.
+fn counts_apart(wire: &Value, prompt: u64, completion: u64, reasoning: u64) -> bool {
+    let apart = prompt.saturating_add(completion).saturating_add(reasoning);
+    reasoning > completion || (reasoning > 0 && wire["total_tokens"].as_u64() == Some(apart))
+}
+
+/// The dialect's own sums.
+pub(super) fn write(usage: &Usage) -> Value {
+    let mut prompt = Map::new();
+    prompt.insert("cached_tokens".to_owned(), usage.cache_read.into());
+    let written = usage.cache_write_5m + usage.cache_write_1h;
+    if written > 0 {
+        prompt.insert("cache_write_tokens".to_owned(), written.into());
+    }
+    json!({
+        "prompt_tokens": usage.input_total(),
+        "completion_tokens": usage.output_total(),
+        "total_tokens": usage.total(),
+        "prompt_tokens_details": prompt,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_come_apart_and_sum_again() {
+        let wire = json!({"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150,
+            "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30},
+            "completion_tokens_details": {"reasoning_tokens": 20}});
+        let usage = read(&wire).unwrap();
+        assert_eq!((usage.input_uncached, usage.cache_read, usage.cache_write_5m), (10, 60, 30));
+        assert_eq!((usage.output, usage.reasoning), (30, 20));
+        assert_eq!(write(&usage), wire);
+    }
+
+    #[test]
+    fn reasoning_counted_beside_the_completion_is_recognised_by_the_total() {
+        let wire = json!({"prompt_tokens": 10, "completion_tokens": 50, "total_tokens": 80,
+            "completion_tokens_details": {"reasoning_tokens": 20}});
+        assert_eq!(read(&wire).unwrap().output, 50);
+    }
+
+    #[test]
+    fn nonsense_sums_do_not_underflow() {
+        let wire = json!({"prompt_tokens": 1, "completion_tokens": null,
+            "prompt_tokens_details": {"cached_tokens": 9}, "completion_tokens_details": {"reasoning_tokens": 9}});
+        let usage = read(&wire).unwrap();
+        assert_eq!((usage.input_total(), usage.output_total()), (1, 9));
+        assert_eq!(read(&json!({})), None);
+    }
+}

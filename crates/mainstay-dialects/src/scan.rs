@@ -1,0 +1,320 @@
+//! A strict, allocation-free pass over a JSON object that reports where its top-level members stand.
+//!
+//! It accepts exactly JSON (RFC 8259) nested up to [`DEPTH_MAX`] deep, so that what is forwarded after a look at one
+//! member means the same to every other parser. It builds no values.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use mainstay_core::{Error, Result, codes};
+
+/// Deepest nesting, in containers; the limit of `serde_json`, so that both readers accept the same bodies.
+const DEPTH_MAX: u32 = 127;
+
+/// Bytes looked at together when skipping over text; a multiple of the vector width.
+const BLOCK_BYTES: usize = 32;
+
+/// Calls `visit` with the key and the span of the value of each member of the object `body`.
+/// Errors: `INVALID_JSON` with line and column; `INVALID_FIELD` when the body is another kind of value; what `visit`
+/// returns.
+pub(crate) fn members<'a>(
+    body: &'a [u8],
+    visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
+) -> Result<()> {
+    let mut scanner = Scanner { bytes: body, at: 0, seen: 0 };
+    scanner.skip_space();
+    if scanner.peek() != Some(b'{') {
+        return Err(scanner.not_an_object());
+    }
+    scanner.object(visit)?;
+    scanner.skip_space();
+    if scanner.at < body.len() {
+        return Err(scanner.unexpected("the end of the body"));
+    }
+    scanner.check_text()
+}
+
+/// The same for an object at `span` of a body that was accepted whole.
+pub(crate) fn members_at<'a>(
+    body: &'a [u8],
+    span: &Range<usize>,
+    visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
+) -> Result<()> {
+    Scanner { bytes: body, at: span.start, seen: 0 }.object(visit)
+}
+
+/// The text of a JSON string, quotes included; borrowed unless it has escapes. `None` when it has a lone surrogate.
+pub(crate) fn text(quoted: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
+    if memchr::memchr(b'\\', inner).is_some() {
+        return serde_json::from_slice::<String>(quoted).ok().map(Cow::Owned);
+    }
+    std::str::from_utf8(inner).ok().map(Cow::Borrowed)
+}
+
+/// An `INVALID_JSON` error at a byte of the body.
+pub(crate) fn invalid_json(body: &[u8], at: usize, what: &str) -> Error {
+    let before = &body[..at.min(body.len())];
+    let line = 1 + memchr::memchr_iter(b'\n', before).count();
+    let column = 1 + before.len() - memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+    Error::new(
+        &codes::INVALID_JSON,
+        format!("parse the body as JSON: {what} at line {line}, column {column}"),
+    )
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// All bytes of strings, or-ed: tells whether any is not ASCII.
+    seen: u8,
+}
+
+impl<'a> Scanner<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Walks an object from its `{` to past its `}`.
+    fn object(&mut self, mut visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>) -> Result<()> {
+        self.at += 1;
+        self.skip_space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let key = self.key()?;
+            self.skip_space();
+            let start = self.at;
+            self.value()?;
+            visit(key, start..self.at)?;
+            self.skip_space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => break,
+                _ => return Err(self.unexpected("`,` or `}`")),
+            }
+            self.skip_space();
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// A key and its colon.
+    fn key(&mut self) -> Result<Cow<'a, str>> {
+        let start = self.at;
+        self.key_span()?;
+        let bytes = self.bytes;
+        let end = memchr::memrchr(b'"', &bytes[start..self.at]).map_or(self.at, |quote| start + quote + 1);
+        text(&bytes[start..end]).ok_or_else(|| invalid_json(bytes, start, "a key that is not text"))
+    }
+
+    fn key_span(&mut self) -> Result<()> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a key in quotes"));
+        }
+        self.string()?;
+        self.skip_space();
+        if self.peek() != Some(b':') {
+            return Err(self.unexpected("`:`"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Passes over one value. Iterative: the kinds of the open containers are the bits of `open`.
+    fn value(&mut self) -> Result<()> {
+        let (mut open, mut depth) = (0_u128, 0_u32);
+        loop {
+            self.skip_space();
+            match self.peek() {
+                Some(b'"') => self.string()?,
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(kind @ (b'{' | b'[')) => {
+                    depth += 1;
+                    if depth >= DEPTH_MAX {
+                        return Err(invalid_json(self.bytes, self.at, "containers nested too deep"));
+                    }
+                    open = (open << 1) | u128::from(kind == b'{');
+                    self.at += 1;
+                    if self.enter(kind)? {
+                        continue;
+                    }
+                }
+                _ => self.literal()?,
+            }
+            if self.leave(&mut open, &mut depth)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// After an opening bracket: whether a value follows (past its key). An empty container stands at its end.
+    fn enter(&mut self, kind: u8) -> Result<bool> {
+        self.skip_space();
+        let empty = self.peek() == Some(if kind == b'{' { b'}' } else { b']' });
+        if !empty && kind == b'{' {
+            self.key_span()?;
+        }
+        Ok(!empty)
+    }
+
+    /// After a value, or at the end of an empty container: closes containers up to the next value. True when none is
+    /// open any more.
+    fn leave(&mut self, open: &mut u128, depth: &mut u32) -> Result<bool> {
+        while *depth > 0 {
+            self.skip_space();
+            let in_object = *open & 1 == 1;
+            match self.peek() {
+                Some(b',') => {
+                    self.at += 1;
+                    self.skip_space();
+                    if in_object {
+                        self.key_span()?;
+                    }
+                    return Ok(false);
+                }
+                Some(b'}') if in_object => {}
+                Some(b']') if !in_object => {}
+                _ => return Err(self.unexpected(if in_object { "`,` or `}`" } else { "`,` or `]`" })),
+            }
+            self.at += 1;
+            *open >>= 1;
+            *depth -= 1;
+        }
+        Ok(true)
+    }
+
+    fn string(&mut self) -> Result<()> {
+        self.at += 1;
+        loop {
+            self.skip_plain();
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => {
+                    return Err(invalid_json(self.bytes, self.at, "a control character in a string"));
+                }
+                None => return Err(invalid_json(self.bytes, self.at, "a string without its closing quote")),
+            }
+        }
+    }
+
+    /// Passes over bytes of a string that are neither quote, backslash nor control character.
+    fn skip_plain(&mut self) {
+        let rest = &self.bytes[self.at..];
+        let (blocks, _) = rest.as_chunks::<BLOCK_BYTES>();
+        let mut plain = 0;
+        for block in blocks {
+            let (mut special, mut seen) = (0_u8, 0_u8);
+            for &byte in block {
+                special |= u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+                seen |= byte;
+            }
+            if special != 0 {
+                break;
+            }
+            self.seen |= seen;
+            plain += BLOCK_BYTES;
+        }
+        for &byte in &rest[plain..] {
+            if byte < 0x20 || byte == b'"' || byte == b'\\' {
+                break;
+            }
+            self.seen |= byte;
+            plain += 1;
+        }
+        self.at += plain;
+    }
+
+    fn escape(&mut self) -> Result<()> {
+        let length = match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') => {
+                let digits = self.bytes.get(self.at + 2..self.at + 6);
+                if digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) { 6 } else { 0 }
+            }
+            _ => 0,
+        };
+        if length == 0 {
+            return Err(invalid_json(self.bytes, self.at, "an unknown escape in a string"));
+        }
+        self.at += length;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<()> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<()> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.unexpected("a digit")) } else { Ok(()) }
+    }
+
+    fn literal(&mut self) -> Result<()> {
+        let rest = &self.bytes[self.at..];
+        let found = [&b"true"[..], b"false", b"null"].into_iter().find(|word| rest.starts_with(word));
+        let Some(word) = found else { return Err(self.unexpected("a value")) };
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn check_text(&self) -> Result<()> {
+        if self.seen.is_ascii() {
+            return Ok(());
+        }
+        match std::str::from_utf8(self.bytes) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(invalid_json(self.bytes, error.valid_up_to(), "text that is not UTF-8")),
+        }
+    }
+
+    fn not_an_object(&self) -> Error {
+        match serde_json::from_slice::<serde::de::IgnoredAny>(self.bytes) {
+            Ok(_) => Error::new(&codes::INVALID_FIELD, "read the body: it must be a JSON object"),
+            Err(_) => self.unexpected("a JSON object"),
+        }
+    }
+
+    fn unexpected(&self, wanted: &str) -> Error {
+        let end = self.at >= self.bytes.len();
+        let what = if end { format!("the end instead of {wanted}") } else { format!("not {wanted}") };
+        invalid_json(self.bytes, self.at, &what)
+    }
+}
+
+#[cfg(test)]
+mod tests;
