@@ -54,8 +54,8 @@ impl fmt::Display for SecretRef {
 
 /// Looks up secrets. Implemented by the secret sources' registry in ring 2.
 pub trait SecretSource: Send + Sync {
-    /// Reads the secret now. Errors: `NotFound` when the source has no such secret, `InvalidArgument` for an
-    /// unknown source (the message names the known ones), `Unavailable` when the source cannot be read.
+    /// Reads the secret now. Errors: `SECRET_UNAVAILABLE`, naming the reference and never the value: the source has
+    /// no such secret, cannot be read, or is unknown (permanent then; the help names the nearest known one).
     fn resolve(&self, reference: &SecretRef) -> crate::Result<Redacted<String>>;
 }
 

@@ -2,3 +2,4 @@
 //! factory of its port and checks every promise of the port's documentation, both ways.
 
 pub mod journal;
+pub mod tool;

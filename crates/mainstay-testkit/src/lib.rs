@@ -1,4 +1,6 @@
 //! Conformance suites, fakes and the process harness (dev-dependency only).
 
 pub mod conformance;
+pub mod loopback;
 pub mod memory_journal;
+pub mod process;

@@ -1,0 +1,96 @@
+//! Settings of an `http` tool, and their schema. What a schema cannot say is in `check`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::quantity::{Size, Time};
+
+/// Settings of an HTTP tool.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    /// What the tool does, for the model: when to use it and what comes back.
+    #[schemars(length(min = 1, max = 8192))]
+    pub(super) description: String,
+    /// The method; GET when absent. Every other one carries an `idempotency-key` header, the same for every attempt of a
+    /// call.
+    #[serde(default)]
+    pub(super) method: Method,
+    /// The address, `http` or `https`. `{name}` in its path or query stands for the argument of that name,
+    /// percent-encoded; an argument can change neither scheme, host, port nor the number of path segments.
+    pub(super) url: String,
+    /// JSON Schema (2020-12) of the arguments: an object. Arguments without a placeholder in `url` travel as query
+    /// (GET, DELETE) or in a JSON body (POST, PUT, PATCH).
+    pub(super) parameters: Map<String, Value>,
+    /// Headers to send. A value is text in which `${env:NAME}` or `${file:PATH}` stands for a secret; a value that is a
+    /// reference as a whole needs no braces. Credentials cannot stand here as plain text.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    /// Longest wait for the whole answer; 10s when absent, at most 10m. The run's own deadline holds as well.
+    #[serde(default = "timeout_default")]
+    #[schemars(extend("default" = "10s"))]
+    pub(super) timeout: Time,
+    /// Bytes of the answer; 256KiB when absent, at most 16MiB. A larger answer is an error, never cut.
+    #[serde(default = "response_bytes_max_default")]
+    #[schemars(extend("default" = "256KiB"))]
+    pub(super) response_bytes_max: Size,
+    /// Whether the tool may reach loopback, private and link-local addresses; false when absent. Decided on the address
+    /// that is connected to, after name resolution.
+    #[serde(default)]
+    pub(super) allow_private: bool,
+}
+
+/// A method of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Method {
+    /// Reads.
+    #[default]
+    Get,
+    /// Acts, or creates.
+    Post,
+    /// Replaces.
+    Put,
+    /// Changes.
+    Patch,
+    /// Deletes.
+    Delete,
+}
+
+impl Method {
+    /// Whether arguments travel in a JSON body.
+    pub(super) fn has_body(self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
+
+    pub(super) fn as_http(self) -> http::Method {
+        match self {
+            Self::Get => http::Method::GET,
+            Self::Post => http::Method::POST,
+            Self::Put => http::Method::PUT,
+            Self::Patch => http::Method::PATCH,
+            Self::Delete => http::Method::DELETE,
+        }
+    }
+}
+
+/// Longest `timeout`.
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// Largest `response_bytes_max`.
+pub(super) const RESPONSE_BYTES_MAX: u64 = 16 << 20;
+
+fn timeout_default() -> Time {
+    Time(Duration::from_secs(10))
+}
+
+fn response_bytes_max_default() -> Size {
+    Size(256 << 10)
+}
+
+pub(super) fn schema() -> Value {
+    schemars::schema_for!(Settings).to_value()
+}

@@ -1,0 +1,150 @@
+//! Every kind of tool against the conformance suite. A kind without a peer below fails.
+
+#![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt as _;
+use libtest_mimic::{Arguments, Trial};
+use mainstay_components::secrets::Secrets;
+use mainstay_components::tools::{self, Def, Opening};
+use mainstay_core::Name;
+use mainstay_core::tool::ToolSource;
+use mainstay_testkit::conformance::tool::{self as suite, Behaviour, Open, Rig};
+use mainstay_testkit::loopback::{self, Answer, Loopback, Request};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials =
+        tools::ALL.iter().flat_map(|def| match peers(def) {
+            Some(peers) => peers.into_iter().flat_map(|(name, open)| suite::trials(&name, open)).collect(),
+            None => vec![Trial::test(format!("{}::has_a_peer", def.kind.kind), || {
+                Err("no peer for this kind".into())
+            })],
+        });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// What the suite runs a kind against: a name and a way to open it, for each way in which the kind works.
+fn peers(def: &'static Def) -> Option<Vec<(String, Open)>> {
+    let table: &[(&str, &[Value])] = &[(
+        "http",
+        &[
+            json!({"method": "POST", "url": "{base}/echo"}),
+            json!({"method": "PUT", "url": "{base}/echo?word={word}"}),
+            json!({"method": "DELETE", "url": "{base}/echo"}),
+        ],
+    )];
+    let (kind, ways) = table.iter().find(|(kind, _)| *kind == def.kind.kind)?;
+    Some(
+        ways.iter()
+            .map(|way| (format!("{kind}-{}", way["method"].as_str().unwrap()), http(def, way)))
+            .collect(),
+    )
+}
+
+fn http(def: &'static Def, way: &Value) -> Open {
+    let way = way.clone();
+    Arc::new(move |behaviour| Box::pin(HttpRig::open(def, way.clone(), behaviour)))
+}
+
+struct HttpRig {
+    source: Arc<dyn ToolSource>,
+    keys: Arc<Mutex<Vec<String>>>,
+    calls: watch::Receiver<usize>,
+    server: Loopback,
+}
+
+impl HttpRig {
+    async fn open(def: &'static Def, mut settings: Value, behaviour: Behaviour) -> Arc<dyn Rig> {
+        let keys = Arc::new(Mutex::new(Vec::new()));
+        let (count, calls) = watch::channel(0);
+        let seen = Arc::clone(&keys);
+        let server = Loopback::serve(Arc::new(move |request: Request| -> BoxFuture<'static, Answer> {
+            let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
+            seen.lock().unwrap().push(key.unwrap_or("none").to_owned());
+            count.send_modify(|calls| *calls += 1);
+            Box::pin(answer(request, behaviour))
+        }))
+        .await;
+        let base = if behaviour == Behaviour::Gone { "http://127.0.0.1:1".to_owned() } else { server.url() };
+        settings["url"] = settings["url"].as_str().unwrap().replace("{base}", &base).into();
+        settings["description"] = "Says it again.".into();
+        settings["parameters"] = json!({"type": "object", "properties": {"word": {"type": "string"}}});
+        settings["allow_private"] = true.into();
+        settings["timeout"] = "20s".into();
+        settings["response_bytes_max"] = "4KiB".into();
+        assert_eq!((def.kind.check)(&settings), [], "the rig's settings are valid");
+        let opening =
+            Opening { name: &Name::parse("echo").unwrap(), settings: &settings, secrets: &Secrets::new(".") };
+        Arc::new(Self { source: (def.open)(opening).unwrap(), keys, calls, server })
+    }
+}
+
+#[async_trait]
+impl Rig for HttpRig {
+    fn source(&self) -> Arc<dyn ToolSource> {
+        Arc::clone(&self.source)
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.keys.lock().unwrap().clone()
+    }
+
+    async fn called(&self) {
+        let mut calls = self.calls.clone();
+        let called = tokio::time::timeout(Duration::from_secs(10), calls.wait_for(|calls| *calls > 0)).await;
+        called.expect("called in time").expect("the server runs");
+    }
+
+    async fn caller_gone(&self) {
+        self.server.callers_gone(1).await;
+    }
+}
+
+/// The argument `word` as it arrived, in the query or in the body.
+async fn answer(request: Request, behaviour: Behaviour) -> Answer {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    match behaviour {
+        Behaviour::Echo => loopback::whole(200, "text/plain", word(&query, &body)),
+        Behaviour::Fail => loopback::whole(404, "application/json", r#"{"error":"no such ticket"}"#),
+        Behaviour::Hang => std::future::pending().await,
+        Behaviour::Flood => loopback::whole(200, "text/plain", vec![b'x'; 4097]),
+        Behaviour::Break => {
+            let cut = Err(std::io::Error::other("cut"));
+            loopback::pieces(200, "text/plain", futures_util::stream::iter([Ok(Bytes::from("he")), cut]))
+        }
+        Behaviour::Gone => unreachable!("nobody calls this server"),
+    }
+}
+
+fn word(query: &str, body: &[u8]) -> String {
+    if let Some(encoded) = query.strip_prefix("word=") {
+        return decode(encoded);
+    }
+    let body: Value = serde_json::from_slice(body).unwrap();
+    body["word"].as_str().unwrap().to_owned()
+}
+
+fn decode(encoded: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = encoded.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte == b'%' {
+            let (hex, after) = rest.split_at(2);
+            bytes.push(u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap());
+            rest = after;
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
