@@ -2,5 +2,6 @@
 //! and its surroundings do, once.
 
 pub mod providers;
+mod wire;
 
 pub use providers::{ALL, Def, Opening};

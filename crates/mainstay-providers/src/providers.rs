@@ -3,6 +3,9 @@
 //!
 //! A file has five parts in order: `//!` (what, tested versions, link), `DEF`, pure `Settings`, the `impl`, the error map.
 
+pub mod anthropic;
+pub mod gemini;
+pub mod openai;
 pub mod scripted;
 
 use std::path::Path;
@@ -10,7 +13,7 @@ use std::sync::Arc;
 
 use mainstay_core::provider::Provider;
 use mainstay_core::secret::SecretSource;
-use mainstay_core::{KindDef, Name, Result};
+use mainstay_core::{Error, Fault, KindDef, Name, Redacted, Result, SecretRef, codes};
 use mainstay_net::client::Client;
 use serde_json::Value;
 
@@ -50,7 +53,7 @@ impl std::fmt::Debug for Opening<'_> {
 }
 
 /// Every kind, in the order of the reference page.
-pub static ALL: &[Def] = &[scripted::DEF];
+pub static ALL: &[Def] = &[openai::DEF, anthropic::DEF, gemini::DEF, scripted::DEF];
 
 /// The kind of this name.
 #[must_use]
@@ -62,4 +65,23 @@ pub fn find(kind: &str) -> Option<&'static Def> {
 #[must_use]
 pub fn no_library_models(_: &Value) -> Vec<String> {
     Vec::new()
+}
+
+/// Reads a key that settings refer to. Errors: `SECRET_UNAVAILABLE`.
+fn read_key(secrets: &dyn SecretSource, reference: Option<&str>) -> Result<Option<Redacted<String>>> {
+    let Some(text) = reference else { return Ok(None) };
+    let reference = SecretRef::parse(text)
+        .ok_or_else(|| Error::bug("a secret reference passed the check but does not parse"))?;
+    secrets.resolve(&reference).map(Some)
+}
+
+/// A fault for settings that hold something else than a reference where a secret is meant. The value is not repeated.
+fn secret_fault(pointer: &str, reference: Option<&str>) -> Option<Fault> {
+    let text = reference?;
+    SecretRef::parse(text).is_none().then(|| Fault {
+        code: &codes::CONFIG_SECRET_LITERAL,
+        pointer: pointer.to_owned(),
+        message: "the value is not a reference to a secret".to_owned(),
+        help: Some("put the secret into a variable or a file and write `env:NAME` or `file:PATH`".to_owned()),
+    })
 }

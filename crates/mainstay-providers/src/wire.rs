@@ -1,0 +1,178 @@
+//! Calling a vendor's endpoint over HTTP in one of the dialects: what the vendors' files share.
+//!
+//! A call is one request and one answer; it is not repeated. Dropping the answer closes the connection.
+
+mod complete;
+mod failure;
+mod forward;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use mainstay_core::provider::ModelCard;
+use mainstay_core::{Ctx, Error, Fault, Result, codes};
+use mainstay_dialects::Codec;
+use mainstay_dialects::codec::EncodeOptions;
+use mainstay_net::client::Client;
+
+/// Bytes of an answer that comes whole.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Bytes kept of a failed answer.
+const FAILURE_BYTES_MAX: usize = 256 << 10;
+/// Pages of a list of models that are read.
+const MODEL_PAGES_MAX: usize = 20;
+
+/// A vendor's endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) client: Client,
+    pub(crate) codec: &'static Codec,
+    /// Without a slash at the end.
+    pub(crate) base_url: String,
+    /// Credentials, versions and the spec's own headers, sent with every call.
+    pub(crate) headers: HeaderMap,
+    pub(crate) options: EncodeOptions,
+}
+
+impl Endpoint {
+    /// Sends a body and waits for the answer's head. Errors: `PROVIDER_UNAVAILABLE`.
+    async fn post(
+        &self,
+        ctx: &Ctx,
+        path: &str,
+        body: Bytes,
+        passed: &[(&'static str, String)],
+        stream: bool,
+    ) -> Result<http::Response<Incoming>> {
+        let mut request = http::Request::post(self.uri(path)?).body(Full::new(body)).map_err(unsound)?;
+        let headers = request.headers_mut();
+        headers.reserve(self.headers.len() + passed.len() + 3);
+        for (name, value) in passed {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.append(HeaderName::from_static(name), value);
+            }
+        }
+        headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }),
+        );
+        trace(ctx, headers);
+        self.client.send(request).await.map_err(failure::unreachable)
+    }
+
+    async fn get(&self, ctx: &Ctx, path: &str) -> Result<http::Response<Incoming>> {
+        let mut request = http::Request::get(self.uri(path)?).body(Full::default()).map_err(unsound)?;
+        let headers = request.headers_mut();
+        headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        trace(ctx, headers);
+        self.client.send(request).await.map_err(failure::unreachable)
+    }
+
+    fn uri(&self, path: &str) -> Result<http::Uri> {
+        let (base, path) = (self.base_url.as_str(), path);
+        let mut text = String::with_capacity(base.len() + path.len());
+        text.push_str(base);
+        text.push_str(path);
+        http::Uri::try_from(text).map_err(unsound)
+    }
+
+    /// Lists the models on offer, page after page. `next` makes the query of a further page.
+    pub(crate) async fn models(
+        &self,
+        ctx: &Ctx,
+        path: &str,
+        next: impl Fn(&str) -> String,
+    ) -> Result<Vec<ModelCard>> {
+        let mut models = Vec::new();
+        let mut query = String::new();
+        for _ in 0..MODEL_PAGES_MAX {
+            let answer = self.get(ctx, &format!("{path}{query}")).await?;
+            if !answer.status().is_success() {
+                return Err(failure::of_answer(self.codec, answer).await.0);
+            }
+            let page = (self.codec.decode_models)(&whole(answer.into_body()).await?)?;
+            models.extend(page.models);
+            match page.next {
+                Some(token) => query = next(&token),
+                None => break,
+            }
+        }
+        Ok(models)
+    }
+}
+
+fn trace(ctx: &Ctx, headers: &mut HeaderMap) {
+    if let Some(value) = ctx.traceparent().and_then(|text| HeaderValue::from_str(text).ok()) {
+        headers.insert("traceparent", value);
+    }
+}
+
+fn unsound(error: impl Into<http::Error>) -> Error {
+    Error::bug("a request to a provider could not be built").with_source(error.into())
+}
+
+/// Reads an answer that comes whole. Errors: `PROVIDER_BAD_RESPONSE` when it is cut or too large.
+async fn whole(body: Incoming) -> Result<Bytes> {
+    let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+    read.map(http_body_util::Collected::to_bytes).map_err(|e| {
+        Error::new(&codes::PROVIDER_BAD_RESPONSE, "read the provider's answer: it was cut or is too large")
+            .with_source(e)
+    })
+}
+
+/// Whether an answer is a stream of events.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Adds the spec's own headers. Faults: a name or value that HTTP does not allow.
+pub(crate) fn add_headers(headers: &mut HeaderMap, extra: &std::collections::BTreeMap<String, String>) {
+    for (name, value) in extra {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// A secret as a header's value, kept out of debug output. Errors: `SECRET_UNAVAILABLE` for what no header can hold.
+pub(crate) fn secret_header(text: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Error::new(
+            &codes::SECRET_UNAVAILABLE,
+            "use the provider's key: it holds characters that a header cannot carry",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What the vendors' settings have in common, checked.
+pub(crate) fn check_common(
+    base_url: &str,
+    headers: &std::collections::BTreeMap<String, String>,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let fault = |pointer: String, message: String, help: &str| Fault {
+        code: &codes::CONFIG_VALUE,
+        pointer,
+        message,
+        help: Some(help.to_owned()),
+    };
+    let sound = base_url.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
+    });
+    if !sound {
+        let help = "write it as `https://host/path`, without a query";
+        faults.push(fault("/base_url".into(), format!("`{base_url}` is not the base URL of a server"), help));
+    }
+    for (name, value) in headers {
+        if HeaderName::try_from(name.as_str()).is_err() || HeaderValue::from_str(value).is_err() {
+            let pointer = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
+            faults.push(fault(pointer, format!("`{name}` cannot be sent as a header"), "use visible ASCII"));
+        }
+    }
+    faults
+}

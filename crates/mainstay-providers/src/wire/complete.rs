@@ -1,0 +1,89 @@
+//! The canonical call: encoded into the dialect, the answer decoded into events as it comes.
+
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use mainstay_core::model::{ModelEvent, ModelRequest, ModelStream};
+use mainstay_core::{Ctx, Error, Result, codes};
+use mainstay_dialects::codec::{EncodeOptions, Encoded, StreamDecoder};
+use mainstay_dialects::sse::Parser;
+
+use super::{Endpoint, failure, is_event_stream, whole};
+
+impl Endpoint {
+    /// Asks in this endpoint's dialect at `path`.
+    pub(crate) async fn complete(
+        &self,
+        ctx: &Ctx,
+        path: &str,
+        request: &ModelRequest,
+    ) -> Result<ModelStream> {
+        let max_tokens_default = request.max_tokens_default.unwrap_or(self.options.max_tokens_default);
+        let options = EncodeOptions { max_tokens_default, ..self.options.clone() };
+        let Encoded { body, dropped, hints } = (self.codec.encode_request)(request, &options);
+        if !dropped.is_empty() {
+            tracing::debug!(
+                dialect = self.codec.dialect.0,
+                fields = dropped.join(","),
+                "the dialect cannot carry these fields"
+            );
+        }
+        let answer = self.post(ctx, path, body, &[], request.stream).await?;
+        if !answer.status().is_success() {
+            return Err(failure::of_answer(self.codec, answer).await.0);
+        }
+        if is_event_stream(answer.headers()) {
+            return Ok(Box::pin(decoded(answer.into_body(), (self.codec.decoder)(hints))));
+        }
+        let events = (self.codec.decode_response)(&whole(answer.into_body()).await?, &hints)?;
+        Ok(Box::pin(futures_util::stream::iter(events.into_iter().map(Ok))))
+    }
+}
+
+/// The events of a streamed answer. The last thing known before a failure is still told.
+fn decoded(
+    mut body: Incoming,
+    mut decoder: Box<dyn StreamDecoder>,
+) -> impl futures_core::Stream<Item = Result<ModelEvent>> + Send {
+    async_stream::stream! {
+        let mut parser = Parser::default();
+        let mut events = Vec::new();
+        let mut failed = None;
+        while failed.is_none() && !decoder.done() {
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(chunk) = frame.into_data() {
+                        parser.push(chunk);
+                        failed = drain(&mut parser, decoder.as_mut(), &mut events).err();
+                    }
+                }
+                Some(Err(error)) => {
+                    let message = "read the provider's stream: it broke off";
+                    failed = Some(Error::new(&codes::PROVIDER_BAD_RESPONSE, message).with_source(error));
+                }
+                None => break,
+            }
+            for event in events.drain(..) {
+                yield Ok(event);
+            }
+        }
+        if failed.is_none() {
+            if let Some(rest) = parser.finish() {
+                failed = decoder.push(&rest, &mut events).err();
+            }
+            failed = failed.or_else(|| decoder.end(&mut events).err());
+        }
+        for event in events {
+            yield Ok(event);
+        }
+        if let Some(error) = failed {
+            yield Err(error);
+        }
+    }
+}
+
+fn drain(parser: &mut Parser, decoder: &mut dyn StreamDecoder, events: &mut Vec<ModelEvent>) -> Result<()> {
+    while let Some(frame) = parser.next_frame()? {
+        decoder.push(&frame, events)?;
+    }
+    Ok(())
+}
