@@ -104,7 +104,7 @@ async fn a_stranger_cannot_interrupt_a_session_whose_first_run_is_at_work() {
     let stage = Stage::new(model, Cast::with_policy(SessionPolicy::Interrupt));
     let handle = stage.engine.start(&caller("alice"), &name("a"), ask_in("s", "hi")).await.unwrap();
     let call = strings.call().await;
-    let error = stage.engine.start(&caller("bob"), &name("a"), ask_in("s", "ho")).await.err().unwrap();
+    let error = soon(stage.engine.start(&caller("bob"), &name("a"), ask_in("s", "ho"))).await.err().unwrap();
     assert_eq!(error.code().id, "PERMISSION_DENIED");
     call.end().await;
     assert!(soon(handle.wait()).await.unwrap().error.is_none());
@@ -121,7 +121,7 @@ async fn a_stranger_who_comes_before_the_first_run_is_on_record_is_refused_too()
             async move { engine.start(&caller("alice"), &name("a"), ask_in("s", "hi")).await.is_ok() },
         );
     crate::stage::until(|| stage.journal.begun() == 1).await;
-    let error = stage.engine.start(&caller("bob"), &name("a"), ask_in("s", "ho")).await.err().unwrap();
+    let error = soon(stage.engine.start(&caller("bob"), &name("a"), ask_in("s", "ho"))).await.err().unwrap();
     assert_eq!(error.code().id, "PERMISSION_DENIED");
     stage.journal.open();
     assert!(soon(first).await.unwrap());
