@@ -10,6 +10,9 @@ use mainstay_core::provider::Dialect;
 
 const PREFIX: &str = "mainstay:";
 
+/// Stands where a caller's dialect demands a signature and there is none.
+pub(crate) const UNSIGNED: &str = "mainstay:none:";
+
 /// The canonical form of a value that a provider sent.
 pub(crate) fn from_provider(dialect: Dialect, value: &str) -> String {
     format!("{PREFIX}{}:{value}", dialect.0)
@@ -48,12 +51,21 @@ pub(crate) fn to_base64_caller(dialect: Dialect, marked: &str) -> String {
     }
 }
 
-/// The inverse. Clients may change the alphabet on the way.
-pub(crate) fn from_base64_caller(dialect: Dialect, value: &str) -> String {
+/// Redacted reasoning for such a caller, whose dialect cannot tell it from a signature.
+pub(crate) fn to_base64_redacted(marked: &str) -> String {
+    STANDARD.encode(format!("{PREFIX}redacted/{marked}"))
+}
+
+/// The inverse of both: the canonical form, and whether it is redacted reasoning. Clients may change the alphabet on
+/// the way.
+pub(crate) fn from_base64_caller(dialect: Dialect, value: &str) -> (String, bool) {
     let bytes = STANDARD.decode(value).or_else(|_| URL_SAFE.decode(value)).unwrap_or_default();
-    match String::from_utf8(bytes) {
-        Ok(text) if owner(&text).is_some() => text,
-        _ => from_provider(dialect, value),
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let redacted = text.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix("redacted/"));
+    match redacted {
+        Some(marked) if owner(marked).is_some() => (marked.to_owned(), true),
+        _ if owner(&text).is_some() => (text, false),
+        _ => (from_provider(dialect, value), false),
     }
 }
 
@@ -67,7 +79,7 @@ pub(crate) fn is_mixed_base64(body: &[u8]) -> bool {
 pub(crate) fn is_mixed(body: &[u8], own: Dialect) -> bool {
     memchr::memmem::find_iter(body, b"\"mainstay:").any(|at| {
         let name = &body[at + 1 + PREFIX.len()..];
-        name.starts_with(b"call/")
+        [&b"call/"[..], b"none:"].iter().any(|kind| name.starts_with(kind))
             || crate::ALL.iter().any(|c| c.dialect != own && name.starts_with(c.dialect.0.as_bytes()))
     })
 }
@@ -109,9 +121,10 @@ mod tests {
         let sent = to_base64_caller(THEIRS, &marked);
         assert!(is_mixed_base64(format!(r#"{{"s":"{sent}"}}"#).as_bytes()));
         let other_alphabet = sent.replace('+', "-").replace('/', "_");
-        assert_eq!(from_base64_caller(THEIRS, &sent), marked);
-        assert_eq!(from_base64_caller(THEIRS, &other_alphabet), marked);
-        assert_eq!(from_base64_caller(THEIRS, "AAECAw=="), from_provider(THEIRS, "AAECAw=="));
+        assert_eq!(from_base64_caller(THEIRS, &sent), (marked.clone(), false));
+        assert_eq!(from_base64_caller(THEIRS, &other_alphabet), (marked.clone(), false));
+        assert_eq!(from_base64_caller(THEIRS, &to_base64_redacted(&marked)), (marked, true));
+        assert_eq!(from_base64_caller(THEIRS, "AAECAw=="), (from_provider(THEIRS, "AAECAw=="), false));
         assert_eq!(to_base64_caller(THEIRS, &from_provider(THEIRS, "AAECAw==")), "AAECAw==");
     }
 

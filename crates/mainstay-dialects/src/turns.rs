@@ -5,6 +5,9 @@ use std::borrow::Cow;
 
 use mainstay_core::message::{Message, Part, Role, ToolResult};
 
+/// What stands for the answer to a call that nobody answered.
+pub(crate) const NO_ANSWER: &str = "this call was not answered";
+
 /// A conversation in turns.
 #[derive(Debug, Default)]
 pub(crate) struct Turns<'a> {
@@ -90,7 +93,7 @@ fn unanswered<'a>((id, name): &(String, String)) -> Cow<'a, Part> {
     Cow::Owned(Part::ToolResult(ToolResult {
         call_id: id.clone(),
         name: Some(name.clone()),
-        content: "this call was not answered".to_owned(),
+        content: NO_ANSWER.to_owned(),
         is_error: true,
     }))
 }

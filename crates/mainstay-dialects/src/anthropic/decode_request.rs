@@ -121,7 +121,7 @@ fn block(wire: &mut Object, rest: &mut Map<String, Value>) -> Result<Part> {
     match kind.as_str() {
         "text" => Ok(Part::Text(wire.require_string("text")?)),
         "thinking" => {
-            let signature = wire.string("signature")?.filter(|s| !s.is_empty());
+            let signature = wire.string("signature")?.filter(|s| !s.is_empty() && s != origin::UNSIGNED);
             let signature = signature.map(|s| origin::from_caller(DIALECT, &s));
             Ok(Part::Reasoning(Reasoning {
                 text: wire.require_string("thinking")?,
@@ -135,8 +135,14 @@ fn block(wire: &mut Object, rest: &mut Map<String, Value>) -> Result<Part> {
         }
         "tool_result" => tool_result(wire, rest),
         "image" | "document" => {
-            let media = wire.peek("source").and_then(media);
-            match media {
+            let source = wire.peek("source");
+            let plain =
+                source.filter(|source| source["type"] == "text").and_then(|source| source["data"].as_str());
+            if let Some(text) = plain.map(str::to_owned) {
+                wire.take("source");
+                return Ok(Part::Text(text));
+            }
+            match source.and_then(media) {
                 Some(media) => {
                     wire.take("source");
                     Ok(if kind == "image" { Part::Image(media) } else { Part::Document(media) })

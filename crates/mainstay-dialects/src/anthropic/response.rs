@@ -77,8 +77,8 @@ pub(super) fn carrier(marked: &str) -> Value {
 
 /// Reasoning for a caller.
 pub(super) fn thinking(stretch: &Reasoning) -> Value {
-    let value =
-        stretch.signature.as_deref().map(|marked| origin::to_caller(DIALECT, marked)).unwrap_or_default();
+    let value = stretch.signature.as_deref().map(|marked| origin::to_caller(DIALECT, marked));
+    let value = value.unwrap_or(origin::UNSIGNED);
     if stretch.redacted {
         json!({"type": "redacted_thinking", "data": value})
     } else {

@@ -33,6 +33,7 @@ pub struct Encoder {
 enum Open {
     Text,
     Thinking,
+    Signed,
     Tool(u32),
 }
 
@@ -141,10 +142,14 @@ impl Encoder {
             self.delta(&json!({"type": "thinking_delta", "thinking": piece.text}), out);
         }
         if let Some(marked) = &piece.signature {
-            let signature = origin::to_caller(DIALECT, marked);
-            self.delta(&json!({"type": "signature_delta", "signature": signature}), out);
-            self.close(out);
+            self.sign(origin::to_caller(DIALECT, marked), out);
         }
+    }
+
+    fn sign(&mut self, signature: &str, out: &mut Vec<u8>) {
+        self.delta(&json!({"type": "signature_delta", "signature": signature}), out);
+        self.open = Some(Open::Signed);
+        self.close(out);
     }
 
     fn call(&mut self, index: u32, id: &str, name: &str, opaque: Option<&str>, out: &mut Vec<u8>) {
@@ -184,6 +189,9 @@ impl Encoder {
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
+        if self.open == Some(Open::Thinking) {
+            return self.sign(origin::UNSIGNED, out);
+        }
         if self.open.take().is_some() {
             write(out, &json!({"type": "content_block_stop", "index": self.next_index}));
             self.next_index += 1;

@@ -162,9 +162,12 @@ fn message(
 fn part(mut wire: Object, calls: &mut OpenCalls, rest: &mut Map<String, Value>) -> Result<Vec<Part>> {
     let signature = wire.string("thoughtSignature")?.filter(|s| !s.is_empty());
     let signature = signature.map(|s| origin::from_base64_caller(DIALECT, &s));
+    let redacted = signature.as_ref().is_some_and(|(_, redacted)| *redacted);
+    let signature = signature.map(|(marked, _)| marked);
     let thought = wire.boolean("thought")?.unwrap_or(false);
     let part = if let Some(text) = wire.string("text")? {
-        return texts(text, thought, signature, wire, rest);
+        wire.leave(rest);
+        return Ok(texts(text, thought, Reasoning { signature, redacted, ..Reasoning::default() }));
     } else if let Some(mut call) = wire.object("functionCall")? {
         let name = call.require_string("name")?;
         let id = calls.call(call.string("id")?.filter(|id| !id.is_empty()), &name);
@@ -187,20 +190,14 @@ fn part(mut wire: Object, calls: &mut OpenCalls, rest: &mut Map<String, Value>) 
     Ok(vec![part])
 }
 
-fn texts(
-    text: String,
-    thought: bool,
-    signature: Option<String>,
-    wire: Object,
-    rest: &mut Map<String, Value>,
-) -> Result<Vec<Part>> {
-    wire.leave(rest);
+/// A thought, or a text; a text's signature stands after it.
+fn texts(text: String, thought: bool, mark: Reasoning) -> Vec<Part> {
     if thought {
-        return Ok(vec![Part::Reasoning(Reasoning { text, signature, redacted: false })]);
+        return vec![Part::Reasoning(Reasoning { text, ..mark })];
     }
-    let mark = signature.map(|s| Part::Reasoning(Reasoning { signature: Some(s), ..Reasoning::default() }));
-    let text = (mark.is_none() || !text.is_empty()).then_some(Part::Text(text));
-    Ok(text.into_iter().chain(mark).collect())
+    let is_marked = mark.signature.is_some();
+    let text = (!is_marked || !text.is_empty()).then_some(Part::Text(text));
+    text.into_iter().chain(is_marked.then_some(Part::Reasoning(mark))).collect()
 }
 
 fn media(media_type: String, source: MediaSource) -> Part {

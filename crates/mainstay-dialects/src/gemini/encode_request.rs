@@ -97,7 +97,10 @@ impl Writer<'_> {
             return;
         }
         let declare = |tool: &mainstay_core::tool::ToolSpec| {
-            let mut function = json!({"name": tool.name, "description": tool.description});
+            let mut function = json!({"name": tool.name});
+            if !tool.description.is_empty() {
+                function["description"] = tool.description.clone().into();
+            }
             // An object without properties is refused.
             if tool.parameters["properties"].as_object().is_some_and(|p| !p.is_empty()) {
                 function["parameters"] = schema::subset(&tool.parameters);
@@ -190,7 +193,22 @@ fn reasoning(stretch: &Reasoning) -> Option<Value> {
 fn media(media: &Media) -> Value {
     match &media.source {
         MediaSource::Base64(data) => json!({"inlineData": {"mimeType": media.media_type, "data": data}}),
-        MediaSource::Url(url) if media.media_type.is_empty() => json!({"fileData": {"fileUri": url}}),
-        MediaSource::Url(url) => json!({"fileData": {"mimeType": media.media_type, "fileUri": url}}),
+        MediaSource::Url(url) => {
+            let kind = if media.media_type.is_empty() { by_extension(url) } else { &media.media_type };
+            json!({"fileData": {"mimeType": kind, "fileUri": url}})
+        }
+    }
+}
+
+/// The service demands a media type, which the addresses of other dialects come without.
+fn by_extension(url: &str) -> &'static str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let extension = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    match extension.as_str() {
+        "png" => "image/png",
+        "webp" => "image/webp",
+        "gif" => "image/gif",
+        "pdf" => "application/pdf",
+        _ => "image/jpeg",
     }
 }

@@ -80,7 +80,11 @@ pub(super) fn write_reasoning(stretch: &Reasoning) -> Value {
         out["thought"] = true.into();
     }
     if let Some(marked) = &stretch.signature {
-        out["thoughtSignature"] = origin::to_base64_caller(DIALECT, marked).into();
+        out["thoughtSignature"] = if stretch.redacted {
+            origin::to_base64_redacted(marked).into()
+        } else {
+            origin::to_base64_caller(DIALECT, marked).into()
+        };
     }
     out
 }

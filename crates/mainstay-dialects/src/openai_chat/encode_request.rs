@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::DIALECT;
 use crate::codec::{EncodeOptions, Encoded, Hints};
-use crate::{gemini, origin, rest};
+use crate::{gemini, origin, rest, turns};
 
 /// Writes a request; see [`crate::Codec::encode_request`].
 pub fn encode_request(request: &ModelRequest, options: &EncodeOptions) -> Encoded {
@@ -18,6 +18,7 @@ pub fn encode_request(request: &ModelRequest, options: &EncodeOptions) -> Encode
     let mut messages = Vec::new();
     for (place, message) in request.messages.iter().enumerate() {
         Writer { place, options, dropped: &mut dropped, out: &mut messages }.message(message);
+        messages.extend(unanswered(&request.messages[place..]).map(no_answer));
     }
     out.insert("messages".to_owned(), messages.into());
     tools(request, &mut out);
@@ -29,6 +30,19 @@ pub fn encode_request(request: &ModelRequest, options: &EncodeOptions) -> Encode
     rest::carry(&request.rest, DIALECT, &mut out, &mut dropped);
     let body = serde_json::to_vec(&out).expect("a JSON value is always JSON");
     Encoded { body: Bytes::from(body), dropped, hints: Hints::default() }
+}
+
+/// Calls of the first message that no later one answers although the conversation goes on (a run that was cut): the
+/// service refuses those.
+fn unanswered(messages: &[Message]) -> impl Iterator<Item = &ToolCall> {
+    let (first, rest) = messages.split_first().expect("the place is that of a message");
+    let answers = |part: &Part, id: &str| matches!(part, Part::ToolResult(result) if result.call_id == id);
+    let answered = move |id: &str| rest.iter().any(|m| m.parts.iter().any(|part| answers(part, id)));
+    first.tool_calls().filter(move |call| !rest.is_empty() && !answered(&call.id))
+}
+
+fn no_answer(call: &ToolCall) -> Value {
+    json!({"role": "tool", "tool_call_id": call.id, "content": turns::NO_ANSWER})
 }
 
 fn tools(request: &ModelRequest, out: &mut Map<String, Value>) {
@@ -104,7 +118,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn message(&mut self, message: &Message) {
         match message.role {
-            Role::System => self.out.push(json!({"role": "system", "content": message.joined_text()})),
+            Role::System => self.out.push(json!({"role": "system", "content": instructions(message)})),
             Role::Assistant => self.assistant(message),
             Role::User | Role::Tool => self.caller(message),
         }
@@ -183,6 +197,15 @@ impl Writer<'_> {
         }
         out
     }
+}
+
+/// Instructions as one text, which every compatible server takes; their parts are paragraphs.
+fn instructions(message: &Message) -> String {
+    let texts = message
+        .parts
+        .iter()
+        .filter_map(|p| if let Part::Text(text) = p { Some(text.as_str()) } else { None });
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 /// A call without extensions. No arguments are `{}`: the service wants JSON.

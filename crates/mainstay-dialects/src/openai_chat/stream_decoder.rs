@@ -80,6 +80,8 @@ pub struct Decoder {
     model: String,
     started: bool,
     refused: bool,
+    /// Reasoning came in readable form: then the texts of its details repeat it.
+    readable: bool,
     calls: Vec<Call>,
     usage: Option<Usage>,
     finish: Option<FinishReason>,
@@ -129,6 +131,10 @@ impl Decoder {
         }
         let deltas = answer.choices.iter_mut().flatten().filter_map(|choice| choice.delta.as_mut());
         for delta in deltas {
+            // A whole answer's details tell its stretches apart, which its readable form does not.
+            if delta.reasoning_details.as_ref().is_some_and(|details| !details.is_empty()) {
+                (delta.reasoning_content, delta.reasoning) = (None, None);
+            }
             for (place, call) in delta.tool_calls.iter_mut().flatten().enumerate() {
                 call.index = u32::try_from(place).ok();
             }
@@ -179,13 +185,31 @@ impl Decoder {
     }
 
     fn delta(&mut self, delta: Delta, out: &mut Vec<ModelEvent>) -> Result<()> {
-        reasoning(&delta, out);
+        self.reasoning(&delta, out);
         content(delta.content, out);
         if let Some(text) = delta.refusal.filter(|text| !text.is_empty()) {
             self.refused = true;
             out.push(ModelEvent::Text(text));
         }
         delta.tool_calls.into_iter().flatten().try_for_each(|fragment| self.fragment(fragment, out))
+    }
+
+    /// Readable reasoning under either name; details for what has to go back.
+    fn reasoning(&mut self, delta: &Delta, out: &mut Vec<ModelEvent>) {
+        let readable = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref());
+        if let Some(text) = readable.filter(|text| !text.is_empty()) {
+            self.readable = true;
+            reasoned(text.clone(), out);
+        }
+        let details = delta.reasoning_details.as_deref().unwrap_or_default();
+        for mut stretch in read_details(details, |value| origin::from_provider(DIALECT, value)) {
+            if self.readable {
+                stretch.text.clear();
+            }
+            if stretch.signature.is_some() || !stretch.text.is_empty() {
+                out.push(ModelEvent::Reasoning(stretch));
+            }
+        }
     }
 
     fn fragment(&mut self, fragment: Fragment, out: &mut Vec<ModelEvent>) -> Result<()> {
@@ -274,21 +298,6 @@ fn content(content: Option<Value>, out: &mut Vec<ModelEvent>) {
             }
         }
         _ => {}
-    }
-}
-
-/// Readable reasoning under either name; details only for what has to go back.
-fn reasoning(delta: &Delta, out: &mut Vec<ModelEvent>) {
-    let readable = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref());
-    reasoned(readable.cloned().unwrap_or_default(), out);
-    let details = delta.reasoning_details.as_deref().unwrap_or_default();
-    for mut stretch in read_details(details, |value| origin::from_provider(DIALECT, value)) {
-        if readable.is_some_and(|text| !text.is_empty()) {
-            stretch.text.clear();
-        }
-        if stretch.signature.is_some() || !stretch.text.is_empty() {
-            out.push(ModelEvent::Reasoning(stretch));
-        }
     }
 }
 
