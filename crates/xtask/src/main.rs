@@ -3,9 +3,14 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tasks talk to a developer's terminal")]
 
 mod bench;
+mod docs;
 mod project;
+mod server;
 mod shell;
+mod test;
 mod tidy;
+mod venv;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -15,17 +20,23 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", version, about)]
 enum Task {
+    /// Run every test, or some parts of them
+    Test(test::Options),
     /// Measure, with peers in the same run
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Hold the house rules
     Tidy,
+    /// Write docs/reference from the binary
+    Docs(docs::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
+        Task::Test(options) => test::run(&options),
         Task::Bench(bench) => bench::run(bench),
         Task::Tidy => tidy::run(),
+        Task::Docs(options) => docs::run(&options),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

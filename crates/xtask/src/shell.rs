@@ -59,6 +59,11 @@ impl Running {
         self.0.stdout.take()
     }
 
+    /// Its standard error, once, if it was piped.
+    pub(crate) fn take_stderr(&mut self) -> Option<std::process::ChildStderr> {
+        self.0.stderr.take()
+    }
+
     /// Its exit, if it has ended.
     pub(crate) fn exit(&mut self) -> anyhow::Result<Option<std::process::ExitStatus>> {
         Ok(self.0.try_wait()?)

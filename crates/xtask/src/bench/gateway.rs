@@ -83,7 +83,7 @@ impl Cell {
 /// Something that can be measured: the mock itself, or a gateway before it.
 struct Subject<'a> {
     address: SocketAddr,
-    key: Option<&'a str>,
+    keys: &'a [String],
     slow: bool,
     cpu: &'a dyn Fn() -> Duration,
     resident: &'a dyn Fn() -> u64,
@@ -140,7 +140,7 @@ impl Measured {
 fn measure_direct(xtask: &Path, mock: &Mock, seconds: f64) -> anyhow::Result<Measured> {
     let subject = Subject {
         address: mock.address,
-        key: None,
+        keys: &[],
         slow: false,
         cpu: &|| mock.cpu(),
         resident: &|| mock.resident(),
@@ -160,7 +160,7 @@ fn measure_peer(
     let service = Service::start(launch)?;
     let subject = Subject {
         address: service.address,
-        key: service.key.as_deref(),
+        keys: &service.keys,
         slow: peer.slow,
         cpu: &|| service.cpu(),
         resident: &|| service.resident(),
@@ -207,7 +207,7 @@ fn cell(
     if subject.slow && mode == "open" {
         arguments.push("--rate=50".to_owned());
     }
-    arguments.extend(subject.key.map(|key| format!("--key={key}")));
+    arguments.extend(subject.keys.iter().map(|key| format!("--key={key}")));
     let before = (subject.cpu)();
     let report = load(xtask, &arguments)?;
     let cpu = (subject.cpu)().saturating_sub(before);

@@ -26,9 +26,9 @@ pub(crate) struct Options {
     /// The model to ask for
     #[arg(long, default_value = "bench")]
     pub(super) model: String,
-    /// The API key to show
+    /// An API key to show; of several, each connection shows one
     #[arg(long)]
-    pub(super) key: Option<String>,
+    pub(super) key: Vec<String>,
     /// How requests are sent
     #[arg(long, value_enum)]
     pub(super) mode: Mode,

@@ -8,11 +8,8 @@ mod nginx;
 mod vllm_router;
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use super::service::Launch;
-use crate::{project, shell};
-
 /// A gateway to put between the load and the mock.
 pub(super) struct Peer {
     /// Its name in the table.
@@ -33,19 +30,3 @@ pub(super) struct Setting<'a> {
 
 /// Every peer, in the order of the table.
 pub(super) static ALL: &[Peer] = &[nginx::DEF, vllm_router::DEF, litellm::DEF, mainstay::DEF];
-
-/// A virtual environment with exactly `packages`, made once and kept. Gives its folder of programs.
-fn virtual_environment(name: &str, packages: &[&str]) -> anyhow::Result<std::path::PathBuf> {
-    let folder = project::tools_folder().join(name);
-    let stamp = folder.join("installed.txt");
-    let wanted = packages.join("\n");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(folder.join("bin"));
-    }
-    println!("installing {} …", packages.join(" "));
-    std::fs::create_dir_all(&folder)?;
-    shell::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    shell::output(Command::new(folder.join("bin/pip")).args(["install", "--quiet"]).args(packages))?;
-    std::fs::write(stamp, wanted)?;
-    Ok(folder.join("bin"))
-}

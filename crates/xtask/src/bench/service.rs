@@ -27,8 +27,8 @@ pub(super) struct Launch {
     pub(super) address: SocketAddr,
     /// A path that answers 200 once it can work.
     pub(super) ready_path: &'static str,
-    /// The key that calls must show.
-    pub(super) key: Option<String>,
+    /// Keys that calls may show, in turn; none when it asks for none.
+    pub(super) keys: Vec<String>,
     /// Folder with what it reads; removed when the service is dropped.
     pub(super) folder: tempfile::TempDir,
 }
@@ -38,8 +38,8 @@ pub(super) struct Service {
     running: Running,
     /// Where it listens.
     pub(super) address: SocketAddr,
-    /// The key that calls must show.
-    pub(super) key: Option<String>,
+    /// Keys that calls may show, in turn; none when it asks for none.
+    pub(super) keys: Vec<String>,
     /// From start to the first good answer.
     pub(super) ready: Duration,
     _folder: tempfile::TempDir,
@@ -62,7 +62,7 @@ impl Service {
             std::thread::sleep(READY_INTERVAL);
         }
         let ready = begin.elapsed();
-        Ok(Self { running, address: launch.address, key: launch.key, ready, _folder: launch.folder })
+        Ok(Self { running, address: launch.address, keys: launch.keys, ready, _folder: launch.folder })
     }
 
     /// Processor time so far.

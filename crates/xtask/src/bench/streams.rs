@@ -101,7 +101,7 @@ fn measure(
     let mock = Mock::start(&binaries.xtask, &mock)?;
     let service = Service::start(peers::mainstay::launch(&binaries.mainstay, mock.address)?)?;
     let (idle, cpu_before, begin) = (service.resident(), service.cpu(), Instant::now());
-    let call = reader::Call { address: service.address, key: service.key.clone(), through, chunks };
+    let call = reader::Call { address: service.address, key: service.keys.first().cloned(), through, chunks };
     let time_max = Duration::from_secs(options.seconds.into()) + SLACK;
     let streams = options.streams;
     let readers = std::thread::spawn(move || reader::read_all(&call, streams, time_max));

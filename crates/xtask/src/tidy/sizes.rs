@@ -14,7 +14,8 @@ const LINES_P90_MAX: usize = 400;
 /// Lines of tests at the end of a file; more go to `tests.rs` beside it.
 const INLINE_TEST_LINES_MAX: usize = 150;
 
-fn is_production(path: &str) -> bool {
+/// Whether the file's own lines are held to the bounds; tests have long tables and goldens.
+pub(super) fn is_production(path: &str) -> bool {
     let test_folder = path.split('/').any(|part| matches!(part, "tests" | "benches" | "examples"));
     !test_folder && !path.ends_with("/tests.rs")
 }

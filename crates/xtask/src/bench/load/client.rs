@@ -25,6 +25,7 @@ pub(super) struct Target {
     address: SocketAddr,
     path: Uri,
     headers: HeaderMap,
+    keys: Vec<HeaderValue>,
     body: Bytes,
     streamed: bool,
 }
@@ -43,11 +44,18 @@ impl Target {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_str(&options.address.to_string())?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(key) = &options.key {
-            headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))?);
-        }
+        let keys = options.key.iter().map(|key| HeaderValue::from_str(&format!("Bearer {key}")));
+        let keys = keys.collect::<Result<_, _>>().context("read --key")?;
         let path = options.path.parse().context("read --path")?;
-        Ok(Self { address: options.address, path, headers, body, streamed })
+        Ok(Self { address: options.address, path, headers, keys, body, streamed })
+    }
+
+    /// The same, with the key of connection `number`.
+    fn of(mut self, number: usize) -> Self {
+        if let Some(key) = self.keys.get(number.checked_rem(self.keys.len()).unwrap_or(0)) {
+            self.headers.insert(AUTHORIZATION, key.clone());
+        }
+        self
     }
 
     fn request(&self) -> Request<Full<Bytes>> {
@@ -67,8 +75,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(target: Target) -> Self {
-        Self { target, sender: None }
+    /// Connection `number` to the target.
+    pub(super) fn new(target: Target, number: usize) -> Self {
+        Self { target: target.of(number), sender: None }
     }
 
     /// Sends one request and reads the answer to its end. An answer that is not a complete 200 is an error.

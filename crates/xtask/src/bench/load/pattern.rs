@@ -12,8 +12,8 @@ use super::client::{Connection, Target};
 pub(super) async fn closed_loop(target: Target, connections: usize, time: Duration) -> Seen {
     let deadline = Instant::now() + time;
     let mut workers = JoinSet::new();
-    for _ in 0..connections {
-        let mut connection = Connection::new(target.clone());
+    for number in 0..connections {
+        let mut connection = Connection::new(target.clone(), number);
         workers.spawn(async move {
             let mut seen = Seen::default();
             while Instant::now() < deadline {
@@ -38,9 +38,9 @@ const DUE_WAITING_MAX: usize = 10_000;
 /// A request every `1/rate` seconds, each on a connection that is free; its latency counts from when it was due.
 pub(super) async fn open_loop(target: Target, connections: usize, rate: u32, time: Duration) -> Seen {
     let (give_back, mut free) = mpsc::channel(connections);
-    for _ in 0..connections {
+    for number in 0..connections {
         // The channel holds as many as are made here.
-        let _ = give_back.try_send(Connection::new(target.clone()));
+        let _ = give_back.try_send(Connection::new(target.clone(), number));
     }
     let total = (time.as_secs_f64() * f64::from(rate)) as u32;
     let mut due_times = schedule(rate, total);

@@ -3,15 +3,16 @@
 
 use std::process::Command;
 
-use super::{Peer, Setting, virtual_environment};
+use super::{Peer, Setting};
 use crate::bench::service::{Launch, free_address};
+use crate::venv;
 
 pub(super) const DEF: Peer = Peer { name: "litellm 1.95.1", slow: true, prepare };
 
 const KEY: &str = "sk-bench-0000";
 
 fn prepare(setting: &Setting<'_>) -> anyhow::Result<Launch> {
-    let programs = virtual_environment("litellm", &["litellm[proxy]==1.95.1", "fastapi==0.136.3"])?;
+    let programs = venv::ensure("litellm", "litellm[proxy]==1.95.1\nfastapi==0.136.3\n")?;
     let folder = tempfile::tempdir()?;
     let address = free_address()?;
     let config = format!(
@@ -29,5 +30,5 @@ fn prepare(setting: &Setting<'_>) -> anyhow::Result<Launch> {
     command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True").env("LITELLM_LOG", "ERROR").env("NO_DOCS", "True");
     // Its scripts are found by name.
     command.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default()));
-    Ok(Launch { command, address, ready_path: "/health/liveliness", key: Some(KEY.to_owned()), folder })
+    Ok(Launch { command, address, ready_path: "/health/liveliness", keys: vec![KEY.to_owned()], folder })
 }

@@ -10,7 +10,8 @@ use crate::project;
 
 pub(super) const DEF: Peer = Peer { name: "mainstay", slow: false, prepare };
 
-const KEY: &str = "sk-bench-0000";
+/// Callers, each with a key of its own: the bound of one key's rate is below what one machine can send.
+const KEYS: usize = 8;
 
 fn prepare(setting: &Setting<'_>) -> anyhow::Result<Launch> {
     launch(&project::build("mainstay", setting.profile)?, setting.upstream)
@@ -23,16 +24,26 @@ pub(in crate::bench) fn launch(binary: &Path, upstream: SocketAddr) -> anyhow::R
     std::fs::write(folder.path().join("mainstay.yaml"), spec(upstream))?;
     let mut command = Command::new(binary);
     command.arg("serve").arg(folder.path()).args(["--listen", &address.to_string()]);
-    command.env("BENCH_KEY", KEY).env("MAINSTAY_LOG", "warn");
-    Ok(Launch { command, address, ready_path: "/ready", key: Some(KEY.to_owned()), folder })
+    command.env("MAINSTAY_LOG", "warn").env("BENCH_UPSTREAM_KEY", "sk-bench-upstream");
+    let keys: Vec<String> = (0..KEYS).map(|at| format!("sk-bench-{at:04}")).collect();
+    for (at, key) in keys.iter().enumerate() {
+        command.env(format!("BENCH_KEY_{at}"), key);
+    }
+    Ok(Launch { command, address, ready_path: "/ready", keys, folder })
 }
 
 fn spec(upstream: SocketAddr) -> String {
+    let key = |at| {
+        format!(
+            "    - {{ name: k{at}, key: \"env:BENCH_KEY_{at}\", requests_per_minute: 1000000, concurrency: 4096 }}\n"
+        )
+    };
+    let keys: String = (0..KEYS).map(key).collect();
     format!(
         "name: bench
 server: {{ requests_max: 4096, connections_max: 4096 }}
 providers:
-  mock: {{ openai: {{ base_url: \"http://{upstream}/v1\", api_key: \"env:BENCH_KEY\" }} }}
+  mock: {{ openai: {{ base_url: \"http://{upstream}/v1\", api_key: \"env:BENCH_UPSTREAM_KEY\" }} }}
 models:
   bench: {{ targets: [mock/bench] }}
 agents:
@@ -41,7 +52,6 @@ agents:
     concurrency_max: 4096
 access:
   keys:
-    bench: {{ secret: \"env:BENCH_KEY\", requests_per_minute: 100000000, concurrency: 4096 }}
-"
+{keys}"
     )
 }

@@ -37,7 +37,7 @@ http {{
     std::fs::write(&file, config)?;
     let mut command = Command::new(program);
     command.arg("-p").arg(folder.path()).arg("-c").arg(&file);
-    Ok(Launch { command, address, ready_path: "/v1/models", key: None, folder })
+    Ok(Launch { command, address, ready_path: "/v1/models", keys: Vec::new(), folder })
 }
 
 /// Where nginx is; installs the distribution's package when this may.

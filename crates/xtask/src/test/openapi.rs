@@ -1,0 +1,45 @@
+//! schemathesis reads `/openapi.json` and sends what it allows and what it forbids: no answer may be a server error, or
+//! a status, type or shape that the document does not declare.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::{House, Outcome, python};
+use crate::server::{self, Server};
+use crate::{project, shell};
+
+/// Cases an operation.
+const EXAMPLES_MAX: &str = "40";
+const CHECKS: &str =
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+/// The same cases every time.
+const SEED: &str = "20261121";
+
+pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
+    let programs = match python::environment("openapi")? {
+        Ok(programs) => programs,
+        Err(reason) => return Ok(Outcome::NotRun(reason)),
+    };
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(
+        project::root().join("tests/python/specs/openapi.yaml"),
+        folder.path().join("mainstay.yaml"),
+    )?;
+    let mut command = server::command(house.binary()?, folder.path(), &folder.path().join("models"));
+    command.arg("serve").arg(folder.path()).env("TEST_KEY", KEY);
+    let server = Server::start(&mut command, Duration::from_secs(30))?;
+    let mut test = Command::new(programs.join("schemathesis"));
+    test.args(["run", &format!("http://{}/openapi.json", server.address), "--checks", CHECKS]);
+    test.args(["--max-examples", EXAMPLES_MAX, "--seed", SEED, "--request-timeout", "20", "--workers", "2"]);
+    test.args(["--header", &format!("Authorization: Bearer {KEY}"), "--phases", "examples,coverage,fuzzing"]);
+    test.current_dir(folder.path());
+    let outcome = shell::run(&mut test);
+    if outcome.is_err() {
+        println!("the server said:\n{}", server.said());
+    }
+    outcome?;
+    Ok(Outcome::Passed(format!("{EXAMPLES_MAX} cases an operation")))
+}
+
+/// The key of `tests/python/specs/openapi.yaml`; it opens nothing else.
+const KEY: &str = "sk-test-openapi";

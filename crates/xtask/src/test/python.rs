@@ -1,0 +1,42 @@
+//! The official SDKs, unmodified, against the binary: `tests/python`, once with an older major of each and once with the
+//! newest.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{House, Outcome};
+use crate::{project, shell, venv};
+
+pub(super) fn older(house: &House) -> anyhow::Result<Outcome> {
+    run(house, "sdk-older")
+}
+
+pub(super) fn newer(house: &House) -> anyhow::Result<Outcome> {
+    run(house, "sdk-newer")
+}
+
+fn run(house: &House, name: &str) -> anyhow::Result<Outcome> {
+    let programs = match environment(name)? {
+        Ok(programs) => programs,
+        Err(reason) => return Ok(Outcome::NotRun(reason)),
+    };
+    let mut test = Command::new(programs.join("python"));
+    test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/python"]).current_dir(project::root());
+    test.env("MAINSTAY_BIN", house.binary()?).env("PYTHONDONTWRITEBYTECODE", "1");
+    shell::run(&mut test)?;
+    Ok(Outcome::Passed(pinned(name)?.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// The programs of the environment of `tests/python/requirements-NAME.txt`, or the reason why there is none.
+pub(super) fn environment(name: &str) -> anyhow::Result<Result<PathBuf, String>> {
+    if shell::output(Command::new("python3").args(["-c", "import venv"])).is_err() {
+        return Ok(Err("there is no python3 with its venv module".to_owned()));
+    }
+    let requirements = pinned(name)?;
+    Ok(venv::ensure(name, &requirements).map_err(|error| super::first_line(&format!("{error:#}"))))
+}
+
+fn pinned(name: &str) -> anyhow::Result<String> {
+    let path = project::root().join(format!("tests/python/requirements-{name}.txt"));
+    Ok(std::fs::read_to_string(path)?)
+}
