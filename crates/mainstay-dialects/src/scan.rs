@@ -11,9 +11,6 @@ use mainstay_core::{Error, Result, codes};
 /// Deepest nesting, in containers; the limit of `serde_json`, so that both readers accept the same bodies.
 const DEPTH_MAX: u32 = 127;
 
-/// Bytes looked at together when skipping over text; a multiple of the vector width.
-const BLOCK_BYTES: usize = 32;
-
 /// Calls `visit` with the key and the span of the value of each member of the object `body`.
 /// Errors: `INVALID_JSON` with line and column; `INVALID_FIELD` when the body is another kind of value; what `visit`
 /// returns.
@@ -21,7 +18,9 @@ pub(crate) fn members<'a>(
     body: &'a [u8],
     visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    let mut scanner = Scanner { bytes: body, at: 0, seen: 0 };
+    // Without an early exit, which would keep it from being vectorised.
+    let has_control = body.iter().fold(false, |found, byte| found | (*byte < 0x20));
+    let mut scanner = Scanner { bytes: body, at: 0, has_control };
     scanner.skip_space();
     if scanner.peek() != Some(b'{') {
         return Err(scanner.not_an_object());
@@ -31,7 +30,10 @@ pub(crate) fn members<'a>(
     if scanner.at < body.len() {
         return Err(scanner.unexpected("the end of the body"));
     }
-    scanner.check_text()
+    // Outside strings everything else is refused by now.
+    simdutf8::compat::from_utf8(body)
+        .map(|_| ())
+        .map_err(|error| invalid_json(body, error.valid_up_to(), "text that is not UTF-8"))
 }
 
 /// The same for an object at `span` of a body that was accepted whole.
@@ -40,7 +42,7 @@ pub(crate) fn members_at<'a>(
     span: &Range<usize>,
     visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    Scanner { bytes: body, at: span.start, seen: 0 }.object(visit)
+    Scanner { bytes: body, at: span.start, has_control: true }.object(visit)
 }
 
 /// The text of a JSON string, quotes included; borrowed unless it has escapes. `None` when it has a lone surrogate.
@@ -66,8 +68,9 @@ pub(crate) fn invalid_json(body: &[u8], at: usize, what: &str) -> Error {
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// All bytes of strings, or-ed: tells whether any is not ASCII.
-    seen: u8,
+    /// Whether the body has any control character: if not, as in what clients send, no string has to be searched for
+    /// one.
+    has_control: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -213,28 +216,10 @@ impl<'a> Scanner<'a> {
     /// Passes over bytes of a string that are neither quote, backslash nor control character.
     fn skip_plain(&mut self) {
         let rest = &self.bytes[self.at..];
-        let (blocks, _) = rest.as_chunks::<BLOCK_BYTES>();
-        let mut plain = 0;
-        for block in blocks {
-            let (mut special, mut seen) = (0_u8, 0_u8);
-            for &byte in block {
-                special |= u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
-                seen |= byte;
-            }
-            if special != 0 {
-                break;
-            }
-            self.seen |= seen;
-            plain += BLOCK_BYTES;
-        }
-        for &byte in &rest[plain..] {
-            if byte < 0x20 || byte == b'"' || byte == b'\\' {
-                break;
-            }
-            self.seen |= byte;
-            plain += 1;
-        }
-        self.at += plain;
+        let plain = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let control =
+            if self.has_control { rest[..plain].iter().position(|byte| *byte < 0x20) } else { None };
+        self.at += control.unwrap_or(plain);
     }
 
     fn escape(&mut self) -> Result<()> {
@@ -290,16 +275,6 @@ impl<'a> Scanner<'a> {
         let Some(word) = found else { return Err(self.unexpected("a value")) };
         self.at += word.len();
         Ok(())
-    }
-
-    fn check_text(&self) -> Result<()> {
-        if self.seen.is_ascii() {
-            return Ok(());
-        }
-        match std::str::from_utf8(self.bytes) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(invalid_json(self.bytes, error.valid_up_to(), "text that is not UTF-8")),
-        }
     }
 
     fn not_an_object(&self) -> Error {

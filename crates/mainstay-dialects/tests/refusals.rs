@@ -5,8 +5,8 @@ use mainstay_dialects::{ALL, find};
 
 /// The body is refused, and the error names this field.
 fn check(dialect: &'static str, field: &str, body: &str) {
-    let codec = find(Dialect(dialect)).unwrap();
-    let error = (codec.decode_request)(body.as_bytes()).unwrap_err();
+    let codec = find(Dialect(dialect)).expect("the dialect is in the list");
+    let error = (codec.decode_request)(body.as_bytes()).expect_err(body);
     assert_eq!((error.code().id, error.field().unwrap_or_default()), ("INVALID_FIELD", field), "{body}");
 }
 

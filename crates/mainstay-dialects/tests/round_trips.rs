@@ -1,5 +1,7 @@
 //! What is written is read again as it was, and what is damaged never harms the reader.
 
+#![expect(clippy::unwrap_used, reason = "what cannot be unwrapped fails the test")]
+
 use bytes::Bytes;
 use mainstay_core::message::Reasoning;
 use mainstay_core::model::{Assembler, Completion, FinishReason, ModelEvent, Usage};

@@ -41,7 +41,9 @@ pub fn encode_response(completion: &Completion, options: &ReplyOptions) -> Bytes
         "logprobs": null,
         "finish_reason": finish::write(&completion.finish),
     });
-    note_lost_reason(&completion.finish, &mut choice);
+    if is_lost(&completion.finish) {
+        choice["native_finish_reason"] = completion.finish.as_str().into();
+    }
     let body = json!({
         "id": id,
         "object": "chat.completion",
@@ -61,9 +63,7 @@ pub(super) fn reply_call(mut call: Value, opaque: Option<&str>) -> Value {
     call
 }
 
-/// Where the dialect's word says less than the provider's, the provider's stands beside it.
-pub(super) fn note_lost_reason(reason: &FinishReason, choice: &mut Value) {
-    if matches!(reason, FinishReason::Pause | FinishReason::Other(_)) {
-        choice["native_finish_reason"] = reason.as_str().into();
-    }
+/// Whether the dialect's word says less than the provider's: then the provider's stands beside it.
+pub(super) fn is_lost(reason: &FinishReason) -> bool {
+    matches!(reason, FinishReason::Pause | FinishReason::Other(_))
 }
