@@ -1,1 +1,89 @@
-//! mainstay.yaml to Plan: spans, diagnostics, JSON Schema, reference.
+//! `mainstay.yaml` to [`Plan`]: text → spanned tree → checked values → plan, with every fault reported at once.
+//!
+//! The way of a spec: `node` reads YAML and remembers where everything stands; `validate` walks it along the JSON Schema
+//! that `schema` generates from `raw` and the registries; `lower` resolves names, reads prompt files and builds the plan.
+//! `reference` renders the same schema as a page. This crate opens no file itself (see [`Files`]), reads no environment
+//! and connects to nothing.
+
+mod diagnostic;
+mod faults;
+mod files;
+mod lower;
+mod nearest;
+mod node;
+mod place;
+mod pointer;
+mod quantity;
+mod raw;
+mod reference;
+mod scaffold;
+mod schema;
+mod secret;
+mod validate;
+
+use std::path::{Path, PathBuf};
+
+use mainstay_core::{KindDef, Plan};
+
+pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use files::{Disk, Files};
+pub use place::{Position, Span};
+pub use reference::reference;
+pub use scaffold::scaffold;
+pub use schema::{lint, schema};
+
+/// The spec's file name.
+pub const FILE_NAME: &str = "mainstay.yaml";
+
+/// Bytes of a spec; a larger one is refused.
+pub const BYTES_MAX: usize = 1024 * 1024;
+
+/// A spec's text and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The name to show in messages, e.g. the path as the user gave it.
+    pub name: &'a str,
+    /// The text.
+    pub text: &'a str,
+    /// The folder that relative paths in the spec start from.
+    pub folder: &'a Path,
+}
+
+/// What the registries offer.
+#[derive(Clone, Copy, Debug)]
+pub struct Kinds<'a> {
+    /// Kinds of provider.
+    pub providers: &'a [KindDef],
+    /// Kinds of tool.
+    pub tools: &'a [KindDef],
+    /// Names of alias sets of metrics.
+    pub metric_aliases: &'a [&'a str],
+}
+
+/// What flags and the environment say; both come before the spec, flags first (the caller has merged them).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Stands for `server.listen`.
+    pub listen: Option<String>,
+    /// Stands for `data.folder`; relative to the working directory.
+    pub data_folder: Option<PathBuf>,
+}
+
+/// Reads a spec. Pure but for the prompt files it reads through `files`. Reports every fault, in the order of the text.
+pub fn load(
+    source: Source<'_>,
+    kinds: &Kinds<'_>,
+    files: &dyn Files,
+    overrides: &Overrides,
+) -> Result<Plan, Diagnostics> {
+    let mut faults = faults::Faults::default();
+    let plan = node::parse(source.text, &mut faults).and_then(|root| {
+        let schema = schema(kinds);
+        let checked = validate::check(&root, &schema, &mut faults);
+        lower::lower(lower::Inputs { source, kinds, files, overrides, root: &root }, checked, &mut faults)
+    });
+    match plan {
+        Some(plan) if faults.is_empty() => Ok(plan),
+        _ => Err(Diagnostics::new(source.name, source.text, faults)),
+    }
+}

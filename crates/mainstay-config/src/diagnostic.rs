@@ -1,0 +1,146 @@
+//! Faults of a spec as people and programs read them. Finds none itself.
+//!
+//! `render` quotes the lines at fault, for a terminal; `Display` is one line a fault without quoting, for a log;
+//! `to_json` is for programs. Values that may be secrets are masked in every form.
+
+mod render;
+
+use std::fmt;
+
+use mainstay_core::Code;
+use serde_json::{Value, json};
+
+use crate::faults::Faults;
+use crate::place::{Lines, Position, Span};
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its code, `CONFIG_*`.
+    pub code: &'static Code,
+    /// What is wrong: a lowercase fragment, values in backticks.
+    pub message: String,
+    /// The next step.
+    pub help: Option<String>,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the spec's text.
+    Text(Span),
+    /// In a flag or environment variable, named here.
+    Override(&'static str),
+}
+
+/// Every fault of a spec, in the order of its text.
+#[derive(Clone, Debug)]
+pub struct Diagnostics {
+    file: String,
+    text: String,
+    faults: Vec<Diagnostic>,
+    beyond: usize,
+    secrets: Vec<Span>,
+}
+
+impl Diagnostics {
+    pub(crate) fn new(file: &str, text: &str, mut found: Faults) -> Self {
+        found.list.sort_by_key(|fault| match fault.place {
+            Place::Override(_) => (0, Span::default()),
+            Place::Text(span) => (1, span),
+        });
+        found.list.dedup();
+        Self {
+            file: file.to_owned(),
+            text: text.to_owned(),
+            faults: found.list,
+            beyond: found.beyond,
+            secrets: found.secrets,
+        }
+    }
+
+    /// The faults, in the order of the text. Very many are cut off; [`Diagnostics::count`] counts those too.
+    #[must_use]
+    pub fn faults(&self) -> &[Diagnostic] {
+        &self.faults
+    }
+
+    /// How many faults there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.faults.len() + self.beyond
+    }
+
+    /// Line and column of a fault; `None` when it is not in the text.
+    #[must_use]
+    pub fn position(&self, fault: &Diagnostic) -> Option<Position> {
+        match fault.place {
+            Place::Text(span) => Some(Lines::of(&self.text).position(span.start)),
+            Place::Override(_) => None,
+        }
+    }
+
+    /// The faults with the lines they are in, for a terminal; coloured if asked. Ends with a line break.
+    #[must_use]
+    pub fn render(&self, coloured: bool) -> String {
+        render::render(self, coloured)
+    }
+
+    /// The faults for programs: `{"file", "count", "faults": [{"code", "message", "help", "line", "column", "end_line",
+    /// "end_column", "override"}]}`. Lines and columns count from 1 and are null for a fault outside the text; the end
+    /// is the place after the last character.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let lines = Lines::of(&self.text);
+        let faults: Vec<Value> = self.faults.iter().map(|fault| one_to_json(fault, &lines)).collect();
+        json!({ "file": self.file, "count": self.count(), "faults": faults })
+    }
+}
+
+fn one_to_json(fault: &Diagnostic, lines: &Lines<'_>) -> Value {
+    let (start, end, origin) = match fault.place {
+        Place::Text(span) => (Some(lines.position(span.start)), Some(lines.position(span.end)), None),
+        Place::Override(origin) => (None, None, Some(origin)),
+    };
+    json!({
+        "code": fault.code.id,
+        "message": fault.message,
+        "help": fault.help,
+        "line": start.map(|p| p.line),
+        "column": start.map(|p| p.column),
+        "end_line": end.map(|p| p.line),
+        "end_column": end.map(|p| p.column),
+        "override": origin,
+    })
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = Lines::of(&self.text);
+        for (at, fault) in self.faults.iter().enumerate() {
+            let end = if at + 1 == self.faults.len() { "" } else { "\n" };
+            match fault.place {
+                Place::Text(span) => {
+                    let Position { line, column } = lines.position(span.start);
+                    write!(f, "{}:{line}:{column}: {}: {}{end}", self.file, fault.code.id, fault.message)?;
+                }
+                Place::Override(origin) => write!(f, "{origin}: {}: {}{end}", fault.code.id, fault.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// A value of the user's, cut to what a message can hold, on one line and without control characters.
+pub(crate) fn short(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 48;
+    let mut shown: String = text.chars().take(CHARACTERS_MAX).map(render::visible).collect();
+    if text.chars().nth(CHARACTERS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}

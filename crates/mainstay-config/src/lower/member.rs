@@ -1,0 +1,79 @@
+//! `providers` and `tools`: one kind each, checked by the kind itself where its settings fit its schema.
+
+use std::collections::BTreeMap;
+
+use mainstay_core::plan::{Member, Model, Target};
+use mainstay_core::{Fault, KindDef, Name, codes};
+use serde_json::{Map, Value};
+
+use super::{Implicit, Lowering, Named};
+use crate::{pointer, raw};
+
+/// The provider (and its kind) that a spec without `providers` and `models` has.
+const IMPLICIT_PROVIDER: &str = "local";
+/// Its model.
+const IMPLICIT_TARGET: &str = "smollm2-135m-instruct";
+/// The name that agents without a `model` ask for.
+pub(super) const DEFAULT_MODEL: &str = "default";
+
+impl Lowering<'_, '_> {
+    pub(super) fn members(
+        &mut self,
+        section: &str,
+        raw: BTreeMap<String, Map<String, Value>>,
+        kinds: &[KindDef],
+    ) -> Named<Member> {
+        let mut members = Named::new();
+        for (name, kind) in raw {
+            let Some((kind, settings)) = kind.into_iter().next() else { continue };
+            if let Some(def) = kinds.iter().find(|def| def.kind == kind) {
+                self.check_kind(section, &name, def, &settings);
+            }
+            if let Some(name) = Name::parse(&name) {
+                members.insert(name, Member { kind, settings });
+            }
+        }
+        members
+    }
+
+    /// Runs a kind's own check, which may count on its schema: settings with a fault are not shown to it.
+    fn check_kind(&mut self, section: &str, name: &str, def: &KindDef, settings: &Value) {
+        let written = self.inputs.root.entry(section).and_then(|section| section.node.entry(name));
+        if written.is_some_and(|entry| self.faults.within(entry.span())) {
+            return;
+        }
+        let base = pointer::join(&pointer::join(&format!("/{section}"), name), def.kind);
+        for Fault { code, pointer, message, help } in (def.check)(settings) {
+            let whole = format!("{base}{pointer}");
+            if code == &codes::CONFIG_SECRET_LITERAL {
+                self.faults.secrets.push(self.located(&whole).value);
+            }
+            if code == &codes::CONFIG_MISSING_KEY {
+                self.fault_at_key(&whole, code, message, help);
+            } else {
+                self.fault(&whole, code, message, help);
+            }
+        }
+    }
+
+    /// The provider and model of a spec that names none, if the registry has that kind.
+    pub(super) fn implicit_model(&self) -> Option<Implicit> {
+        let registered = self.inputs.kinds.providers.iter().any(|def| def.kind == IMPLICIT_PROVIDER);
+        let named = !self.defined("providers").is_empty() || !self.defined("models").is_empty();
+        if named || !registered {
+            return None;
+        }
+        let provider = Name::parse(IMPLICIT_PROVIDER)?;
+        let target = Target { provider: provider.clone(), model: IMPLICIT_TARGET.to_owned() };
+        Some(Implicit {
+            provider,
+            member: Member { kind: IMPLICIT_PROVIDER.to_owned(), settings: Value::Object(Map::new()) },
+            name: Name::parse(DEFAULT_MODEL)?,
+            model: Model {
+                targets: vec![target],
+                first_byte_timeout: raw::first_byte_timeout().0,
+                max_tokens_default: raw::max_tokens_default(),
+            },
+        })
+    }
+}

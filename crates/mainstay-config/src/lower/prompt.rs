@@ -1,0 +1,80 @@
+//! Instructions: the text itself, or a file of the spec.
+
+use std::path::{Component, Path};
+
+use mainstay_core::codes;
+
+use super::Lowering;
+use crate::diagnostic::short;
+
+/// Bytes of instructions.
+const BYTES_MAX: usize = 256 * 1024;
+
+impl Lowering<'_, '_> {
+    /// The instructions' text; `None`, with a fault, when they cannot be read.
+    pub(super) fn instructions(&mut self, pointer: &str, written: String) -> Option<String> {
+        if !names_a_file(&written) {
+            return self.bounded(pointer, written, "the instructions are");
+        }
+        let path = Path::new(&written);
+        let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside {
+            let message = format!("`{}` is not a path inside the spec's folder", short(&written));
+            let help =
+                "use a relative path without `..`, so that the folder holds all that the service needs";
+            self.fault(pointer, &codes::CONFIG_FILE, message, Some(help.to_owned()));
+            return None;
+        }
+        match self.inputs.files.read(&self.inputs.source.folder.join(path)) {
+            Ok(text) if text.trim().is_empty() => {
+                let message = format!("`{}` is empty", short(&written));
+                self.fault(
+                    pointer,
+                    &codes::CONFIG_FILE,
+                    message,
+                    Some("write the instructions into it".to_owned()),
+                );
+                None
+            }
+            Ok(text) => self.bounded(pointer, text, &format!("`{}` is", short(&written))),
+            Err(error) => {
+                let message = format!("cannot read `{}`: {error}", short(&written));
+                let help = "the path is relative to the spec's folder";
+                self.fault(pointer, &codes::CONFIG_FILE, message, Some(help.to_owned()));
+                None
+            }
+        }
+    }
+
+    fn bounded(&mut self, pointer: &str, text: String, subject: &str) -> Option<String> {
+        if text.len() <= BYTES_MAX {
+            return Some(text);
+        }
+        let message = format!("{subject} larger than {BYTES_MAX} bytes");
+        let help =
+            "models forget what is far up in long instructions; keep what matters, give the rest as a tool";
+        self.fault(pointer, &codes::CONFIG_FILE, message, Some(help.to_owned()));
+        None
+    }
+}
+
+/// Whether instructions are a path: one word that ends in `.md` or `.txt`.
+fn names_a_file(written: &str) -> bool {
+    let ends = [".md", ".txt"].iter().any(|end| written.len() > end.len() && written.ends_with(end));
+    ends && !written.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_word_with_the_ending_is_a_file() {
+        for file in ["prompts/a.md", "a.txt", "../a.md"] {
+            assert!(names_a_file(file), "{file}");
+        }
+        for text in ["", ".md", "Answer from notes.md", "Be brief.", "a.md\n"] {
+            assert!(!names_a_file(text), "{text}");
+        }
+    }
+}

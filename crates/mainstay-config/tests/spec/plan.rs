@@ -1,0 +1,347 @@
+//! Good specs and the plans they make.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mainstay_config::{Disk, Files as _, Overrides, Source, scaffold};
+use mainstay_core::plan::{
+    Access, Agent, AgentKind, Anonymous, AppPlan, Data, Declared, EnvValue, Fallback, Key, Member, Metrics,
+    Model, OnDisconnect, Server, SessionPolicy, Target,
+};
+use mainstay_core::{Name, Plan, SecretRef};
+use serde_json::json;
+
+use crate::fakes::{KINDS, Memory, load, load_with};
+
+const FULL: &str = r#"
+name: support-desk
+server:
+  listen: "0.0.0.0:9000"
+  drain: 45s
+  request_timeout: 2m
+  header_timeout: 5s
+  body_timeout: 20s
+  body_bytes_max: 2MiB
+  connections_max: 500
+  requests_max: 100
+access:
+  keys:
+    - { name: web, key: "env:WEB_KEY", requests_per_minute: 600, concurrency: 64 }
+    - { name: job, key: "file:/run/secrets/job" }
+  anonymous: loopback
+  cors: { origins: ["https://app.example.com"] }
+data: { folder: state, retention: 7d, bytes_max: 10MB }
+metrics: { aliases: [agent] }
+providers:
+  openai: { openai: { api_key: "env:OPENAI_API_KEY", headers: { X-Team: a }, base_url: "http://v", weight: 1 } }
+  local: { local: }
+  demo: { scripted: { replies: [{ text: Hi., trouble: slow }, { trouble: hang, arguments: [1, { a: ~ }] }] } }
+models:
+  fast: { targets: [openai/gpt-5-mini, demo/org/model], first_byte_timeout: 20s }
+  small: { targets: [local/smollm2], max_tokens_default: 512 }
+tools:
+  tickets:
+    http:
+      url: "https://tickets.example.com/{id}"
+      parameters: &parameters { type: object, properties: { id: { type: string } } }
+  orders: { http: { url: "https://o.example.com", parameters: *parameters } }
+agents:
+  triage:
+    description: Sorts tickets.
+    declared:
+      model: fast
+      instructions: prompts/triage.md
+      tools: [tickets, orders]
+      steps_max: 4
+      max_tokens: 256
+      temperature: 0
+      history_messages_max: 10
+      parallel_tools_max: 2
+    sessions: { enqueue: { waiting_max: 3 } }
+    timeout: 5m
+    concurrency_max: 7
+    on_disconnect: cancel
+    fallback:
+      - on: [PROVIDER_QUOTA]
+        answer: Come back later.
+        model: demo-fallback
+        finish_reason: QUOTA
+  research:
+    app:
+      command: "uvicorn main:app --port 8000"
+      url: "http://127.0.0.1:8000/"
+      env: { MODE: production, TOKEN: "env:RESEARCH_TOKEN" }
+      stream_path: /stream
+    sessions: interrupt
+default_agent: triage
+"#;
+
+fn name(text: &str) -> Name {
+    Name::parse(text).expect("a name")
+}
+
+fn secret(text: &str) -> SecretRef {
+    SecretRef::parse(text).expect("a reference")
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn full_plan() -> Plan {
+    let rpm = std::num::NonZeroU32::new;
+    let target = |provider: &str, model: &str| Target { provider: name(provider), model: model.to_owned() };
+    let member = |kind: &str, settings| Member { kind: kind.to_owned(), settings };
+    let model = |targets, wait, tokens| Model {
+        targets,
+        first_byte_timeout: seconds(wait),
+        max_tokens_default: tokens,
+    };
+    let parameters = json!({ "type": "object", "properties": { "id": { "type": "string" } } });
+    Plan {
+        name: name("support-desk"),
+        folder: PathBuf::from("/srv"),
+        server: Server {
+            listen: "0.0.0.0:9000".parse().expect("an address"),
+            drain: seconds(45),
+            request_timeout: seconds(120),
+            body_timeout: seconds(20),
+            header_timeout: seconds(5),
+            body_bytes_max: 2 << 20,
+            connections_max: 500,
+            requests_max: 100,
+        },
+        access: Access {
+            keys: vec![
+                Key {
+                    name: name("web"),
+                    secret: secret("env:WEB_KEY"),
+                    requests_per_minute: rpm(600),
+                    concurrency: rpm(64),
+                },
+                Key {
+                    name: name("job"),
+                    secret: secret("file:/run/secrets/job"),
+                    requests_per_minute: None,
+                    concurrency: None,
+                },
+            ],
+            anonymous: Anonymous::Loopback,
+            cors_origins: vec!["https://app.example.com".to_owned()],
+        },
+        data: Data { folder: PathBuf::from("/srv/state"), retention: seconds(7 * 86_400), bytes_max: 10_000_000 },
+        metrics: Metrics { aliases: vec!["agent".to_owned()] },
+        providers: [
+            (
+                name("openai"),
+                member(
+                    "openai",
+                    json!({ "api_key": "env:OPENAI_API_KEY", "headers": { "X-Team": "a" }, "base_url": "http://v", "weight": 1 }),
+                ),
+            ),
+            (name("local"), member("local", json!({}))),
+            (
+                name("demo"),
+                member(
+                    "scripted",
+                    json!({ "replies": [
+                        { "text": "Hi.", "trouble": { "slow": {} } },
+                        { "trouble": "hang", "arguments": [1, { "a": null }] },
+                    ] }),
+                ),
+            ),
+        ]
+        .into(),
+        models: [
+            (name("fast"), model(vec![target("openai", "gpt-5-mini"), target("demo", "org/model")], 20, 4096)),
+            (name("small"), model(vec![target("local", "smollm2")], 60, 512)),
+        ]
+        .into(),
+        tools: [
+            (
+                name("tickets"),
+                member("http", json!({ "url": "https://tickets.example.com/{id}", "parameters": parameters })),
+            ),
+            (name("orders"), member("http", json!({ "url": "https://o.example.com", "parameters": parameters }))),
+        ]
+        .into(),
+        agents: [(name("triage"), triage()), (name("research"), research())].into(),
+        default_agent: Some(name("triage")),
+    }
+}
+
+fn triage() -> Agent {
+    Agent {
+        kind: AgentKind::Declared(Declared {
+            model: name("fast"),
+            instructions: "Sort the ticket.".to_owned(),
+            tools: vec![name("tickets"), name("orders")],
+            steps_max: 4,
+            max_tokens: Some(256),
+            temperature: Some(0.0),
+            history_messages_max: 10,
+            parallel_tools_max: 2,
+        }),
+        description: "Sorts tickets.".to_owned(),
+        sessions: SessionPolicy::Enqueue { waiting_max: 3 },
+        concurrency_max: 7,
+        timeout: seconds(300),
+        on_disconnect: OnDisconnect::Cancel,
+        fallbacks: vec![Fallback {
+            on: vec!["PROVIDER_QUOTA".to_owned()],
+            answer: "Come back later.".to_owned(),
+            model: "demo-fallback".to_owned(),
+            finish_reason: "QUOTA".to_owned(),
+        }],
+    }
+}
+
+fn research() -> Agent {
+    Agent {
+        kind: AgentKind::App(AppPlan {
+            url: "http://127.0.0.1:8000".to_owned(),
+            command: Some("uvicorn main:app --port 8000".to_owned()),
+            env: vec![
+                ("MODE".to_owned(), EnvValue::Plain("production".to_owned())),
+                ("TOKEN".to_owned(), EnvValue::Secret(secret("env:RESEARCH_TOKEN"))),
+            ],
+            invoke_path: "/invoke".to_owned(),
+            stream_path: Some("/stream".to_owned()),
+            health_path: "/health".to_owned(),
+            start_timeout: seconds(60),
+            response_bytes_max: 16 << 20,
+        }),
+        description: String::new(),
+        sessions: SessionPolicy::Interrupt,
+        concurrency_max: 1024,
+        timeout: seconds(600),
+        on_disconnect: OnDisconnect::Continue,
+        fallbacks: Vec::new(),
+    }
+}
+
+#[test]
+fn a_full_spec_makes_its_plan() {
+    match load(FULL) {
+        Ok(plan) => assert_eq!(plan, full_plan()),
+        Err(faults) => panic!("{}", faults.render(false)),
+    }
+}
+
+#[test]
+fn a_spec_of_two_lines_has_every_default_and_a_model() {
+    let plan = load("name: x\nagents: { hello: { declared: {} } }").unwrap();
+    let server = Server {
+        listen: "127.0.0.1:8080".parse().unwrap(),
+        drain: seconds(30),
+        request_timeout: seconds(60),
+        body_timeout: seconds(10),
+        header_timeout: seconds(10),
+        body_bytes_max: 1 << 20,
+        connections_max: 10_000,
+        requests_max: 2_048,
+    };
+    assert_eq!(plan.server, server);
+    assert_eq!(plan.access, Access::default());
+    let data = Data { folder: "/srv/.mainstay".into(), retention: seconds(30 * 86_400), bytes_max: 1 << 30 };
+    assert_eq!(plan.data, data);
+    assert_eq!(plan.providers[&name("local")], Member { kind: "local".to_owned(), settings: json!({}) });
+    let target = Target { provider: name("local"), model: "smollm2-135m-instruct".to_owned() };
+    assert_eq!(plan.models[&name("default")].targets, [target]);
+    assert_eq!(plan.default_agent, Some(name("hello")));
+    let agent = &plan.agents[&name("hello")];
+    assert_eq!(agent.sessions, SessionPolicy::Enqueue { waiting_max: 16 });
+    let AgentKind::Declared(declared) = &agent.kind else { panic!("declared") };
+    assert_eq!(
+        (declared.model.as_str(), declared.steps_max, declared.history_messages_max),
+        ("default", 8, 100)
+    );
+}
+
+#[test]
+fn a_section_without_content_is_an_empty_one() {
+    let plan = load("name: x\nserver:\naccess:\n  keys:\nagents:\n  a:\n    declared:\n").unwrap();
+    assert_eq!(plan.agents.len(), 1);
+}
+
+#[test]
+fn a_bare_word_stands_for_its_settings() {
+    let plan = load("name: x\nagents: { a: { declared: {}, sessions: enqueue } }").unwrap();
+    assert_eq!(plan.agents[&name("a")].sessions, SessionPolicy::Enqueue { waiting_max: 16 });
+}
+
+#[test]
+fn several_agents_have_no_default_unless_the_spec_names_one() {
+    let plan = load("name: x\nagents: { a: { declared: {} }, b: { declared: {} } }").unwrap();
+    assert_eq!(plan.default_agent, None);
+}
+
+#[test]
+fn instructions_that_are_no_path_are_the_text_itself() {
+    let plan = load("name: x\nagents: { a: { declared: { instructions: Answer from notes.md } } }").unwrap();
+    let AgentKind::Declared(declared) = &plan.agents[&name("a")].kind else { panic!("declared") };
+    assert_eq!(declared.instructions, "Answer from notes.md");
+}
+
+#[test]
+fn words_said_to_anyone_allow_listening_anywhere() {
+    let plan = load("name: x\nserver: { listen: '0.0.0.0:80' }\naccess: { anonymous: anyone }").unwrap();
+    assert_eq!(plan.access.anonymous, Anonymous::Anyone);
+}
+
+#[test]
+fn overrides_stand_above_the_spec() {
+    let overrides = Overrides { listen: Some("[::1]:7".to_owned()), data_folder: Some("/var/m".into()) };
+    let plan = load_with("name: x\nserver: { listen: '0.0.0.0:80' }", &overrides).unwrap();
+    assert_eq!(plan.server.listen, "[::1]:7".parse().unwrap());
+    assert_eq!(plan.data.folder, Path::new("/var/m"));
+}
+
+#[test]
+fn without_the_local_kind_no_model_appears_from_nowhere() {
+    let kinds = mainstay_config::Kinds { providers: &[], ..KINDS };
+    let text = "name: x\nagents: { a: { declared: {} } }";
+    let source = Source { name: "mainstay.yaml", text, folder: Path::new("/srv") };
+    let faults =
+        mainstay_config::load(source, &kinds, &Memory::default(), &Overrides::default()).unwrap_err();
+    assert_eq!(faults.faults()[0].code.id, "CONFIG_MISSING_KEY");
+}
+
+#[test]
+fn the_scaffold_loads_without_a_fault() {
+    let files = scaffold(&name("my-agent"));
+    let spec = files
+        .iter()
+        .find(|(path, _)| path == Path::new("mainstay.yaml"))
+        .map(|(_, text)| text.clone())
+        .unwrap();
+    let memory = Memory(files.into_iter().map(|(path, text)| (Path::new("/srv").join(path), text)).collect());
+    let source = Source { name: "mainstay.yaml", text: &spec, folder: Path::new("/srv") };
+    let plan = mainstay_config::load(source, &KINDS, &memory, &Overrides::default()).unwrap();
+    assert_eq!((plan.name.as_str(), plan.agents.len()), ("my-agent", 1));
+    // What stands behind comments works too, once uncommented.
+    let uncommented = spec.replace("\n# ", "\n").replace("\n#\n", "\n\n");
+    let yaml: String = uncommented
+        .lines()
+        .filter(|line| {
+            line.is_empty() || line.starts_with(' ') || line.split_once(':').is_some_and(|(k, _)| is_key(k))
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let source = Source { text: &yaml, ..source };
+    let plan = mainstay_config::load(source, &KINDS, &memory, &Overrides::default());
+    let plan = plan.unwrap_or_else(|faults| panic!("{yaml}\n{}", faults.render(false)));
+    assert_eq!((plan.access.keys.len(), plan.models.len()), (1, 1));
+}
+
+fn is_key(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+#[test]
+fn the_disk_reads_files_and_nothing_else() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert!(Disk.read(&here.join("Cargo.toml")).unwrap().contains("mainstay-config"));
+    assert!(Disk.read(&here.join("src")).is_err());
+    assert!(Disk.read(&here.join("nothing.md")).is_err());
+}
