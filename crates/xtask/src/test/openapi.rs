@@ -12,6 +12,8 @@ use crate::{project, shell};
 const EXAMPLES_MAX: &str = "40";
 const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+/// Time budget of the whole run.
+const SECONDS_MAX: &str = "240";
 /// The same cases every time.
 const SEED: &str = "20261121";
 
@@ -30,7 +32,17 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
     let server = Server::start(&mut command, Duration::from_secs(30))?;
     let mut test = Command::new(programs.join("schemathesis"));
     test.args(["run", &format!("http://{}/openapi.json", server.address), "--checks", CHECKS]);
-    test.args(["--max-examples", EXAMPLES_MAX, "--seed", SEED, "--request-timeout", "20", "--workers", "2"]);
+    test.args([
+        "--max-examples",
+        EXAMPLES_MAX,
+        "--seed",
+        SEED,
+        "--request-timeout",
+        "20",
+        "--max-time",
+        SECONDS_MAX,
+    ]);
+    test.args(["--generation-database", "none", "--continue-on-failure", "--no-color"]);
     test.args(["--header", &format!("Authorization: Bearer {KEY}"), "--phases", "examples,coverage,fuzzing"]);
     test.current_dir(folder.path());
     let outcome = shell::run(&mut test);
