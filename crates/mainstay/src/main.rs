@@ -1,2 +1,28 @@
-//! Developer tasks.
-fn main() {}
+//! The `mainstay` binary: reads the command line, runs one command, ends with a documented exit code.
+//! What a command does is in `commands/`; how the parts are joined is in `wire.rs`.
+
+mod cli;
+mod commands;
+mod environment;
+mod exit;
+mod logging;
+mod serving;
+mod spec;
+mod stand_in;
+mod wire;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let matches = match cli::parse(std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(code) => return code,
+    };
+    match commands::run(&matches) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}

@@ -1,0 +1,45 @@
+//! The command line, built from the list of commands.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+use crate::{commands, exit};
+
+/// The whole command line.
+pub(crate) fn command() -> Command {
+    Command::new("mainstay")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The production runtime for AI agents")
+        .after_help("Exit codes: 0 ok, 1 no, 64 usage, 69 unavailable, 70 bug, 78 configuration.")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(commands::ALL.iter().map(|def| (def.command)()))
+}
+
+/// Parses arguments. Help and version print and end with 0, a usage error with 64.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, ExitCode> {
+    command().try_get_matches_from(arguments).map_err(|error| {
+        // Printing fails only when the terminal is gone, and then there is nobody to tell.
+        let _ = error.print();
+        let asked = !error.use_stderr();
+        ExitCode::from(if asked { exit::OK } else { exit::USAGE })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_usage_error_ends_with_64() {
+        let code = parse(["mainstay", "serv"].map(OsString::from)).unwrap_err();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(exit::USAGE)));
+    }
+}

@@ -1,0 +1,66 @@
+//! `mainstay healthcheck`: asks a running server whether it is well, for containers without a shell or curl.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{Def, client_runtime};
+use crate::{environment, exit};
+
+pub(super) const DEF: Def = Def { name: "healthcheck", command, run };
+
+/// Longest wait for the answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes of the answer that are shown.
+const SHOWN_BYTES_MAX: usize = 2048;
+
+fn command() -> Command {
+    Command::new("healthcheck")
+        .about("Ask a running server whether it is well (exit 0 or 1)")
+        .arg(
+            Arg::new("url")
+                .long("url")
+                .value_name("URL")
+                .help("The server's base URL [default: the local one]"),
+        )
+        .arg(
+            Arg::new("live")
+                .long("live")
+                .action(ArgAction::SetTrue)
+                .help("Ask for the process alone, not for readiness"),
+        )
+}
+
+#[expect(clippy::print_stderr, reason = "the command line's own voice")]
+fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let base = matches.get_one::<String>("url").cloned().unwrap_or_else(local_url);
+    let url = format!(
+        "{}{}",
+        base.trim_end_matches('/'),
+        if matches.get_flag("live") { "/health" } else { "/ready" }
+    );
+    let (status, body) = client_runtime()?.block_on(ask(&url))?;
+    if (200..300).contains(&status) {
+        return Ok(ExitCode::from(exit::OK));
+    }
+    eprintln!("mainstay: {url} answered {status}: {body}");
+    Ok(ExitCode::from(exit::FAILED))
+}
+
+/// The server on this machine, where `MAINSTAY_LISTEN` or the default puts it.
+pub(super) fn local_url() -> String {
+    let listen = environment::listen().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+    let port = listen.rsplit_once(':').map_or("8080", |(_, port)| port);
+    format!("http://127.0.0.1:{port}")
+}
+
+async fn ask(url: &str) -> anyhow::Result<(u16, String)> {
+    let client = mainstay_net::client::download_client()?;
+    let answer =
+        client.get(url).timeout(TIMEOUT).send().await.with_context(|| format!("cannot reach {url}"))?;
+    let status = answer.status().as_u16();
+    let body = answer.text().await.unwrap_or_default();
+    Ok((status, body.chars().take(SHOWN_BYTES_MAX).collect()))
+}

@@ -1,0 +1,46 @@
+//! What the environment says: paths and overrides. The only file of the binary that reads environment variables; flags
+//! come before them, and both before the spec.
+
+use std::path::PathBuf;
+
+/// Where models are kept.
+pub(crate) fn models_folder() -> PathBuf {
+    if let Some(folder) = path("MAINSTAY_MODELS_FOLDER") {
+        return folder;
+    }
+    let data = path("XDG_DATA_HOME").or_else(|| path("HOME").map(|home| home.join(".local/share")));
+    data.unwrap_or_else(|| PathBuf::from(".")).join("mainstay").join("models")
+}
+
+/// Base URL of the package index that models are pulled from.
+pub(crate) fn package_index() -> Option<String> {
+    text("MAINSTAY_PACKAGE_INDEX")
+}
+
+/// Overrides the listen address of the spec.
+pub(crate) fn listen() -> Option<String> {
+    text("MAINSTAY_LISTEN")
+}
+
+/// Overrides the data folder of the spec.
+pub(crate) fn data_folder() -> Option<PathBuf> {
+    path("MAINSTAY_DATA_FOLDER")
+}
+
+/// The log filter, e.g. `info,mainstay_agents=debug`.
+pub(crate) fn log_filter() -> Option<String> {
+    text("MAINSTAY_LOG")
+}
+
+/// The key that client commands show to a server.
+pub(crate) fn api_key() -> Option<String> {
+    text("MAINSTAY_API_KEY")
+}
+
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}

@@ -1,0 +1,86 @@
+//! Exit codes, after BSD sysexits. They are part of the interface: `docs/reference/cli.md` lists them.
+
+use std::process::ExitCode;
+
+use mainstay_core::{Error, Kind};
+
+/// It worked.
+pub(crate) const OK: u8 = 0;
+/// It was done, and the answer is no (a failed run, an unhealthy server).
+pub(crate) const FAILED: u8 = 1;
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 64;
+/// Something it depends on is not available (a port, a server, a disk, the network).
+pub(crate) const UNAVAILABLE: u8 = 69;
+/// A fault of ours.
+pub(crate) const BUG: u8 = 70;
+/// The spec is wrong.
+pub(crate) const CONFIGURATION: u8 = 78;
+
+/// What the exit codes mean, for the reference page.
+pub(crate) const ALL: &[(u8, &str)] = &[
+    (OK, "it worked"),
+    (FAILED, "it was done, and the answer is no: a failed run, an unhealthy server"),
+    (USAGE, "the command line is wrong"),
+    (UNAVAILABLE, "something it depends on is not available: a port, a server, a disk, the network"),
+    (BUG, "a fault of ours; please report it"),
+    (CONFIGURATION, "the spec is wrong; every fault is printed"),
+];
+
+/// An exit that was already explained on the terminal.
+#[derive(Debug)]
+pub(crate) struct Explained(pub(crate) u8);
+
+impl std::fmt::Display for Explained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit code {}", self.0)
+    }
+}
+
+impl std::error::Error for Explained {}
+
+/// Prints an error with its causes and its help, and gives its exit code.
+#[expect(clippy::print_stderr, reason = "the command line's own voice")]
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(Explained(code)) = error.downcast_ref() {
+        return ExitCode::from(*code);
+    }
+    eprintln!("mainstay: {error:#}");
+    let ours = error.chain().find_map(|e| e.downcast_ref::<Error>());
+    if let Some(error) = ours {
+        if let Some(internal) = error.internal() {
+            eprintln!("  detail: {internal}");
+        }
+        if let Some(help) = error.help() {
+            eprintln!("  help: {help}");
+        }
+        eprintln!("  code: {} (docs/errors/{0}.md)", error.code().id);
+    }
+    ExitCode::from(ours.map_or(FAILED, code_for))
+}
+
+fn code_for(error: &Error) -> u8 {
+    if error.code().id.starts_with("CONFIG_") {
+        return CONFIGURATION;
+    }
+    match error.kind() {
+        Kind::Internal => BUG,
+        Kind::Unavailable | Kind::Timeout | Kind::RateLimited | Kind::Conflict => UNAVAILABLE,
+        _ => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_core::codes;
+
+    #[test]
+    fn codes_follow_the_class_of_the_error() {
+        let code = |c| code_for(&Error::new(c, "x"));
+        assert_eq!(code(&codes::CONFIG_FILE), CONFIGURATION);
+        assert_eq!(code(&codes::JOURNAL_LOCKED), UNAVAILABLE);
+        assert_eq!(code(&codes::INTERNAL), BUG);
+        assert_eq!(code(&codes::RUN_NOT_FOUND), FAILED);
+    }
+}

@@ -1,0 +1,153 @@
+//! The life of a server: plan → bind → open → serve → drain → exit code. `dev` and `serve` are this with different
+//! surroundings.
+
+mod banner;
+mod reload;
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mainstay_core::journal::{Retention, RunJournal as _};
+use mainstay_core::plan::Server;
+use mainstay_core::{Clock as _, Ctx, Error, Plan, codes};
+use mainstay_net::clock::SystemClock;
+use mainstay_net::server::{ServeOptions, serve};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::spec::{self, Loaded};
+use crate::wire::House;
+use crate::{environment, exit, stand_in};
+use reload::Watch;
+use signals::{Signal, Signals};
+
+/// How a server is run.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// The spec's folder or file.
+    pub(crate) given: PathBuf,
+    /// Overrides the spec's address.
+    pub(crate) listen: Option<String>,
+    /// For development: fetch what is missing, show a banner, reload on change.
+    pub(crate) dev: bool,
+}
+
+/// Threads for blocking work (file reads, name resolution).
+const BLOCKING_THREADS_MAX: usize = 64;
+/// How often old runs are looked for.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+/// After the drain, how long connections may take to close and apps to stop.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a server until it is told to stop.
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::explain)?;
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("mainstay")
+        .enable_all()
+        .build()?;
+    runtime.block_on(live(options, loaded, started))?;
+    Ok(ExitCode::from(exit::OK))
+}
+
+async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let Loaded { mut plan, files } = loaded;
+    let listener = bind(plan.server.listen).await?;
+    let address = listener.local_addr()?;
+    let models_folder = environment::models_folder();
+    if options.dev {
+        plan = stand_in::prepare(plan, &models_folder).await?;
+    }
+    let mut house = House::open(&plan, &models_folder).await?;
+    let stop = CancellationToken::new();
+    let served =
+        tokio::spawn(serve(listener, house.surface.router(), serve_options(&plan.server), stop.clone()));
+    banner::print(&plan, address, options.dev, started.elapsed());
+    let mut watch = Watch::new(files);
+    let mut purge = tokio::time::interval(PURGE_INTERVAL);
+    purge.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop => break,
+                Signal::Reload => plan = reload::apply(options, &mut house, plan, &mut watch).await,
+            },
+            () = watch.changed(), if options.dev => plan = reload::apply(options, &mut house, plan, &mut watch).await,
+            _ = purge.tick() => forget_old_runs(&house, &plan).await,
+        }
+    }
+    drain(&house, &plan.server, &mut signals).await;
+    stop.cancel();
+    let _ = served.await;
+    house.stop_apps(CLOSE_GRACE).await;
+    let journal = Arc::clone(&house.journal);
+    tokio::task::spawn_blocking(move || journal.close()).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let message = format!("cannot listen on `{address}`: {error}");
+        let help = "another process may hold the port; choose one with `--listen ADDRESS:PORT`";
+        Error::new(&codes::NOT_READY, message).with_help(help).into()
+    })
+}
+
+fn serve_options(server: &Server) -> ServeOptions {
+    ServeOptions {
+        header_timeout: server.header_timeout,
+        connections_max: server.connections_max,
+        close_timeout: CLOSE_GRACE,
+    }
+}
+
+/// Refuses new work, lets what is open finish within the spec's `drain`, then cuts the rest. A second signal to stop
+/// ends the wait.
+async fn drain(house: &House, server: &Server, signals: &mut Signals) {
+    tracing::info!(seconds = server.drain.as_secs(), "draining");
+    house.surface.set_draining();
+    let finished = async {
+        let cut = house.engine.drain(server.drain).await;
+        if cut > 0 {
+            tracing::warn!(runs = cut, "runs did not finish within the drain; they are marked `interrupted`");
+        }
+        house.surface.idle().await;
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(server.drain + CLOSE_GRACE, finished) => {}
+        () = signals.stop() => tracing::warn!("a second signal: not waiting any longer"),
+    }
+}
+
+async fn forget_old_runs(house: &House, plan: &Plan) {
+    let age_ms = u64::try_from(plan.data.retention.as_millis()).unwrap_or(u64::MAX);
+    let keep =
+        Retention { before_ms: SystemClock.now_ms().saturating_sub(age_ms), bytes_max: plan.data.bytes_max };
+    match house.journal.purge(&Ctx::system(), keep).await {
+        Ok(purged) if purged.runs > 0 => {
+            tracing::info!(runs = purged.runs, "forgot runs past their retention")
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(code = error.code().id, "cannot forget old runs: {error}"),
+    }
+}
+
+/// A thousand streams need more descriptors than the usual soft limit of 1,024; the hard limit is ours to use.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "cannot raise the descriptor limit");
+    }
+}

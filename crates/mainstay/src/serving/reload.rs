@@ -1,0 +1,85 @@
+//! Reading the spec again while serving: a whole new plan, or the old one with the faults shown.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use mainstay_core::Plan;
+
+use super::Options;
+use crate::wire::House;
+use crate::{environment, spec, stand_in};
+
+/// How often the files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The files of the spec, and how they were when they were read.
+pub(super) struct Watch {
+    files: Vec<(PathBuf, Option<State>)>,
+}
+
+type State = (SystemTime, u64);
+
+impl Watch {
+    pub(super) fn new(files: Vec<PathBuf>) -> Self {
+        let files = files.into_iter().map(|file| (state(&file), file)).map(|(state, file)| (file, state));
+        Self { files: files.collect() }
+    }
+
+    /// Returns when a file has changed.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if self.files.iter().any(|(file, then)| state(file) != *then) {
+                return;
+            }
+        }
+    }
+
+    /// Looks anew at the same files: for a spec that has faults, so that they are shown once.
+    fn look_again(&mut self) {
+        for (file, then) in &mut self.files {
+            *then = state(file);
+        }
+    }
+}
+
+/// Follows symbolic links, so that a swapped link shows as a change.
+fn state(file: &PathBuf) -> Option<State> {
+    let meta = std::fs::metadata(file).ok()?;
+    Some((meta.modified().ok()?, meta.len()))
+}
+
+/// Reads the spec and swaps it in; keeps `plan` when that fails. The listener, the data folder and the server's bounds
+/// stay as they were: they need a restart.
+pub(super) async fn apply(options: &Options, house: &mut House, plan: Plan, watch: &mut Watch) -> Plan {
+    match read(options).await {
+        Ok((new, files)) => {
+            *watch = Watch::new(files);
+            if (&new.server.listen, &new.data.folder) != (&plan.server.listen, &plan.data.folder) {
+                tracing::warn!("`server.listen` and `data.folder` change with a restart only");
+            }
+            match house.reload(&new).await {
+                Ok(()) => {
+                    tracing::info!(agents = new.agents.len(), models = new.models.len(), "reloaded the spec");
+                    return new;
+                }
+                Err(error) => tracing::error!("keeping the running spec: {error:#}"),
+            }
+        }
+        Err(error) => {
+            watch.look_again();
+            tracing::error!("keeping the running spec: {error:#}");
+        }
+    }
+    plan
+}
+
+async fn read(options: &Options) -> anyhow::Result<(Plan, Vec<PathBuf>)> {
+    let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::explain)?;
+    let plan = if options.dev {
+        stand_in::prepare(loaded.plan, &environment::models_folder()).await?
+    } else {
+        loaded.plan
+    };
+    Ok((plan, loaded.files))
+}

@@ -1,0 +1,100 @@
+//! Reading the spec from disk and remembering which files it was read from, so that a reload can notice a change.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Overrides, Source};
+use mainstay_core::{Error, KindDef, Plan, codes};
+
+use crate::{environment, exit};
+
+/// A plan and what it was read from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) plan: Plan,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The spec could not be read at all.
+    Unreadable(Error),
+    /// It was read, and these are its faults.
+    Faults(Diagnostics),
+}
+
+impl Fault {
+    /// Prints the faults as they are read best, and gives the error to end with.
+    #[expect(clippy::print_stderr, reason = "the command line's own voice")]
+    pub(crate) fn explain(self) -> anyhow::Error {
+        match self {
+            Self::Unreadable(error) => error.into(),
+            Self::Faults(faults) => {
+                use std::io::IsTerminal as _;
+                eprint!("{}", faults.render(std::io::stderr().is_terminal()));
+                exit::Explained(exit::CONFIGURATION).into()
+            }
+        }
+    }
+}
+
+/// The spec's path for a folder or file given on the command line.
+pub(crate) fn path_of(given: &Path) -> PathBuf {
+    if given.is_dir() { given.join(FILE_NAME) } else { given.to_path_buf() }
+}
+
+/// Reads and checks the spec at `given` (its folder, or the file itself). `listen` overrides the environment, which
+/// overrides the spec.
+pub(crate) fn load(given: &Path, listen: Option<&str>) -> Result<Loaded, Fault> {
+    let path = path_of(given);
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    let disk = Noting { read: RefCell::default() };
+    let text = disk.read(&path).map_err(|error| Fault::Unreadable(unreadable(&path, &error)))?;
+    let overrides = Overrides {
+        listen: listen.map(str::to_owned).or_else(environment::listen),
+        data_folder: environment::data_folder(),
+    };
+    let name = path.display().to_string();
+    let source = Source { name: &name, text: &text, folder: &folder };
+    let (providers, tools) = (provider_kinds(), tool_kinds());
+    let plan = mainstay_config::load(source, &kinds(&providers, &tools), &disk, &overrides)
+        .map_err(Fault::Faults)?;
+    Ok(Loaded { plan, files: disk.read.into_inner() })
+}
+
+/// What the registries offer, as config sees it.
+pub(crate) fn kinds<'a>(providers: &'a [KindDef], tools: &'a [KindDef]) -> Kinds<'a> {
+    Kinds { providers, tools, metric_aliases: mainstay_telemetry::ALIAS_SETS }
+}
+
+/// The kinds of provider.
+pub(crate) fn provider_kinds() -> Vec<KindDef> {
+    mainstay_providers::ALL.iter().map(|def| def.kind).collect()
+}
+
+/// The kinds of tool.
+pub(crate) fn tool_kinds() -> Vec<KindDef> {
+    mainstay_components::tools::ALL.iter().map(|def| def.kind).collect()
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(&codes::CONFIG_FILE, format!("cannot read `{}`: {error}", path.display()))
+        .with_help("give the folder that holds `mainstay.yaml`, or make one with `mainstay new NAME`")
+}
+
+/// The disk, noting what is read.
+struct Noting {
+    read: RefCell<Vec<PathBuf>>,
+}
+
+impl Files for Noting {
+    fn read(&self, path: &Path) -> std::io::Result<String> {
+        self.read.borrow_mut().push(path.to_path_buf());
+        Disk.read(path)
+    }
+}

@@ -1,0 +1,222 @@
+//! Joins adapters to engines and engines to surfaces. The only file that names both an adapter and a surface.
+//!
+//! A reload opens what changed and keeps what did not: a provider, tool or app whose settings are the same stays open.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use mainstay_agents::{Engine, Entry, Ports};
+use mainstay_app::AppService;
+use mainstay_core::app::App;
+use mainstay_core::plan::{AgentKind, AppPlan, Member};
+use mainstay_core::provider::Provider;
+use mainstay_core::secret::SecretSource;
+use mainstay_core::telemetry::Telemetry;
+use mainstay_core::tool::ToolSource;
+use mainstay_core::{Clock, Ctx, Error, Name, Plan};
+use mainstay_gateway::Gateway;
+use mainstay_http::Surface;
+use mainstay_journal::Journal;
+use mainstay_net::client::{Client, ClientOptions};
+use mainstay_net::clock::SystemClock;
+
+/// Everything that runs.
+pub(crate) struct House {
+    pub(crate) engine: Engine,
+    pub(crate) gateway: Gateway,
+    pub(crate) surface: Surface,
+    pub(crate) journal: Arc<Journal>,
+    members: Members,
+    models_folder: std::path::PathBuf,
+    client: Client,
+}
+
+/// The members that are open, with what they were opened from.
+#[derive(Default)]
+struct Members {
+    providers: BTreeMap<Name, (Member, Arc<dyn Provider>)>,
+    tools: BTreeMap<Name, (Member, Arc<dyn ToolSource>)>,
+    apps: BTreeMap<Name, (AppPlan, Arc<AppService>)>,
+}
+
+impl House {
+    /// Opens everything the plan names. The listener is bound already; nothing is served yet.
+    pub(crate) async fn open(plan: &Plan, models_folder: &Path) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let telemetry: Arc<dyn Telemetry> =
+            Arc::new(mainstay_telemetry::Prometheus::new(&plan.metrics.aliases));
+        let journal = Arc::new(Journal::open(mainstay_journal::Options::new(&plan.data.folder))?);
+        let client = Client::new(ClientOptions::default());
+        let members = open_members(plan, &Members::default(), models_folder, &client)?;
+        let gateway = Gateway::new(Arc::clone(&telemetry), gateway_table(plan, &members));
+        let ports = Ports {
+            journal: Arc::clone(&journal) as _,
+            models: Arc::new(gateway.clone()),
+            clock: Arc::clone(&clock),
+            telemetry: Arc::clone(&telemetry),
+        };
+        let engine = Engine::new(ports, agents_table(plan, &members));
+        let cut = engine.recover(&Ctx::system()).await.context("read the runs of the last process")?;
+        if cut > 0 {
+            tracing::warn!(runs = cut, "runs of the last process were cut; they are marked `interrupted`");
+        }
+        let surface = Surface::new(mainstay_http::Parts {
+            engine: engine.clone(),
+            gateway: gateway.clone(),
+            telemetry,
+            clock,
+            settings: surface_settings(plan)?,
+        });
+        let models_folder = models_folder.to_path_buf();
+        Ok(Self { engine, gateway, surface, journal, members, models_folder, client })
+    }
+
+    /// Takes a new plan: all of it, or none if a part cannot be opened. Runs at work keep what they started with.
+    pub(crate) async fn reload(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        let members = open_members(plan, &self.members, &self.models_folder, &self.client)?;
+        let settings = surface_settings(plan)?;
+        self.gateway.reload(gateway_table(plan, &members));
+        self.engine.reload(agents_table(plan, &members));
+        self.surface.reload(settings);
+        let old = std::mem::replace(&mut self.members, members);
+        for (name, (_, app)) in old.apps {
+            let kept = self.members.apps.get(&name).is_some_and(|(_, new)| Arc::ptr_eq(new, &app));
+            if !kept {
+                tokio::spawn(async move { app.stop(APP_STOP_GRACE).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the apps, last of all.
+    pub(crate) async fn stop_apps(&self, grace: Duration) {
+        for (_, app) in self.members.apps.values() {
+            app.stop(grace).await;
+        }
+    }
+}
+
+/// How long a replaced app may take to stop.
+const APP_STOP_GRACE: Duration = Duration::from_secs(10);
+
+fn open_members(
+    plan: &Plan,
+    before: &Members,
+    models_folder: &Path,
+    client: &Client,
+) -> anyhow::Result<Members> {
+    let secrets = mainstay_components::secrets::Secrets::new(&plan.folder);
+    let mut members = Members::default();
+    for (name, member) in &plan.providers {
+        let open = match before.providers.get(name) {
+            Some((same, open)) if same == member => Arc::clone(open),
+            _ => open_provider(name, member, plan, &secrets, models_folder, client)?,
+        };
+        members.providers.insert(name.clone(), (member.clone(), open));
+    }
+    for (name, member) in &plan.tools {
+        let open = match before.tools.get(name) {
+            Some((same, open)) if same == member => Arc::clone(open),
+            _ => open_tool(name, member, &secrets)?,
+        };
+        members.tools.insert(name.clone(), (member.clone(), open));
+    }
+    for (name, agent) in &plan.agents {
+        let AgentKind::App(app) = &agent.kind else { continue };
+        let open = match before.apps.get(name) {
+            Some((same, open)) if same == app => Arc::clone(open),
+            _ => open_app(name, app, plan, &secrets, client)?,
+        };
+        members.apps.insert(name.clone(), (app.clone(), open));
+    }
+    Ok(members)
+}
+
+fn open_provider(
+    name: &Name,
+    member: &Member,
+    plan: &Plan,
+    secrets: &dyn SecretSource,
+    models_folder: &Path,
+    client: &Client,
+) -> anyhow::Result<Arc<dyn Provider>> {
+    let def = mainstay_providers::providers::find(&member.kind)
+        .ok_or_else(|| Error::bug(format!("the plan names provider kind `{}`", member.kind)))?;
+    let settings = &member.settings;
+    let opening =
+        mainstay_providers::Opening { name, settings, folder: &plan.folder, models_folder, secrets, client };
+    (def.open)(opening).with_context(|| format!("open provider `{name}`"))
+}
+
+fn open_tool(
+    name: &Name,
+    member: &Member,
+    secrets: &dyn SecretSource,
+) -> anyhow::Result<Arc<dyn ToolSource>> {
+    let def = mainstay_components::tools::find(&member.kind)
+        .ok_or_else(|| Error::bug(format!("the plan names tool kind `{}`", member.kind)))?;
+    let opening = mainstay_components::tools::Opening { name, settings: &member.settings, secrets };
+    (def.open)(opening).with_context(|| format!("open tool `{name}`"))
+}
+
+fn open_app(
+    name: &Name,
+    app: &AppPlan,
+    plan: &Plan,
+    secrets: &dyn SecretSource,
+    client: &Client,
+) -> anyhow::Result<Arc<AppService>> {
+    let opening = mainstay_app::Opening {
+        name,
+        plan: app,
+        folder: &plan.folder,
+        secrets,
+        client,
+        sink: mainstay_app::to_terminal(),
+        restart: mainstay_app::Restart::default(),
+    };
+    Ok(Arc::new(AppService::open(opening).with_context(|| format!("open the app of agent `{name}`"))?))
+}
+
+fn gateway_table(plan: &Plan, members: &Members) -> mainstay_gateway::Table {
+    let providers = members.providers.iter().map(|(name, (_, open))| (name.clone(), Arc::clone(open)));
+    mainstay_gateway::Table { models: plan.models.clone(), providers: providers.collect() }
+}
+
+fn agents_table(plan: &Plan, members: &Members) -> mainstay_agents::Table {
+    let entry = |(name, agent): (&Name, &mainstay_core::plan::Agent)| {
+        let named: &[Name] = match &agent.kind {
+            AgentKind::Declared(declared) => &declared.tools,
+            AgentKind::App(_) => &[],
+        };
+        let tool = |name: &Name| members.tools.get(name).map(|(_, open)| (name.clone(), Arc::clone(open)));
+        let app = members.apps.get(name).map(|(_, open)| Arc::clone(open) as Arc<dyn App>);
+        (name.clone(), Entry { agent: agent.clone(), tools: named.iter().filter_map(tool).collect(), app })
+    };
+    mainstay_agents::Table {
+        agents: plan.agents.iter().map(entry).collect(),
+        default_agent: plan.default_agent.clone(),
+    }
+}
+
+/// What the surface needs of the plan, with the keys read from where the spec says.
+fn surface_settings(plan: &Plan) -> anyhow::Result<mainstay_http::Settings> {
+    let secrets = mainstay_components::secrets::Secrets::new(&plan.folder);
+    let key = |key: &mainstay_core::plan::Key| {
+        let secret =
+            secrets.resolve(&key.secret).with_context(|| format!("read the API key `{}`", key.name))?;
+        let (name, requests_per_minute, concurrency) =
+            (key.name.clone(), key.requests_per_minute, key.concurrency);
+        Ok(mainstay_http::Key { name, secret, requests_per_minute, concurrency })
+    };
+    let access = mainstay_http::Access {
+        keys: plan.access.keys.iter().map(key).collect::<anyhow::Result<_>>()?,
+        anonymous: plan.access.anonymous,
+        cors_origins: plan.access.cors_origins.clone(),
+    };
+    let (name, version) = (plan.name.clone(), env!("CARGO_PKG_VERSION").to_owned());
+    Ok(mainstay_http::Settings { name, version, server: plan.server.clone(), access })
+}
