@@ -1,0 +1,66 @@
+//! A group that ends as a whole.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+fn start(command: &str) -> (Process, Arc<Mutex<Vec<String>>>) {
+    let recipe = Recipe {
+        agent: "helper".to_owned(),
+        command: command.to_owned(),
+        folder: ".".into(),
+        env: vec![("TOKEN".to_owned(), Redacted::new("hunter2".to_owned()))],
+    };
+    assert!(!format!("{recipe:?}").contains("hunter2"), "a secret was shown");
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    let sink: Sink = Arc::new(move |line| kept.lock().unwrap().push(line.text.to_owned()));
+    (Process::start(&recipe, &sink).unwrap(), lines)
+}
+
+#[tokio::test]
+async fn a_command_ends_with_its_own_status_and_its_last_words_are_kept() {
+    let (mut process, lines) = start("printf 'a\\nlast'; exit 5");
+    assert_eq!(process.ended().await.unwrap().code(), Some(5));
+    assert_eq!(*lines.lock().unwrap(), ["a", "last"]);
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_running_ends_with_it() {
+    let (mut process, _) = start("sleep 1000 & exit 0");
+    assert!(process.ended().await.unwrap().success());
+    tokio::time::timeout(Duration::from_secs(10), process.group.emptied()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_group_ends_when_we_are_gone() {
+    use std::os::unix::process::ExitStatusExt as _;
+    // What is left of us when we are killed is a closed pipe.
+    let (mut process, _) = start("trap '' TERM; while :; do sleep 0.05; done");
+    process.leash = None;
+    let status = tokio::time::timeout(Duration::from_secs(10), process.child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.signal(), Some(9));
+    tokio::time::timeout(Duration::from_secs(10), process.group.emptied()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_command_reads_nothing_and_sees_no_descriptor_of_ours() {
+    let list = "ls /proc/self/fd | tr '\\n' ' '";
+    let (mut process, lines) = start(&format!("read -r line || echo empty; {list}"));
+    process.ended().await.unwrap();
+    let lines = lines.lock().unwrap().clone();
+    let unguarded = Command::new("sh").args(["-c", list]).stdin(Stdio::null()).output().await.unwrap();
+    assert_eq!(lines, ["empty", &String::from_utf8(unguarded.stdout).unwrap()]);
+}
+
+#[tokio::test]
+async fn a_folder_that_does_not_exist_is_an_error_of_the_start() {
+    let recipe = Recipe {
+        agent: "a".to_owned(),
+        command: "true".to_owned(),
+        folder: "/no/such".into(),
+        env: Vec::new(),
+    };
+    let sink: Sink = Arc::new(|_| ());
+    assert!(Process::start(&recipe, &sink).is_err());
+}
