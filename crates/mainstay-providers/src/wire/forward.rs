@@ -67,10 +67,9 @@ fn passed(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut passed = Vec::with_capacity(4);
     for (name, value) in headers {
         let name = name.as_str();
-        if PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-            if let Ok(value) = value.to_str() {
-                passed.push((name.to_owned(), value.to_owned()));
-            }
+        let passes = PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        if let (true, Ok(value)) = (passes, value.to_str()) {
+            passed.push((name.to_owned(), value.to_owned()));
         }
     }
     passed
