@@ -12,7 +12,6 @@ mod peers;
 mod service;
 mod streams;
 mod table;
-mod tree;
 
 use clap::Subcommand;
 

@@ -9,6 +9,7 @@ mod server;
 mod shell;
 mod test;
 mod tidy;
+mod tree;
 mod venv;
 mod wire;
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::load::Report;
-use super::tree;
 use crate::shell::{self, Running};
+use crate::tree;
 
 /// Longest wait for a service to answer; Python peers import for a while.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);

@@ -29,6 +29,9 @@ const PRINTED_ADDRESS: &str = "127.0.0.1:8080";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
+    if shell::output(Command::new("curl").arg("--version")).is_err() {
+        return Ok(Outcome::NotRun("curl is not installed, and the pages use it".to_owned()));
+    }
     let binary = house.binary()?;
     let (mut count, mut pages) = (0, 0);
     for page in pages_with_commands()? {

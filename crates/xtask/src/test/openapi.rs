@@ -14,6 +14,8 @@ const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 /// Time budget of the whole run.
 const SECONDS_MAX: &str = "240";
+/// After that it hangs.
+const TIME_MAX: Duration = Duration::from_secs(8 * 60);
 /// The same cases every time.
 const SEED: &str = "20261121";
 
@@ -45,7 +47,7 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
     test.args(["--generation-database", "none", "--continue-on-failure", "--no-color"]);
     test.args(["--header", &format!("Authorization: Bearer {KEY}"), "--phases", "examples,coverage,fuzzing"]);
     test.current_dir(folder.path());
-    let outcome = shell::run(&mut test);
+    let outcome = shell::run_within(&mut test, TIME_MAX);
     if outcome.is_err() {
         println!("the server said:\n{}", server.said());
     }

@@ -3,9 +3,13 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use super::{House, Outcome};
 use crate::{project, shell, venv};
+
+/// Longest run of the tests under one environment.
+const TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn older(house: &House) -> anyhow::Result<Outcome> {
     run(house, "sdk-older")
@@ -23,7 +27,7 @@ fn run(house: &House, name: &str) -> anyhow::Result<Outcome> {
     let mut test = Command::new(programs.join("python"));
     test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/python"]).current_dir(project::root());
     test.env("MAINSTAY_BIN", house.binary()?).env("PYTHONDONTWRITEBYTECODE", "1");
-    shell::run(&mut test)?;
+    shell::run_within(&mut test, TIME_MAX)?;
     Ok(Outcome::Passed(pinned(name)?.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// The tree whose root is process `root`, as it is now.
-pub(super) fn pids(root: u32) -> Vec<u32> {
+pub(crate) fn pids(root: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for pid in all_pids() {
         if let Some(stat) = Stat::read(pid) {
@@ -21,19 +21,19 @@ pub(super) fn pids(root: u32) -> Vec<u32> {
 }
 
 /// Processor time of the tree so far: user and system, with that of descendants that have ended.
-pub(super) fn cpu(root: u32) -> Duration {
+pub(crate) fn cpu(root: u32) -> Duration {
     let ticks: u64 = pids(root).into_iter().filter_map(Stat::read).map(|stat| stat.ticks).sum();
     let per_second = rustix::param::clock_ticks_per_second();
     Duration::from_secs_f64(ticks as f64 / per_second as f64)
 }
 
 /// Resident memory of the tree, bytes.
-pub(super) fn resident(root: u32) -> u64 {
+pub(crate) fn resident(root: u32) -> u64 {
     pids(root).into_iter().map(|pid| status_bytes(pid, "VmRSS:")).sum()
 }
 
 /// The most resident memory that the tree's processes have had, bytes.
-pub(super) fn resident_peak(root: u32) -> u64 {
+pub(crate) fn resident_peak(root: u32) -> u64 {
     pids(root).into_iter().map(|pid| status_bytes(pid, "VmHWM:")).sum()
 }
 
