@@ -1,0 +1,205 @@
+//! The journal as the `RunJournal` port: records in, runs, events and sessions out.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunRecord};
+use mainstay_core::run::{Run, RunEvent, Session};
+use mainstay_core::{Ctx, Error, Result, RunId, SessionId};
+use redb::ReadTransaction;
+use serde::de::DeserializeOwned;
+
+use crate::blob::{Blobs, Large, Pins};
+use crate::damage::{Damage, Fault};
+use crate::journal::Journal;
+use crate::log::record::{self, Group};
+use crate::log::segment;
+use crate::log::walk::Fetch;
+use crate::stored::{self, Bodies, EventFacts, RunFacts, SessionDeleted, kind};
+use crate::view::table::Slot;
+use crate::view::{ViewError, query};
+
+/// Times that a read starts over because what it was about to read moved.
+const READ_ATTEMPTS: u32 = 5;
+
+#[async_trait]
+impl RunJournal for Journal {
+    async fn append(&self, _: &Ctx, records: Vec<RunRecord>) -> Result<()> {
+        let deletes = records.iter().any(|record| matches!(record, RunRecord::SessionDeleted { .. }));
+        let _deletion = if deletes { Some(self.deletions.read().await) } else { None };
+        let (group, large) = encode(&records, self.options.inline_bytes_max)?;
+        if group.is_empty() {
+            return Ok(());
+        }
+        let pins = if large.is_empty() { None } else { Some(self.put(large).await?) };
+        let acknowledged = self.log.append(&group).inspect_err(|error| self.count_overload(error))?;
+        if let Some(pins) = pins {
+            pins.hand_over();
+        }
+        acknowledged.await
+    }
+
+    async fn run(&self, _: &Ctx, id: &RunId) -> Result<Option<Run>> {
+        let id = id.clone();
+        self.read(move |reader| {
+            let row = query::run(reader.view, &id)?;
+            row.map(|row| reader.content(&row.slot)).transpose()
+        })
+        .await
+    }
+
+    async fn events(&self, _: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+        let id = id.clone();
+        self.read(move |reader| {
+            let slots = query::events(reader.view, &id, after, limit)?;
+            slots.iter().map(|slot| reader.content(slot)).collect()
+        })
+        .await
+    }
+
+    async fn runs(&self, _: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
+        let wanted = filter.clone();
+        let found = self.read(move |reader| {
+            let Some(slots) = query::runs(reader.view, &wanted)? else { return Ok(None) };
+            slots.iter().map(|slot| reader.content(slot)).collect::<Result<_, _>>().map(Some)
+        });
+        let after = || query::unknown_after(filter.after.as_ref().map_or("", RunId::as_str));
+        found.await?.ok_or_else(after)
+    }
+
+    async fn sessions(&self, _: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
+        let start = after.cloned();
+        let found = self.read(move |reader| Ok(query::sessions(reader.view, start.as_ref(), limit)?)).await?;
+        found.ok_or_else(|| query::unknown_after(after.map_or("", SessionId::as_str)))
+    }
+
+    async fn session(&self, _: &Ctx, id: &SessionId) -> Result<Option<Session>> {
+        let id = id.clone();
+        self.read(move |reader| Ok(query::session(reader.view, &id)?)).await
+    }
+
+    async fn purge(&self, _: &Ctx, keep: Retention) -> Result<Purged> {
+        self.forget(keep).await
+    }
+
+    async fn probe(&self, _: &Ctx) -> Result<()> {
+        self.log.append(&Group::of(record::kind::PROBE, &[]))?.await
+    }
+}
+
+/// One look at the view and the log.
+pub(crate) struct Reader<'a> {
+    pub(crate) view: &'a ReadTransaction,
+    fetch: Fetch<'a>,
+    blobs: &'a Blobs,
+}
+
+/// Why a read did not succeed.
+pub(crate) enum ReadError {
+    /// What the view refers to is not there: it has moved since, or it is lost.
+    Gone(PathBuf),
+    View(ViewError),
+}
+
+impl<E: Into<ViewError>> From<E> for ReadError {
+    fn from(error: E) -> Self {
+        Self::View(error.into())
+    }
+}
+
+impl Reader<'_> {
+    /// The body that the slot's record holds or refers to.
+    pub(crate) fn content<T: DeserializeOwned>(&mut self, slot: &Slot) -> Result<T, ReadError> {
+        let unreadable = |cause| ViewError::Record { lsn: slot.version, cause };
+        if let Some(blob) = &slot.blob {
+            let content =
+                self.blobs.get(blob)?.ok_or_else(|| ReadError::Gone(self.blobs.path(&blob.hash)))?;
+            return Ok(serde_json::from_slice(&content).map_err(unreadable)?);
+        }
+        let payload = self.payload(slot)?;
+        let (_, body) = stored::split::<serde::de::IgnoredAny>(&payload).map_err(unreadable)?;
+        Ok(serde_json::from_slice(body).map_err(unreadable)?)
+    }
+
+    /// The payload of the slot's record.
+    pub(crate) fn payload(&mut self, slot: &Slot) -> Result<Vec<u8>, ReadError> {
+        let payload = self.fetch.payload(slot.place)?;
+        payload.ok_or_else(|| ReadError::Gone(segment::path(self.fetch.folder(), slot.place.segment)))
+    }
+
+    /// The log's segments.
+    pub(crate) fn log_folder(&self) -> &Path {
+        self.fetch.folder()
+    }
+}
+
+impl Journal {
+    /// Runs `query` on a thread that may block, over a view that shows all that was acknowledged before.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        query: impl Fn(&mut Reader<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T> {
+        self.view.caught_up().await?;
+        let (view, blobs, folder) = (self.view.clone(), self.blobs.clone(), self.options.log_folder());
+        let attempt = move || {
+            let view = view.read()?;
+            query(&mut Reader { view: &view, fetch: Fetch::new(&folder), blobs: &blobs })
+        };
+        blocking(move || {
+            let mut missing = PathBuf::new();
+            for _ in 0..READ_ATTEMPTS {
+                match attempt() {
+                    Ok(value) => return Ok(value),
+                    Err(ReadError::View(error)) => return Err(error.refuse_read()),
+                    Err(ReadError::Gone(file)) => missing = file,
+                }
+            }
+            let damage =
+                Damage::new(&missing, 0, 0, "the file is missing", "a record that is kept refers to it");
+            Err(Fault::from(damage).refuse_read())
+        })
+        .await?
+    }
+
+    /// Makes large values durable.
+    async fn put(&self, large: Vec<Large>) -> Result<Pins> {
+        let _permit =
+            self.blob_writes.acquire().await.map_err(|_| Error::bug("the semaphore is never closed"))?;
+        let blobs = self.blobs.clone();
+        let written = blocking(move || blobs.put(large)).await?;
+        written
+            .map_err(|cause| crate::damage::unavailable("a large value cannot be written").with_source(cause))
+    }
+}
+
+/// Runs `work` on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|cause| Error::bug(format!("a read of the journal: {cause}")))
+}
+
+fn encode(records: &[RunRecord], inline_bytes_max: usize) -> Result<(Group, Vec<Large>)> {
+    let mut group = Group::default();
+    let mut large = Vec::new();
+    let mut bodies = Bodies::new(inline_bytes_max, &mut large);
+    let bug = |cause: serde_json::Error| Error::bug(format!("a record cannot be encoded: {cause}"));
+    for record in records {
+        match record {
+            RunRecord::Run(run) => {
+                let (body, blob) = bodies.encode(run).map_err(bug)?;
+                stored::push(&mut group, kind::RUN, &RunFacts { blob, ..RunFacts::of(run) }, body);
+            }
+            RunRecord::Event { run, event } => {
+                let (body, blob) = bodies.encode(event).map_err(bug)?;
+                let facts = EventFacts { blob, ..EventFacts::of(run.clone(), event) };
+                stored::push(&mut group, kind::EVENT, &facts, body);
+            }
+            RunRecord::SessionDeleted { session } => {
+                let facts = SessionDeleted { session: session.clone() };
+                stored::push(&mut group, kind::SESSION_DELETED, &facts, &[]);
+            }
+        }
+    }
+    Ok((group, large))
+}

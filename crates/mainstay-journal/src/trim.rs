@@ -1,0 +1,179 @@
+//! Giving disk space back. The log stays the truth, so its oldest segment is dropped only when what still lives in it
+//! has been copied to the end:
+//!
+//! ```text
+//!  oldest ─► │ a b̶ c̶ d │ … │ active │  ─►  … │ active, a' d' │, "segment 1 is dropped", then the file goes
+//! ```
+//! Segments are dropped from the old end only. So a deletion's record may go with its segment: everything that it
+//! deleted was older and is gone. A copy says which record it copies, so that a record written meanwhile wins; and no
+//! deletion may come between a record and its copy, which `Journal::deletions` and a barrier in the log see to.
+//!
+//! Why not let the view be the truth for old records and drop the log behind it: a page store cannot be trusted with
+//! the only copy (a damaged file is refused whole), and damage to it would no longer heal.
+
+use mainstay_core::Result;
+use mainstay_core::RunId;
+use mainstay_core::journal::{Purged, Retention};
+
+use crate::damage::Fault;
+use crate::journal::Journal;
+use crate::log::record::{Group, kind as log_kind};
+use crate::log::recovery;
+use crate::log::segment::HEAD_BYTES;
+use crate::log::walk::{self, Record, Step, Walk};
+use crate::store::{ReadError, Reader, blocking};
+use crate::stored::{self, EventFacts, Forgotten, Moved, RunFacts, kind};
+use crate::view::query;
+use crate::view::table::Slot;
+
+/// Runs named in one record.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
+/// Bytes copied in one append.
+const COPY_BYTES: usize = 1024 * 1024;
+/// Dead bytes that are not worth a copy.
+const SLACK_BYTES_MIN: u64 = 64 * 1024;
+
+impl Journal {
+    /// Forgets what `keep` does not keep, then gives space back.
+    pub(crate) async fn forget(&self, keep: Retention) -> Result<Purged> {
+        let _alone = self.purging.lock().await;
+        let runs = self.read(move |reader| Ok(query::to_forget(reader.view, keep)?)).await?;
+        for some in runs.chunks(FORGOTTEN_AT_ONCE) {
+            self.append_forgotten(some).await?;
+        }
+        if let Err(error) = self.trim().await {
+            // What was forgotten is forgotten; the space comes back with a later purge.
+            tracing::warn!(%error, "the journal could not give all space back");
+        }
+        let bytes_kept = self.read(|reader| Ok(query::weight(reader.view)?.total())).await?;
+        Ok(Purged { runs: runs.len() as u64, bytes_kept })
+    }
+
+    async fn append_forgotten(&self, runs: &[RunId]) -> Result<()> {
+        let mut group = Group::default();
+        stored::push(&mut group, kind::FORGOTTEN, &Forgotten { runs: runs.to_vec() }, &[]);
+        self.log.append(&group)?.await
+    }
+
+    /// Drops oldest segments while more than half of the log is dead; then blobs that nothing refers to.
+    async fn trim(&self) -> Result<()> {
+        for _ in 0..=self.log.published().segments().len() {
+            let live = self.read(|reader| Ok(query::weight(reader.view)?.log)).await?;
+            if self.used_bytes() <= 2 * live + self.slack_bytes() {
+                break;
+            }
+            self.drop_oldest().await?;
+        }
+        let (view, blobs) = (self.view.clone(), self.blobs.clone());
+        blocking(move || view.sweep_blobs(&blobs)).await?.map_err(crate::view::ViewError::refuse_read)
+    }
+
+    /// Bytes of records in the log, living or not.
+    fn used_bytes(&self) -> u64 {
+        let published = self.log.published();
+        let segments = published.segments();
+        let closed = segments.iter().rev().skip(1).map(|segment| segment.bytes - HEAD_BYTES);
+        closed.sum::<u64>() + published.durable().offset - HEAD_BYTES
+    }
+
+    fn slack_bytes(&self) -> u64 {
+        (self.options.segment_bytes / 16).max(SLACK_BYTES_MIN)
+    }
+
+    async fn drop_oldest(&self) -> Result<()> {
+        let _alone = self.deletions.write().await;
+        if self.log.published().segments().len() == 1 {
+            self.log.rotate()?.await?;
+        }
+        // A deletion whose caller has gone may still be in the queue: behind this record it is not.
+        self.log.append(&Group::of(log_kind::PROBE, &[]))?.await?;
+        let oldest = self.log.published().segments()[0].head.number;
+        let mut from = Some(HEAD_BYTES);
+        while let Some(at) = from {
+            let (copies, next) = self.read(move |reader| copies(reader, oldest, at)).await?;
+            if !copies.is_empty() {
+                self.log.append(&copies)?.await?;
+            }
+            from = next;
+        }
+        // The view must not refer to the segment any more, on its disk, before the file goes.
+        self.view.caught_up().await?;
+        self.log.append(&Group::of(log_kind::TRIMMED, &(oldest + 1).to_le_bytes()))?.await?;
+        let (medium, folder) = (self.options.medium.clone(), self.options.log_folder());
+        let removed = blocking(move || recovery::remove(medium.as_ref(), &folder, oldest)).await?;
+        removed.map_err(|cause| Fault::io(&self.options.folder)(cause).refuse_read())?;
+        self.log.published().forget_oldest();
+        Ok(())
+    }
+}
+
+/// Copies of what lives in `segment` from `at` on, up to `COPY_BYTES`; and where to go on.
+fn copies(reader: &mut Reader<'_>, segment: u32, at: u64) -> Result<(Group, Option<u64>), ReadError> {
+    let (file, path, bytes, head) = walk::open(reader.log_folder(), segment)?;
+    let damaged = |at, lsn, fault: &str| {
+        Fault::from(crate::damage::Damage::new(
+            &path,
+            at,
+            lsn,
+            fault,
+            "it was whole when the journal was opened",
+        ))
+    };
+    let head = head.ok_or_else(|| damaged(0, 0, "the segment's head is damaged"))?;
+    let mut walk = Walk::new(file, &head, at, bytes);
+    let mut group = Group::default();
+    loop {
+        let at = walk.position();
+        match walk.step().map_err(Fault::io(&path))? {
+            Step::Record(record) if record.header.kind == log_kind::SEGMENT_END => return Ok((group, None)),
+            Step::Record(record) => copy(reader, &record, &mut group)?,
+            Step::Blank => return Err(damaged(at, 0, "zeros where a record should be").into()),
+            Step::Bad(fault) => return Err(damaged(at, 0, fault).into()),
+        }
+        if group.bytes().len() >= COPY_BYTES {
+            return Ok((group, Some(walk.position())));
+        }
+    }
+}
+
+/// Adds a copy of the record to the group, if something of it lives.
+fn copy(reader: &mut Reader<'_>, record: &Record<'_>, group: &mut Group) -> Result<(), ReadError> {
+    let unreadable = |cause| crate::view::ViewError::Record { lsn: record.header.lsn, cause };
+    match record.header.kind {
+        kind::EVENT => {
+            let (facts, body) = stored::split::<EventFacts>(record.payload).map_err(unreadable)?;
+            let slot = query::event(reader.view, &facts.run, facts.seq)?;
+            let living = slot.filter(|slot| slot.place == record.place);
+            // An event whose run is unknown now will stay so.
+            let (Some(slot), Some(_)) = (living, query::run(reader.view, &facts.run)?) else { return Ok(()) };
+            let moved = Some(Moved { origin: slot.version, birth: 0 });
+            stored::push(group, kind::EVENT, &EventFacts { moved, ..facts }, body);
+        }
+        kind::RUN => {
+            let (facts, body) = stored::split::<RunFacts>(record.payload).map_err(unreadable)?;
+            let Some(row) = query::run(reader.view, &facts.id)? else { return Ok(()) };
+            let moved = Some(Moved { origin: row.slot.version, birth: row.birth });
+            if row.slot.place == record.place {
+                stored::push(group, kind::RUN, &RunFacts { moved, ..facts }, body);
+            } else if row.birth_at == record.header.lsn && row.slot.place.segment != record.place.segment {
+                copy_elsewhere(reader, &row.slot, moved, group)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Copies the living record of a run whose birth is on record only in the segment that goes.
+fn copy_elsewhere(
+    reader: &mut Reader<'_>,
+    slot: &Slot,
+    moved: Option<Moved>,
+    group: &mut Group,
+) -> Result<(), ReadError> {
+    let payload = reader.payload(slot)?;
+    let unreadable = |cause| crate::view::ViewError::Record { lsn: slot.version, cause };
+    let (facts, body) = stored::split::<RunFacts>(&payload).map_err(unreadable)?;
+    stored::push(group, kind::RUN, &RunFacts { moved, ..facts }, body);
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The view: an index over the log in one redb file. It holds places, not content; it can be thrown away.
+//!
+//! - `file` opens, checks and recreates it;  - `table` says what is in it;
+//! - `apply` turns records into rows;        - `follow` is the thread that does so, with the applied end in the same
+//!   commit as the rows;                     - `query` reads.
+//!
+//! A reader waits until the view shows what was acknowledged before it began; the thread is poked, appends never wait.
+
+pub(crate) mod apply;
+pub(crate) mod file;
+pub(crate) mod follow;
+pub(crate) mod query;
+pub(crate) mod table;
+
+use crate::damage::{Fault, unavailable};
+use mainstay_core::{Error, codes};
+
+/// Why the view cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ViewError {
+    #[error("the view's file: {0}")]
+    Store(Box<redb::Error>),
+    #[error("the view is closed")]
+    Closed,
+    #[error(transparent)]
+    Log(#[from] Fault),
+    #[error("record {lsn} cannot be read: {cause}")]
+    Record { lsn: crate::log::Lsn, cause: serde_json::Error },
+    #[error("record {lsn} is of kind {kind}, which this version does not know")]
+    Kind { lsn: crate::log::Lsn, kind: u8 },
+}
+
+/// Every error of redb's, from whichever of its calls.
+impl<E: Into<redb::Error>> From<E> for ViewError {
+    fn from(error: E) -> Self {
+        Self::Store(Box::new(error.into()))
+    }
+}
+
+impl ViewError {
+    /// The error for a refused start.
+    pub(crate) fn refuse_start(self) -> Error {
+        match self {
+            Self::Log(fault) => fault.refuse_start(),
+            Self::Kind { .. } => Error::new(&codes::UNSUPPORTED, self.to_string())
+                .with_help("start the version that wrote this data folder, or a newer one"),
+            Self::Store(_) | Self::Closed | Self::Record { .. } => {
+                unavailable("the index of the record of runs cannot be built").with_internal(self.to_string())
+            }
+        }
+    }
+
+    /// The error for a refused read.
+    pub(crate) fn refuse_read(self) -> Error {
+        match self {
+            Self::Log(fault) => fault.refuse_read(),
+            other => unavailable("the record of runs cannot be read").with_internal(other.to_string()),
+        }
+    }
+}

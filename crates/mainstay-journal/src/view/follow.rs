@@ -1,0 +1,285 @@
+//! The view's thread: follows the log, and commits when there is enough, when it is time, or when a reader waits.
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mainstay_core::Result;
+use parking_lot::{Condvar, Mutex, RwLock};
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use tokio::sync::watch;
+
+use super::ViewError;
+use super::apply::{Apply, BlobChanges};
+use super::query;
+use crate::blob::Blobs;
+use crate::damage::{Damage, Fault, unavailable};
+use crate::log::record::kind;
+use crate::log::segment::HEAD_BYTES;
+use crate::log::walk::{self, Step, Walk};
+use crate::log::writer::{DurableListener, Published};
+use crate::log::{End, Lsn};
+use crate::stats::Counters;
+
+/// The open view and the thread that keeps it up.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// None once closed: a reader that is still at work keeps the file open a little longer.
+    database: RwLock<Option<Arc<Database>>>,
+    published: Arc<Published>,
+    bell: Arc<Bell>,
+    progress: watch::Receiver<Progress>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How far the view is.
+#[derive(Clone, Debug)]
+struct Progress {
+    applied: Lsn,
+    failed: Option<Arc<str>>,
+}
+
+/// What wakes the thread.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    rows_max: u64,
+    delay: Duration,
+    state: Mutex<Heard>,
+    ring: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    durable: Lsn,
+    wanted: Lsn,
+    applied: Lsn,
+    stop: bool,
+    idle: bool,
+}
+
+impl Bell {
+    pub(crate) fn new(rows_max: u64, delay: Duration, applied: Lsn) -> Self {
+        let state = Mutex::new(Heard { durable: applied, applied, ..Heard::default() });
+        Self { rows_max, delay, state, ring: Condvar::new() }
+    }
+
+    fn want(&self, lsn: Lsn) {
+        let mut heard = self.state.lock();
+        if heard.wanted < lsn {
+            heard.wanted = lsn;
+            self.ring.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        self.state.lock().stop = true;
+        self.ring.notify_one();
+    }
+
+    /// Waits until it is time to commit; `false` when there is nothing more to do ever.
+    fn wait(&self) -> bool {
+        let mut heard = self.state.lock();
+        while heard.durable <= heard.applied {
+            if heard.stop {
+                return false;
+            }
+            heard.idle = true;
+            self.ring.wait(&mut heard);
+        }
+        heard.idle = false;
+        let deadline = Instant::now() + self.delay;
+        while !heard.stop && heard.wanted <= heard.applied && heard.durable - heard.applied < self.rows_max {
+            if self.ring.wait_until(&mut heard, deadline).timed_out() {
+                break;
+            }
+        }
+        true
+    }
+}
+
+impl DurableListener for Bell {
+    fn durable(&self, lsn: Lsn) {
+        let mut heard = self.state.lock();
+        let was_short = heard.durable - heard.applied < self.rows_max;
+        heard.durable = lsn;
+        let is_enough = lsn - heard.applied >= self.rows_max;
+        if heard.idle || (was_short && is_enough) {
+            self.ring.notify_one();
+        }
+    }
+}
+
+/// What the thread works with; also used before there is a thread, to catch up.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    pub(crate) database: Arc<Database>,
+    pub(crate) folder: PathBuf,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) applied: End,
+}
+
+impl Follower {
+    /// Applies at least one append, and about `rows_max` records, of what is durable at `target`.
+    pub(crate) fn advance(&mut self, target: End, rows_max: u64) -> Result<(), ViewError> {
+        if self.applied.lsn >= target.lsn {
+            return Ok(());
+        }
+        let write = self.database.begin_write()?;
+        let mut apply = Apply::new(&write)?;
+        let end = self.apply(&mut apply, target, rows_max)?;
+        let changes = apply.finish(end)?;
+        write.commit()?;
+        self.counters.view_commits.fetch_add(1, Ordering::Relaxed);
+        self.applied = end;
+        self.settle_blobs(&changes)
+    }
+
+    fn apply(&self, apply: &mut Apply<'_>, target: End, rows_max: u64) -> Result<End, ViewError> {
+        let mut at = self.applied;
+        let mut rows = 0;
+        while at.lsn < target.lsn {
+            let (file, path, bytes, head) = walk::open(&self.folder, at.segment)?;
+            let damaged = |offset, after, fault: &str| {
+                Fault::from(Damage::new(&path, offset, after + 1, fault, "it was acknowledged"))
+            };
+            let head = head.ok_or_else(|| damaged(0, at.lsn, "the segment's head is damaged"))?;
+            let until = if at.segment == target.segment { target.offset } else { bytes };
+            let mut walk = Walk::new(file, &head, at.offset, until);
+            while at.lsn < target.lsn {
+                let offset = walk.position();
+                let record = match walk.step().map_err(Fault::io(&path))? {
+                    Step::Record(record) => record,
+                    Step::Blank => {
+                        return Err(damaged(offset, at.lsn, "zeros where a record should be").into());
+                    }
+                    Step::Bad(fault) => return Err(damaged(offset, at.lsn, fault).into()),
+                };
+                apply.record(&record)?;
+                let (header, next) = (record.header, walk.position());
+                rows += 1;
+                at = End { lsn: header.lsn, segment: head.number, offset: next };
+                if header.kind == kind::SEGMENT_END {
+                    at = End { lsn: header.lsn, segment: head.number + 1, offset: HEAD_BYTES };
+                    break;
+                }
+                if header.last && rows >= rows_max {
+                    return Ok(at);
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    fn settle_blobs(&self, changes: &BlobChanges) -> Result<(), ViewError> {
+        changes.arrived.iter().for_each(|hash| self.blobs.unpin(hash));
+        changes.released.iter().try_for_each(|hash| collect(&self.blobs, &self.database, hash))
+    }
+
+    /// Removes every blob that nothing refers to.
+    pub(crate) fn sweep_blobs(&self) -> Result<(), ViewError> {
+        sweep(&self.blobs, &self.database)
+    }
+
+    fn run(
+        mut self,
+        published: &Published,
+        bell: &Bell,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<(), ViewError> {
+        while bell.wait() {
+            self.advance(published.durable(), bell.rows_max)?;
+            bell.state.lock().applied = self.applied.lsn;
+            progress.send_modify(|progress| progress.applied = self.applied.lsn);
+        }
+        Ok(())
+    }
+}
+
+fn collect(blobs: &Blobs, database: &Database, hash: &crate::blob::Hash) -> Result<(), ViewError> {
+    blobs.collect(hash, || query::refers_to(&database.begin_read()?, hash))
+}
+
+fn sweep(blobs: &Blobs, database: &Database) -> Result<(), ViewError> {
+    let hashes = blobs.list().map_err(|cause| Fault::Io { path: "blobs".into(), cause })?;
+    hashes.iter().try_for_each(|hash| collect(blobs, database, hash))
+}
+
+impl View {
+    /// Starts the thread.
+    pub(crate) fn start(
+        follower: Follower,
+        published: Arc<Published>,
+        bell: Arc<Bell>,
+    ) -> std::io::Result<Self> {
+        let database = RwLock::new(Some(follower.database.clone()));
+        let (sender, progress) = watch::channel(Progress { applied: follower.applied.lsn, failed: None });
+        let thread = std::thread::Builder::new().name("journal-view".to_owned()).spawn({
+            let (published, bell) = (published.clone(), bell.clone());
+            move || {
+                let ran =
+                    std::panic::catch_unwind(AssertUnwindSafe(|| follower.run(&published, &bell, &sender)));
+                let why = match ran {
+                    Ok(Ok(())) => "the record of runs is closed".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "the view's thread panicked".to_owned(),
+                };
+                if !bell.state.lock().stop {
+                    tracing::error!(%why, "the journal's view has stopped: reads fail until a restart");
+                }
+                sender.send_modify(|progress| progress.failed = Some(why.into()));
+            }
+        })?;
+        Ok(Self { database, published, bell, progress, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Waits until the view shows everything that is durable now. Errors: `JOURNAL_UNAVAILABLE`.
+    pub(crate) async fn caught_up(&self) -> Result<()> {
+        let target = self.published.durable_lsn();
+        let mut progress = self.progress.clone();
+        if progress.borrow().applied < target {
+            self.bell.want(target);
+        }
+        let seen =
+            progress.wait_for(|progress| progress.applied >= target || progress.failed.is_some()).await;
+        match seen {
+            Ok(seen) => match &seen.failed {
+                None => Ok(()),
+                Some(why) => Err(unavailable("the record of runs cannot be read").with_internal(&**why)),
+            },
+            Err(_) => Err(unavailable("the record of runs is closed")),
+        }
+    }
+
+    /// The last record shown.
+    pub(crate) fn applied_lsn(&self) -> Lsn {
+        self.progress.borrow().applied
+    }
+
+    /// One commit's state.
+    pub(crate) fn read(&self) -> Result<ReadTransaction, ViewError> {
+        Ok(self.database()?.begin_read()?)
+    }
+
+    /// Removes every blob that nothing refers to. Blocks.
+    pub(crate) fn sweep_blobs(&self, blobs: &Blobs) -> Result<(), ViewError> {
+        sweep(blobs, &*self.database()?)
+    }
+
+    fn database(&self) -> Result<Arc<Database>, ViewError> {
+        self.database.read().clone().ok_or(ViewError::Closed)
+    }
+
+    /// Applies what is durable, ends the thread, closes the file. Idempotent.
+    pub(crate) fn close(&self) {
+        self.bell.stop();
+        let thread = self.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the journal's view thread had panicked");
+        }
+        *self.database.write() = None;
+    }
+}

@@ -1,0 +1,32 @@
+//! What the journal survives: kills, damage, failing disks, power cuts, and its own cleaning. Everything acknowledged
+//! must be there afterwards, or the loss must be reported; never neither.
+//!
+//! `MAINSTAY_KILL_POINTS` and `MAINSTAY_DAMAGE_POINTS` set how many random points are tried (25 and 300).
+
+#![expect(clippy::print_stdout, reason = "the counts belong to the test's report")]
+#![expect(clippy::unwrap_used, reason = "the whole binary is a test; clippy only knows `#[test]` functions")]
+
+mod cleaning;
+mod damage;
+mod disk;
+mod fixture;
+mod kill;
+mod model;
+mod power;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    if let Some(folder) = std::env::var_os(kill::CHILD_FOLDER) {
+        return kill::child(std::path::Path::new(&folder));
+    }
+    let trials = [
+        cleaning::trials(),
+        damage::trials(),
+        disk::trials(),
+        kill::trials(),
+        model::trials(),
+        power::trials(),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
+}
