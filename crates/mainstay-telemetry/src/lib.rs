@@ -1,9 +1,10 @@
-//! Metrics behind the core telemetry port, in Prometheus' text format (OpenMetrics 1.0 where it differs).
+//! Metrics behind the core telemetry port, in Prometheus' text format.
 //!
 //! Labels come from the spec and from closed sets, never from callers; each family is bounded all the same. Nothing per
 //! user or session is a label. It samples nothing by itself: a scrape reads the process figures when it comes.
 
 mod aliases;
+mod exposition;
 mod families;
 mod process;
 mod prometheus;

@@ -4,48 +4,29 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Unit;
 
 /// Clock ticks a second in `/proc`: USER_HZ, 100 on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Collects resident memory, CPU time and open descriptors.
+/// Collects resident memory, CPU time, start and open descriptors.
 #[derive(Debug)]
 pub(crate) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        if let Some(bytes) = resident_bytes() {
-            let gauge = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
-            let of = encoder.encode_descriptor(
-                "process_resident_memory",
-                "Resident memory",
-                Some(&Unit::Bytes),
-                gauge.metric_type(),
-            )?;
-            gauge.encode(of)?;
-        }
-        if let Some(seconds) = cpu_seconds() {
-            let counter = ConstCounter::new(seconds);
-            let of = encoder.encode_descriptor(
-                "process_cpu",
-                "CPU time, user and system",
-                Some(&Unit::Seconds),
-                counter.metric_type(),
-            )?;
-            counter.encode(of)?;
-        }
-        if let Some(open) = open_descriptors() {
-            let gauge = ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX));
-            let of = encoder.encode_descriptor(
-                "process_open_fds",
-                "Open file descriptors",
-                None,
-                gauge.metric_type(),
-            )?;
-            gauge.encode(of)?;
-        }
-        Ok(())
+        let level = |value: u64| ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        let mut show = |name: &str, help: &str, value: Option<&dyn EncodeMetric>| match value {
+            Some(value) => value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?),
+            None => Ok(()),
+        };
+        let (memory, open) = (resident_bytes().map(level), open_descriptors().map(level));
+        let stat = Stat::read();
+        let cpu = stat.as_ref().map(|stat| ConstCounter::new(stat.cpu_seconds));
+        let start = stat.and_then(|stat| Some(ConstGauge::new(boot_seconds()? + stat.start_seconds)));
+        show("process_resident_memory_bytes", "Resident memory", memory.as_ref().map(|m| m as _))?;
+        show("process_open_fds", "Open file descriptors", open.as_ref().map(|m| m as _))?;
+        show("process_cpu_seconds", "CPU time, user and system", cpu.as_ref().map(|m| m as _))?;
+        show("process_start_time_seconds", "Start, seconds since the epoch", start.as_ref().map(|m| m as _))
     }
 }
 
@@ -55,14 +36,29 @@ fn resident_bytes() -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-fn cpu_seconds() -> Option<f64> {
-    // Fields 14 and 15 of proc(5) stat, counted after the command's closing parenthesis, in clock ticks.
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some((user + system) / TICKS_PER_SECOND)
+/// Times of proc(5) `stat`, in seconds.
+struct Stat {
+    cpu_seconds: f64,
+    /// After the machine's boot.
+    start_seconds: f64,
 }
 
-fn open_descriptors() -> Option<usize> {
-    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+impl Stat {
+    fn read() -> Option<Self> {
+        // Fields 14, 15 and 22, counted after the command's closing parenthesis, in clock ticks.
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let seconds = |at: usize| Some(fields.get(at)?.parse::<f64>().ok()? / TICKS_PER_SECOND);
+        Some(Self { cpu_seconds: seconds(11)? + seconds(12)?, start_seconds: seconds(19)? })
+    }
+}
+
+/// When the machine booted, in seconds since the epoch.
+fn boot_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+fn open_descriptors() -> Option<u64> {
+    u64::try_from(std::fs::read_dir("/proc/self/fd").ok()?.count()).ok()
 }

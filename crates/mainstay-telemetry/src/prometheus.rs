@@ -7,10 +7,10 @@ use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport, RunReport, Teleme
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::aliases::{self, Alias};
+use crate::exposition;
 use crate::families::Bounded;
 use crate::process::Process;
 
@@ -90,14 +90,16 @@ impl Gauges {
 
 impl Prometheus {
     /// Metrics under our names and, besides, under those of the alias sets named (unknown names are ignored; config has
-    /// checked them).
+    /// checked them). It lives as long as the process: what changes at a reload is not counted anew.
     #[must_use]
     pub fn new(alias_sets: &[String]) -> Self {
         let mut root = Registry::default();
         let aliases = aliases::register(&mut root, alias_sets);
         root.register_collector(Box::new(Process));
         let r = root.sub_registry_with_prefix("mainstay");
-        r.register("build", "The build", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        let build: Bounded<1, Level> =
+            Bounded::register(r, "build_info", "1, labelled with the build", ["version"], Level::default);
+        build.with([env!("CARGO_PKG_VERSION")], |one| one.set(1));
         let count: fn() -> Count = Count::default;
         Self {
             requests: Bounded::register(
@@ -152,7 +154,8 @@ impl Prometheus {
 impl Telemetry for Prometheus {
     fn http(&self, report: HttpReport<'_>) {
         let mut buffer = [0; 3];
-        self.requests.with([report.route, report.method, status_text(report.status, &mut buffer)], inc);
+        let status = status_text(report.status, &mut buffer);
+        self.requests.with([report.route, method_text(report.method), status], inc);
         self.request_seconds.with([report.route], |h| observe(h, report.elapsed));
         self.aliases.iter().for_each(|alias| alias.http(&report));
     }
@@ -201,7 +204,7 @@ impl Telemetry for Prometheus {
         let mut text = String::with_capacity(16 * 1024);
         prometheus_client::encoding::text::encode(&mut text, &self.registry)
             .expect("writing to a string does not fail");
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+        (exposition::CONTENT_TYPE, exposition::classic(&text))
     }
 }
 
@@ -211,6 +214,12 @@ pub(crate) fn inc(counter: &Count) {
 
 pub(crate) fn observe(histogram: &Histogram, elapsed: Duration) {
     histogram.observe(elapsed.as_secs_f64());
+}
+
+/// A method of the registry of RFC 9110, or `other`: a caller may send any word, and none of its making is a label.
+pub(crate) fn method_text(method: &str) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
 }
 
 /// A status as three digits, without allocating.

@@ -1,36 +1,17 @@
-//! The exposition, read back by a strict little parser.
+//! The exposition, read back by a strict reader.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod strict;
+
+use std::collections::BTreeMap;
 
 use mainstay_core::model::Usage;
 
 use super::*;
 
-/// Samples by series; panics on a line that OpenMetrics does not allow and on a series that stands twice.
-fn parse(text: &str) -> BTreeMap<String, f64> {
-    let mut samples = BTreeMap::new();
-    let mut families = BTreeSet::new();
-    assert!(text.ends_with("# EOF\n"), "the text must end with its mark");
-    for line in text.lines() {
-        if let Some(comment) = line.strip_prefix("# ") {
-            let word = comment.split(' ').next().unwrap();
-            assert!(["HELP", "TYPE", "UNIT", "EOF"].contains(&word), "{line}");
-            if word == "TYPE" {
-                assert!(families.insert(comment.to_owned()), "a family stands twice: {line}");
-            }
-            continue;
-        }
-        let (series, value) = line.rsplit_once(' ').unwrap();
-        assert!(
-            samples.insert(series.to_owned(), value.parse().unwrap()).is_none(),
-            "a series stands twice: {line}"
-        );
-    }
-    samples
-}
-
 fn scraped(metrics: &Prometheus) -> BTreeMap<String, f64> {
-    parse(&metrics.scrape().1)
+    let (kind, text) = metrics.scrape();
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    strict::parse(&text).unwrap_or_else(|why| panic!("{why}\n{text}"))
 }
 
 fn request(status: u16) -> HttpReport<'static> {
@@ -78,8 +59,32 @@ fn a_model_call_of_minutes_is_not_lost_in_the_last_bucket() {
 }
 
 #[test]
-fn the_process_shows_its_memory() {
-    assert!(scraped(&Prometheus::new(&[]))["process_resident_memory_bytes"] > 1e6);
+fn the_process_shows_its_memory_times_and_build() {
+    let samples = scraped(&Prometheus::new(&[]));
+    assert!(samples["process_resident_memory_bytes"] > 1e6);
+    assert!(samples["process_open_fds"] > 2.0);
+    assert!(samples.contains_key("process_cpu_seconds_total"));
+    // After 2020, and so in seconds of the epoch.
+    assert!(samples["process_start_time_seconds"] > 1.577e9);
+    assert_eq!(samples[concat!("mainstay_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}")], 1.0);
+}
+
+#[test]
+fn a_callers_own_words_do_not_become_labels() {
+    let metrics = Prometheus::new(&["agent".to_owned()]);
+    for n in 0..100 {
+        metrics.http(HttpReport { method: &format!("BREW{n}"), ..request(405) });
+    }
+    let samples = scraped(&metrics);
+    assert_eq!(samples["mainstay_requests_total{route=\"/v1/invoke\",method=\"other\",code=\"405\"}"], 100.0);
+    assert!(!samples.keys().any(|series| series.contains("BREW")));
+}
+
+#[test]
+fn a_label_that_needs_escapes_is_escaped() {
+    let metrics = Prometheus::new(&[]);
+    metrics.tool(ToolReport { tool: "a\"b\\c\nd", outcome: "ok", elapsed: Duration::ZERO });
+    assert_eq!(scraped(&metrics)[r#"mainstay_tool_calls_total{tool="a\"b\\c\nd",outcome="ok"}"#], 1.0);
 }
 
 #[test]
