@@ -27,7 +27,8 @@ pub(super) fn lints(_: &House) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed(String::new()))
 }
 
-pub(super) fn tests(_: &House) -> anyhow::Result<Outcome> {
+pub(super) fn tests(house: &House) -> anyhow::Result<Outcome> {
+    house.binary()?;
     // All of them run even when one fails, so that a run shows everything there is to repair.
     let mut test = project::cargo();
     test.args(["test", "--quiet", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"]);
@@ -38,7 +39,8 @@ pub(super) fn tests(_: &House) -> anyhow::Result<Outcome> {
 pub(super) fn end_to_end(house: &House) -> anyhow::Result<Outcome> {
     let mut test = project::cargo();
     test.env("MAINSTAY_BIN", house.binary()?);
-    test.args(["test", "--quiet", "--package", END_TO_END, "--no-fail-fast"]);
+    // The whole workspace is named so that its features, and with them what is built already, stay the same.
+    test.args(["test", "--quiet", "--workspace", "--test", "e2e", "--no-fail-fast"]);
     shell::run_within(&mut test, Duration::from_secs(15 * 60))?;
     Ok(Outcome::Passed(String::new()))
 }
@@ -49,9 +51,9 @@ pub(super) fn reference(house: &House) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed(String::new()))
 }
 
-/// The binary with the workspace's own features, so that what the tests built is used again.
+/// The binary as the tests' own build makes it: built together with them, so that no dependency is compiled twice.
 pub(super) fn build_binary() -> anyhow::Result<PathBuf> {
-    shell::run(project::cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
+    shell::run(project::cargo().args(["build", "--quiet", "--workspace", "--bins", "--tests"]))?;
     let path = project::target_folder().join("debug/mainstay");
     anyhow::ensure!(path.is_file(), "cargo built no `{}`", path.display());
     Ok(path)
