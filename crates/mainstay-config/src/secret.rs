@@ -66,7 +66,12 @@ fn names_a_secret(before: &str) -> bool {
     let name = before.trim_end_matches(['"', '\'', ' ', '\t']);
     let start =
         name.rfind(|c| !name_of(c)).map_or(0, |at| at + name[at..].chars().next().map_or(1, char::len_utf8));
-    let name = name[start..].to_lowercase();
+    is_telling(&name[start..])
+}
+
+/// Whether a key's name says that its value is a secret.
+pub(crate) fn is_telling(name: &str) -> bool {
+    let name = name.to_lowercase();
     WORDS.iter().any(|word| name.ends_with(word))
 }
 
@@ -77,15 +82,43 @@ fn value_after(line: &str, from: usize) -> Span {
     let value = &line[start..];
     let end = match value.chars().next() {
         Some(quote @ ('"' | '\'')) => value[1..].find(quote).map_or(value.len(), |at| at + 2),
-        _ => value.find([',', '}']).unwrap_or(value.len()),
+        _ => flow_end(value),
     };
     Span::new(start, start + value[..end].trim_end().len())
+}
+
+/// Where a plain value ends at the latest: at a comma or a closing brace, other than that of `${…}`.
+fn flow_end(value: &str) -> usize {
+    let mut inside = false;
+    for (at, c) in value.char_indices() {
+        match c {
+            '{' if value[..at].ends_with('$') => inside = true,
+            '}' if inside => inside = false,
+            ',' | '}' => return at,
+            _ => {}
+        }
+    }
+    value.len()
 }
 
 fn harmless(value: &str) -> bool {
     let value = value.trim_matches(['"', '\'']);
     let reference = SOURCES.iter().any(|s| value.strip_prefix(s).is_some_and(|rest| rest.starts_with(':')));
-    reference || value.is_empty() || value.starts_with(['{', '[', '|', '>', '#', '&', '*'])
+    // Text around a reference (`Bearer ${env:NAME}`) is shown unless a word of it is long enough for a secret.
+    let filled =
+        value.contains("${") && outside_references(value).split_whitespace().all(|word| word.len() < 8);
+    reference || filled || value.is_empty() || value.starts_with(['{', '[', '|', '>', '#', '&', '*'])
+}
+
+/// A text without its `${…}` parts.
+fn outside_references(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest.split_once("${") {
+        out.push_str(before);
+        rest = from.split_once('}').map_or("", |(_, after)| after);
+    }
+    out + rest
 }
 
 #[cfg(test)]
@@ -104,6 +137,7 @@ mod tests {
         check("  Authorization: Bearer abc", &["Bearer abc"]);
         check("  \"X-Api-Key\": abc", &["abc"]);
         check("apikey: 'unclosed", &["'unclosed"]);
+        check("Authorization: Bearer sk-12345 ${env:KEY}", &["Bearer sk-12345 ${env:KEY}"]);
     }
 
     #[test]
@@ -111,6 +145,7 @@ mod tests {
         check("api_key: env:OPENAI_API_KEY", &[]);
         check("api_key: \"file:/run/key\"", &[]);
         check("max_tokens: 12", &[]);
+        check("{ Authorization: Bearer ${env:KEY}, a: b }", &[]);
         check("keys:", &[]);
         check("key: [", &[]);
         check("url: http://x:80/", &[]);

@@ -18,7 +18,7 @@ use serde_json::{Map, Value as Json};
 use crate::faults::Faults;
 use crate::node::{Node, Value};
 use crate::place::Span;
-use crate::{pointer, schema};
+use crate::{pointer, schema, secret};
 
 /// What fits, and where it stands.
 #[derive(Debug)]
@@ -135,6 +135,11 @@ impl Walk<'_, '_> {
     }
 
     fn wrong_type(&mut self, node: &Node, schema: &Schema, at: &At) {
+        let keys = schema.get("properties").and_then(Json::as_object).into_iter().flatten();
+        if keys.into_iter().any(|(key, _)| secret::is_telling(key)) {
+            // A key pasted where the section around it belongs.
+            self.faults.secrets.push(node.span);
+        }
         let wanted = expected(schema);
         let found = described(&node.value);
         let message = match &node.value {

@@ -28,7 +28,7 @@ fn check(text: &str) -> usize {
             faults.count()
         }
     };
-    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "took {:?}", start.elapsed());
     count
 }
 
