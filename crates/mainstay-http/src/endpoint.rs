@@ -1,0 +1,286 @@
+//! What every request passes, in this order: its id, its place among those in flight, the method, leave, drain, the
+//! handler; then the headers that every answer carries. One service a path, no stack of layers.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
+use mainstay_core::{Ctx, Error, Principal, RequestId, codes};
+use mainstay_net::server::Peer;
+use parking_lot::Mutex;
+
+use crate::access::{Caller, Rate};
+use crate::body;
+use crate::call::Call;
+use crate::cors;
+use crate::error::{self, Failure, Shape};
+use crate::reply::{self, Payload, Response, Tracked};
+use crate::request_id;
+use crate::routes::{Class, Route};
+use crate::surface::{Live, Shared};
+use crate::ticket::Ticket;
+
+/// The label of requests outside the table.
+const UNKNOWN: &str = "unknown";
+/// What a caller may wait for a replacement of a server that is going down, in seconds.
+const DRAINING_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The service of a path.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    shared: Arc<Shared>,
+    path: &'static str,
+    /// Empty outside the table.
+    routes: Arc<[&'static Route]>,
+    allow: Option<HeaderValue>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(shared: Arc<Shared>, path: &'static str, routes: Vec<&'static Route>) -> Self {
+        let allow = HeaderValue::from_str(&allowed(&routes)).expect("methods are header text");
+        Self { shared, path, routes: routes.into(), allow: Some(allow) }
+    }
+
+    /// The service of every path outside the table.
+    pub(crate) fn unknown(shared: Arc<Shared>) -> Self {
+        Self { shared, path: UNKNOWN, routes: Arc::new([]), allow: None }
+    }
+
+    /// The route for a method; HEAD is GET without the body.
+    fn route(&self, method: &Method) -> Result<&'static Route, Error> {
+        let wanted = if *method == Method::HEAD { &Method::GET } else { method };
+        let found = self.routes.iter().find(|route| route.method == *wanted);
+        found.copied().ok_or_else(|| match &self.allow {
+            None => Error::new(&codes::UNKNOWN_ROUTE, "find the route: no route has this path")
+                .with_help("the routes are listed at `/docs`"),
+            Some(allow) => {
+                let allow = allow.to_str().unwrap_or_default();
+                let message = "find the route: this path does not answer this method";
+                Error::new(&codes::METHOD_NOT_ALLOWED, message).with_help(format!("its methods are: {allow}"))
+            }
+        })
+    }
+
+    /// The shape of errors on this path.
+    fn shape(&self, headers: &HeaderMap) -> Shape {
+        self.routes.first().map_or(Shape::Ours, |route| route.errors).resolve(headers)
+    }
+}
+
+/// The methods of a path, as the `allow` header says them.
+fn allowed(routes: &[&'static Route]) -> String {
+    let mut methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.join(", ")
+}
+
+impl tower_service::Service<Request<Body>> for Endpoint {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.serve(request).await) })
+    }
+}
+
+impl Endpoint {
+    async fn serve(self, request: Request<Body>) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let live = self.shared.live();
+        let id = request_id::of(&parts.headers);
+        let found = self.route(&parts.method);
+        let class = found.as_ref().map_or(Class::Open, |route| route.class);
+        let (ticket, in_flight) = Ticket::open(&self.shared, self.path, &parts.method, class.is_counted());
+        let mut visit = Visit {
+            origin: live.cors.allow(&parts.headers),
+            shape: self.shape(&parts.headers),
+            version: parts.version,
+            is_head: parts.method == Method::HEAD,
+            live,
+            id,
+            ticket,
+            rate: None,
+        };
+        let crowded = class.is_counted() && in_flight > visit.live.settings.server.requests_max as usize;
+        let outcome = match found {
+            _ if crowded => Err((overloaded(&self.shared), parts, body)),
+            Err(_) if visit.origin.is_some() && cors::is_preflight(&parts.method, &parts.headers) => {
+                return visit.preflight(&parts.headers);
+            }
+            Err(error) => Err((error, parts, body)),
+            Ok(route) => match visit.leave(&self.shared, route, &parts) {
+                Ok(principal) => Ok((route, principal, parts, body)),
+                Err(error) => Err((error, parts, body)),
+            },
+        };
+        let response = match outcome {
+            Ok((route, principal, parts, body)) => {
+                visit.handle(&self.shared, route, principal, parts, body).await
+            }
+            Err((error, parts, body)) => {
+                body::discard(body, &parts.headers).await;
+                visit.refusal(&Failure::from(error), self.path, self.allow.as_ref())
+            }
+        };
+        visit.finish(response)
+    }
+}
+
+/// One request on its way through.
+struct Visit {
+    live: Arc<Live>,
+    id: RequestId,
+    ticket: Ticket,
+    shape: Shape,
+    version: Version,
+    is_head: bool,
+    /// The page's origin, if it may read the answer.
+    origin: Option<HeaderValue>,
+    rate: Option<Rate>,
+}
+
+impl Visit {
+    /// Lets the request in, or not.
+    fn leave(&mut self, shared: &Shared, route: &Route, parts: &Parts) -> Result<Principal, Error> {
+        if !route.class.needs_leave() {
+            return Ok(Principal::Anonymous);
+        }
+        let peer: Option<SocketAddr> = parts.extensions.get::<Peer>().map(|peer| peer.0);
+        let caller = Caller { headers: &parts.headers, peer, is_allowed_page: self.origin.is_some() };
+        let pass = self.live.gate.admit(caller).map_err(|denied| {
+            self.rate = denied.rate;
+            if denied.error.code() == &codes::RATE_LIMITED {
+                shared.telemetry.shed("rate");
+            } else if denied.error.code() == &codes::CONCURRENCY_LIMITED {
+                shared.telemetry.shed("concurrency");
+            }
+            denied.error
+        })?;
+        self.rate = pass.rate;
+        self.ticket.hold(pass.seat);
+        if route.class == Class::Work && shared.load.is_draining() {
+            shared.telemetry.shed("drain");
+            let error = Error::new(&codes::DRAINING, "take new work: the server is shutting down");
+            return Err(error.with_retry(mainstay_core::Retry::Temporary(Some(DRAINING_RETRY))));
+        }
+        Ok(pass.principal)
+    }
+
+    /// Runs the handler. A panic in it is this request's alone.
+    async fn handle(
+        &self,
+        shared: &Arc<Shared>,
+        route: &'static Route,
+        principal: Principal,
+        parts: Parts,
+        body: Body,
+    ) -> Response {
+        let mut ctx = Ctx::new(self.id.clone(), principal);
+        if let Some(trace) = parts.headers.get("traceparent").and_then(|value| value.to_str().ok()) {
+            ctx = ctx.with_traceparent(trace);
+        }
+        let (shared, live, body) = (Arc::clone(shared), Arc::clone(&self.live), Mutex::new(body));
+        let call = Call { shared, live, ctx, parts, body };
+        match AssertUnwindSafe((route.handler)(call)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => self.refusal(&failure, route.path, None),
+            Err(panic) => {
+                let error = Error::bug(format!("a handler panicked: {}", said(panic.as_ref())));
+                self.refusal(&Failure::from(error), route.path, None)
+            }
+        }
+    }
+
+    fn refusal(&self, failure: &Failure, route: &str, allow: Option<&HeaderValue>) -> Response {
+        error::log(route, &self.id, &failure.error);
+        let mut response = error::response(self.shape, failure, &self.id);
+        let code = failure.error.code();
+        if code == &codes::METHOD_NOT_ALLOWED
+            && let Some(allow) = allow
+        {
+            response.headers_mut().insert(header::ALLOW, allow.clone());
+        }
+        let is_last = code == &codes::DRAINING || code == &codes::BODY_TIMEOUT;
+        if is_last && self.version < Version::HTTP_2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn preflight(self, request: &HeaderMap) -> http::Response<Body> {
+        let mut response = reply::empty(StatusCode::NO_CONTENT);
+        cors::allow_request(request, response.headers_mut());
+        self.finish(response)
+    }
+
+    /// Adds what every answer carries, and keeps the ticket until its last byte.
+    fn finish(mut self, mut response: Response) -> http::Response<Body> {
+        self.ticket.answered(response.status().as_u16());
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
+            if self.shape == Shape::Anthropic {
+                headers.insert("request-id", id.clone());
+            }
+            headers.insert(request_id::HEADER, id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if let Some(rate) = self.rate {
+            show(rate, headers);
+        }
+        self.live.cors.sign(self.origin.take(), headers);
+        if self.is_head {
+            response = without_body(response);
+        }
+        response.map(|payload| Body::new(Tracked::new(payload, self.ticket)))
+    }
+}
+
+/// The answer to HEAD: the headers of GET, its length included.
+fn without_body(response: Response) -> Response {
+    let (mut head, payload) = response.into_parts();
+    if let Payload::Whole(bytes) = &payload {
+        head.headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    }
+    Response::from_parts(head, Payload::Whole(Bytes::new()))
+}
+
+/// Shows the key's rate, unless a provider's passed-on one is tighter.
+fn show(rate: Rate, headers: &mut HeaderMap) {
+    const REMAINING: &str = "x-ratelimit-remaining-requests";
+    let theirs = headers.get(REMAINING).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    if theirs.is_none_or(|theirs| rate.remaining <= theirs) {
+        headers.insert("x-ratelimit-limit-requests", rate.limit.into());
+        headers.insert(REMAINING, rate.remaining.into());
+    }
+}
+
+fn overloaded(shared: &Shared) -> Error {
+    shared.telemetry.shed("overload");
+    Error::new(&codes::OVERLOADED, "take the request: the server is at its limit of requests in flight")
+        .with_help("try again shortly, or raise `server.requests_max`")
+}
+
+/// What a panic says; for the log.
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}

@@ -1,0 +1,267 @@
+//! Runs: listed, read, followed and cancelled. Whose they are is the engine's business.
+
+pub(crate) mod events;
+pub(crate) mod view;
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use http::{Method, header};
+use mainstay_core::journal::RunFilter;
+use mainstay_core::run::{Run, RunEvent, RunStatus};
+use mainstay_core::{BoxStream, Error, Name, RunId, SessionId, codes};
+use schemars::{JsonSchema, json_schema};
+use serde::Serialize;
+
+use crate::ask;
+use crate::call::{Call, QueryParams};
+use crate::error::{Failure, Result, Shape};
+use crate::reply;
+use crate::routes::{Class, Param, Place, Reply, Route, SchemaOf, of, text};
+use crate::sse;
+use events::{EventView, Source};
+use view::{RunDetail, RunView};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/v1/runs",
+        id: "listRuns",
+        summary: "Runs, newest first; those of one session in order",
+        tag: "runs",
+        class: Class::Read,
+        errors: Shape::Ours,
+        params: &[
+            Param { place: Place::Query, name: "agent", about: "Only of this agent", schema: text },
+            Param { place: Place::Query, name: "session_id", about: "Only of this session", schema: text },
+            Param {
+                place: Place::Query,
+                name: "status",
+                about: "Only in this status",
+                schema: of::<view::StatusWord>,
+            },
+            AFTER,
+            LIMIT,
+        ],
+        body: None,
+        replies: &[Reply {
+            status: 200,
+            about: "A page of runs",
+            content: &[("application/json", of::<RunList>)],
+        }],
+        statuses: &[422],
+        handler: |call| Box::pin(list(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/runs/{run}",
+        id: "getRun",
+        summary: "A run, with what was asked and said",
+        tag: "runs",
+        class: Class::Read,
+        errors: Shape::Ours,
+        params: &[],
+        body: None,
+        replies: &[Reply {
+            status: 200,
+            about: "The run",
+            content: &[("application/json", of::<RunDetail>)],
+        }],
+        statuses: &[404],
+        handler: |call| Box::pin(read(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/runs/{run}/events",
+        id: "followRun",
+        summary: "A run's events: from the record, then as they come",
+        tag: "runs",
+        class: Class::Read,
+        errors: Shape::Ours,
+        params: &[
+            Param {
+                place: Place::Query,
+                name: "after",
+                about: "Only events with a greater number",
+                schema: WHOLE,
+            },
+            Param {
+                place: Place::Header,
+                name: "last-event-id",
+                about: "As `after`, as browsers send it; holds when both are given",
+                schema: WHOLE,
+            },
+        ],
+        body: None,
+        replies: &[Reply {
+            status: 200,
+            about: "A stream that ends with the run; or, where JSON is preferred, the events so far",
+            content: &[("text/event-stream", text), ("application/json", of::<EventList>)],
+        }],
+        statuses: &[404, 422],
+        handler: |call| Box::pin(follow(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/v1/runs/{run}/cancel",
+        id: "cancelRun",
+        summary: "End a run; one that has ended stays as it is",
+        tag: "runs",
+        class: Class::Read,
+        errors: Shape::Ours,
+        params: &[],
+        body: None,
+        replies: &[Reply {
+            status: 200,
+            about: "The run, ended",
+            content: &[("application/json", of::<RunView>)],
+        }],
+        statuses: &[404, 504],
+        handler: |call| Box::pin(cancel(call)),
+    },
+];
+
+/// Where a page begins.
+pub(crate) const AFTER: Param =
+    Param { place: Place::Query, name: "after", about: "Continue after this id", schema: text };
+/// How long a page is.
+pub(crate) const LIMIT: Param = Param {
+    place: Place::Query,
+    name: "limit",
+    about: "Entries of a page; 100 when absent",
+    schema: |_| json_schema!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
+};
+const WHOLE: SchemaOf = |_| json_schema!({ "type": "integer", "minimum": 0 });
+
+/// Events of one JSON answer.
+const EVENTS_MAX: usize = 10_000;
+/// How long a JSON answer waits for the record to give the next event. What is recorded comes at once; what is yet to
+/// happen is not waited for.
+const RECORD_WAIT: Duration = Duration::from_millis(100);
+
+async fn list(call: Call) -> Result {
+    let query = call.query();
+    let filter = filter(&query)?;
+    let runs = call.shared.engine.runs(&call.bounded_ctx(), &filter).await?;
+    let next = (runs.len() == filter.limit).then(|| runs.last().map(|run| run.id.to_string())).flatten();
+    Ok(reply::json(&RunList { runs: runs.iter().map(RunView::new).collect(), next }))
+}
+
+fn filter(query: &QueryParams) -> Result<RunFilter> {
+    Ok(RunFilter {
+        agent: query.parsed("agent", "an agent's name", Name::parse)?,
+        session: query.parsed("session_id", "a session's id", SessionId::parse)?,
+        status: query.parsed("status", "a run's status", status)?,
+        unfinished: false,
+        after: query.parsed("after", "a run's id", RunId::parse)?,
+        limit: query.limit()?,
+    })
+}
+
+fn status(word: &str) -> Option<RunStatus> {
+    use RunStatus::{Cancelled, Completed, Failed, Interrupted, Queued, Running};
+    [Queued, Running, Completed, Failed, Cancelled, Interrupted]
+        .into_iter()
+        .find(|status| status.as_str() == word)
+}
+
+async fn read(mut call: Call) -> Result {
+    let id = run_id(&mut call)?;
+    Ok(reply::json(&RunDetail::new(call.shared.engine.run(&call.bounded_ctx(), &id).await?)))
+}
+
+async fn cancel(mut call: Call) -> Result {
+    let id = run_id(&mut call)?;
+    let run = call.shared.engine.cancel(&call.bounded_ctx(), &id).await;
+    Ok(reply::json(&RunView::new(&run.map_err(|error| Failure::of_run(error, &id))?)))
+}
+
+async fn follow(mut call: Call) -> Result {
+    let id = run_id(&mut call)?;
+    let after = after(&call)?;
+    let run = call.shared.engine.run(&call.ctx, &id).await?;
+    let events = call.shared.engine.follow(&call.ctx, &id, after).await?;
+    let source = source(&call, &run);
+    if prefers_json(&call) {
+        return Ok(reply::json(&so_far(&source, events, run).await?));
+    }
+    let frames = events.scan(false, move |ended, event| {
+        let frame = (!*ended).then(|| source.frame(event, ended));
+        std::future::ready(frame)
+    });
+    let mut response = sse::response(Box::pin(frames), &call.shared.telemetry, true);
+    ask::point_to(response.headers_mut(), &run.id, run.session.as_ref());
+    Ok(response)
+}
+
+/// The number after which to begin: the header's, else the query's, else none. Errors: `INVALID_FIELD`.
+fn after(call: &Call) -> Result<u64> {
+    if let Some(id) = call.header("last-event-id").filter(|id| !id.is_empty()) {
+        let number = id.parse().ok();
+        return number.ok_or_else(|| ask::invalid("last-event-id", "it must be an event's number").into());
+    }
+    Ok(call.query().parsed("after", "an event's number", |text| text.parse().ok())?.unwrap_or(0))
+}
+
+fn source(call: &Call, run: &Run) -> Source {
+    Source {
+        run: run.id.clone(),
+        session: run.session.clone(),
+        agent: run.agent.to_string(),
+        request_id: call.request_id().clone(),
+    }
+}
+
+/// Whether the caller names JSON, and streams not at all.
+fn prefers_json(call: &Call) -> bool {
+    let accept = call.header(header::ACCEPT.as_str()).unwrap_or_default();
+    accept.contains("application/json") && !accept.contains("text/event-stream")
+}
+
+/// What is recorded up to now.
+async fn so_far(
+    source: &Source,
+    mut events: BoxStream<mainstay_core::Result<RunEvent>>,
+    run: Run,
+) -> Result<EventList> {
+    let mut views = Vec::new();
+    let mut last = None;
+    let mut is_final = false;
+    while views.len() < EVENTS_MAX {
+        let Ok(next) = tokio::time::timeout(RECORD_WAIT, events.next()).await else { break };
+        let Some(event) = next else { break };
+        let event = event.map_err(|error| Failure::of_run(error, &run.id))?;
+        (last, is_final) = (Some(event.seq), event.kind.is_final());
+        views.push(source.view(event));
+    }
+    let status = run.status.into();
+    Ok(EventList { run_id: run.id.to_string(), status, events: views, last, is_final })
+}
+
+fn run_id(call: &mut Call) -> mainstay_core::Result<RunId> {
+    RunId::parse(&call.path_param("run")).ok_or_else(|| {
+        Error::new(&codes::RUN_NOT_FOUND, "find the run: this is no run's id")
+            .with_help("ids begin with `run_`")
+    })
+}
+
+/// A page of runs.
+#[derive(Serialize, JsonSchema)]
+struct RunList {
+    runs: Vec<RunView>,
+    /// What to give as `after` for the next page; null on the last.
+    next: Option<String>,
+}
+
+/// The events of a run so far.
+#[derive(Serialize, JsonSchema)]
+struct EventList {
+    run_id: String,
+    /// The run's status when it was asked for.
+    status: view::StatusWord,
+    events: Vec<EventView>,
+    /// The number of the last event here; give it as `after` to go on.
+    last: Option<u64>,
+    /// Whether the last event here is the run's last.
+    is_final: bool,
+}

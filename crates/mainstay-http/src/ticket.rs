@@ -1,0 +1,81 @@
+//! A request's place among those in flight, from its arrival to the last byte of its answer: counted once, reported
+//! once, and the key's seat given back with it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::Method;
+use mainstay_core::telemetry::{Gauge, HttpReport};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::surface::Shared;
+
+/// What a request is reported with when its caller left before it was answered (the status that nginx writes then).
+const CALLER_LEFT: u16 = 499;
+
+/// The place. Dropping it reports the request.
+pub(crate) struct Ticket {
+    shared: Arc<Shared>,
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+    started: Instant,
+    counted: bool,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Ticket {
+    /// Opens a ticket for a request to `route`; a probe of health is not `counted`.
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        route: &'static str,
+        method: &Method,
+        counted: bool,
+    ) -> (Self, usize) {
+        let shared = Arc::clone(shared);
+        let in_flight = if counted { shared.load.enter() } else { 0 };
+        if counted {
+            shared.telemetry.gauge(Gauge::HttpInFlight, 1);
+        }
+        let (method, started) = (label(method), Instant::now());
+        (Self { shared, route, method, status: CALLER_LEFT, started, counted, permit: None }, in_flight)
+    }
+
+    /// Keeps the key's seat until the end of the answer.
+    pub(crate) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        self.permit = permit;
+    }
+
+    /// The answer's status is known.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // The seat first: whoever sees the request gone finds the seat free.
+        self.permit = None;
+        let telemetry = &self.shared.telemetry;
+        let (route, method, status) = (self.route, self.method, self.status);
+        telemetry.http(HttpReport { route, method, status, elapsed: self.started.elapsed() });
+        if self.counted {
+            telemetry.gauge(Gauge::HttpInFlight, -1);
+            self.shared.load.leave();
+        }
+    }
+}
+
+/// The method as a label: a closed set, whatever callers send.
+fn label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        _ => "OTHER",
+    }
+}
