@@ -2,4 +2,5 @@
 //! factory of its port and checks every promise of the port's documentation, both ways.
 
 pub mod journal;
+pub mod provider;
 pub mod tool;

@@ -1,6 +1,7 @@
 //! Conformance suites, fakes and the process harness (dev-dependency only).
 
 pub mod conformance;
+pub mod fake_upstream;
 pub mod loopback;
 pub mod memory_journal;
 pub mod process;
