@@ -85,3 +85,6 @@ fn secret_fault(pointer: &str, reference: Option<&str>) -> Option<Fault> {
         help: Some("put the secret into a variable or a file and write `env:NAME` or `file:PATH`".to_owned()),
     })
 }
+
+#[cfg(test)]
+mod tests;

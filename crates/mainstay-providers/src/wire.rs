@@ -6,6 +6,8 @@ mod complete;
 mod failure;
 mod forward;
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full, Limited};
@@ -53,7 +55,10 @@ impl Endpoint {
                 headers.append(HeaderName::from_static(name), value);
             }
         }
-        headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        // What the spec says holds over what a caller says.
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
@@ -79,7 +84,8 @@ impl Endpoint {
         http::Uri::try_from(text).map_err(unsound)
     }
 
-    /// Lists the models on offer, page after page. `next` makes the query of a further page.
+    /// Lists the models on offer, page after page. `next` makes the query of a further page from
+    /// its escaped token.
     pub(crate) async fn models(
         &self,
         ctx: &Ctx,
@@ -96,12 +102,24 @@ impl Endpoint {
             let page = (self.codec.decode_models)(&whole(answer.into_body()).await?)?;
             models.extend(page.models);
             match page.next {
-                Some(token) => query = next(&token),
+                Some(token) => query = next(&escaped(&token)),
                 None => break,
             }
         }
         Ok(models)
     }
+}
+
+/// Text as it may stand in a path's segment or in a query's value (RFC 3986, section 2.3).
+pub(crate) fn escaped(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
 }
 
 fn trace(ctx: &Ctx, headers: &mut HeaderMap) {
@@ -175,4 +193,22 @@ pub(crate) fn check_common(
         }
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_into_an_address_cannot_change_it() {
+        assert_eq!(escaped("gemini-2.5_pro~x"), "gemini-2.5_pro~x");
+        assert_eq!(escaped("../a?b=c#d e:é"), "..%2Fa%3Fb%3Dc%23d%20e%3A%C3%A9");
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_in_debug_output() {
+        let value = secret_header("Bearer key").unwrap();
+        assert!(!format!("{value:?}").contains("key"));
+        assert_eq!(secret_header("line\nend").unwrap_err().code().id, "SECRET_UNAVAILABLE");
+    }
 }

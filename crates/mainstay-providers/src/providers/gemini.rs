@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Def, Opening, no_library_models, read_key, secret_fault};
-use crate::wire::{Endpoint, add_headers, check_common, secret_header};
+use crate::wire::{Endpoint, add_headers, check_common, escaped, secret_header};
 
 /// The registry's line.
 pub const DEF: Def = Def {
@@ -76,7 +76,7 @@ struct Gemini(Endpoint);
 
 /// The model stands in the path, and so does the choice to stream.
 fn path(model: &str, stream: bool) -> String {
-    let model = model.strip_prefix("models/").unwrap_or(model);
+    let model = escaped(model.strip_prefix("models/").unwrap_or(model));
     if stream {
         format!("/models/{model}:streamGenerateContent?alt=sse")
     } else {

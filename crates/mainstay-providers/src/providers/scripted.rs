@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mainstay_core::model::{ModelRequest, ModelStream};
+use mainstay_core::model::{ModelRequest, ModelStream, ResponseFormat};
 use mainstay_core::provider::{Capabilities, ModelCard, Provider, WireRequest, WireResponse};
 use mainstay_core::{Ctx, Error, Fault, KindDef, Result, codes};
 use schemars::JsonSchema;
@@ -97,6 +97,10 @@ impl Provider for Scripted {
     }
 
     async fn complete(&self, _: &Ctx, request: ModelRequest) -> Result<ModelStream> {
+        if matches!(request.response_format, ResponseFormat::JsonSchema { .. }) {
+            let message = "hold the answer to a schema: the scripted provider says what its script says";
+            return Err(Error::new(&codes::UNSUPPORTED, message));
+        }
         let turn = self.script.next(&request);
         speak::speak(turn, &request).await
     }

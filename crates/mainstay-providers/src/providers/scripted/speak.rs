@@ -14,7 +14,8 @@ pub(super) async fn speak(turn: Turn, request: &ModelRequest) -> Result<ModelStr
     match &turn.reply.fault {
         Some(Trouble::Status(status)) => return Err(status_error(*status)),
         Some(Trouble::Quota {}) => {
-            return Err(Error::new(&codes::PROVIDER_QUOTA, "the scripted account has no quota left"));
+            let error = Error::new(&codes::PROVIDER_QUOTA, "the scripted account has no quota left");
+            return Err(error.with_retry(Retry::Permanent));
         }
         Some(Trouble::ContentFilter {}) => {
             return Err(Error::new(
@@ -142,6 +143,7 @@ fn status_error(status: Status) -> Error {
     let error = Error::new(code, format!("the scripted provider answered {}", status.code));
     match status.retry_after_ms {
         Some(ms) => error.with_retry(Retry::Temporary(Some(Duration::from_millis(ms)))),
+        None if status.code < 429 => error.with_retry(Retry::Permanent),
         None => error,
     }
 }
