@@ -32,6 +32,8 @@ pub(crate) struct Gate {
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'a> {
     pub(crate) headers: &'a HeaderMap,
+    /// The host in the request line, where it stands there (HTTP/2, or an absolute form).
+    pub(crate) authority: Option<&'a str>,
     /// The other end of the connection, where known.
     pub(crate) peer: Option<SocketAddr>,
     /// Whether it comes from a page that the spec lets in.

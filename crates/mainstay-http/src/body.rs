@@ -70,6 +70,11 @@ fn check_head(headers: &HeaderMap, bytes_max: u64) -> Result<()> {
         let help = "send the header `content-type: application/json`";
         return Err(Error::new(&codes::UNSUPPORTED_MEDIA_TYPE, message).with_help(help));
     }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        let message = "read the body: it is compressed";
+        let help = "send it without a `content-encoding`";
+        return Err(Error::new(&codes::UNSUPPORTED_MEDIA_TYPE, message).with_help(help));
+    }
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > bytes_max) {

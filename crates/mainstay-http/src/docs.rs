@@ -130,12 +130,11 @@ const LINKS: [(&str, &str); 8] = [
 ];
 
 async fn docs(call: Call) -> Result {
-    let page = call.live.docs.get_or_init(|| {
-        let settings = &call.live.settings;
-        reference::page(&openapi::document(settings.name.as_str(), &settings.version), settings.server.listen)
-            .into()
-    });
-    Ok(a_page(page.clone()))
+    let settings = &call.live.settings;
+    let openapi = || openapi::document(settings.name.as_str(), &settings.version);
+    let page = call.live.docs.get_or_init(|| reference::page(&openapi()));
+    let host = call.header(header::HOST.as_str());
+    Ok(a_page(reference::addressed(page, host, settings.server.listen)))
 }
 
 async fn openapi_json(call: Call) -> Result {

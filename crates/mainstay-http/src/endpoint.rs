@@ -2,7 +2,6 @@
 //! handler; then the headers that every answer carries. One service a path, no stack of layers.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -104,36 +103,26 @@ impl Endpoint {
         let (parts, body) = request.into_parts();
         let live = self.shared.live();
         let id = request_id::of(&parts.headers);
-        let found = self.route(&parts.method);
-        let class = found.as_ref().map_or(Class::Open, |route| route.class);
-        let (ticket, in_flight) = Ticket::open(&self.shared, self.path, &parts.method, class.is_counted());
         let mut visit = Visit {
             origin: live.cors.allow(&parts.headers),
             shape: self.shape(&parts.headers),
             version: parts.version,
             is_head: parts.method == Method::HEAD,
+            ticket: Ticket::open(&self.shared, self.path, &parts.method, &id),
             live,
             id,
-            ticket,
             rate: None,
         };
-        let crowded = class.is_counted() && in_flight > visit.live.settings.server.requests_max as usize;
-        let outcome = match found {
-            _ if crowded => Err((overloaded(&self.shared), parts, body)),
-            Err(_) if visit.origin.is_some() && cors::is_preflight(&parts.method, &parts.headers) => {
-                return visit.preflight(&parts.headers);
-            }
-            Err(error) => Err((error, parts, body)),
-            Ok(route) => match visit.leave(&self.shared, route, &parts) {
-                Ok(principal) => Ok((route, principal, parts, body)),
-                Err(error) => Err((error, parts, body)),
-            },
-        };
-        let response = match outcome {
-            Ok((route, principal, parts, body)) => {
-                visit.handle(&self.shared, route, principal, parts, body).await
-            }
-            Err((error, parts, body)) => {
+        if visit.origin.is_some() && cors::is_preflight(&parts.method, &parts.headers) {
+            return visit.preflight(&parts.headers);
+        }
+        let admitted = self.route(&parts.method).and_then(|route| {
+            let principal = visit.admit(&self.shared, route, &parts)?;
+            Ok((route, principal))
+        });
+        let response = match admitted {
+            Ok((route, principal)) => visit.handle(&self.shared, route, principal, parts, body).await,
+            Err(error) => {
                 body::discard(body, &parts.headers).await;
                 visit.refusal(&Failure::from(error), self.path, self.allow.as_ref())
             }
@@ -157,12 +146,19 @@ struct Visit {
 
 impl Visit {
     /// Lets the request in, or not.
-    fn leave(&mut self, shared: &Shared, route: &Route, parts: &Parts) -> Result<Principal, Error> {
+    fn admit(&mut self, shared: &Shared, route: &Route, parts: &Parts) -> Result<Principal, Error> {
+        if route.class.is_counted() {
+            self.ticket.count(self.live.settings.server.requests_max as usize)?;
+        }
         if !route.class.needs_leave() {
             return Ok(Principal::Anonymous);
         }
-        let peer: Option<SocketAddr> = parts.extensions.get::<Peer>().map(|peer| peer.0);
-        let caller = Caller { headers: &parts.headers, peer, is_allowed_page: self.origin.is_some() };
+        let caller = Caller {
+            headers: &parts.headers,
+            authority: parts.uri.authority().map(http::uri::Authority::as_str),
+            peer: parts.extensions.get::<Peer>().map(|peer| peer.0),
+            is_allowed_page: self.origin.is_some(),
+        };
         let pass = self.live.gate.admit(caller).map_err(|denied| {
             self.rate = denied.rate;
             if denied.error.code() == &codes::RATE_LIMITED {
@@ -271,12 +267,6 @@ fn show(rate: Rate, headers: &mut HeaderMap) {
         headers.insert("x-ratelimit-limit-requests", rate.limit.into());
         headers.insert(REMAINING, rate.remaining.into());
     }
-}
-
-fn overloaded(shared: &Shared) -> Error {
-    shared.telemetry.shed("overload");
-    Error::new(&codes::OVERLOADED, "take the request: the server is at its limit of requests in flight")
-        .with_help("try again shortly, or raise `server.requests_max`")
 }
 
 /// What a panic says; for the log.

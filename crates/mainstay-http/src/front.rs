@@ -42,12 +42,10 @@ pub(crate) async fn ask(
         created_s: call.shared.clock.now_ms() / 1_000,
     };
     let dropped = Dropped::default();
-    let asked = dispatch(&call, &ctx, codec, &body, envelope, passed_on, &dropped);
-    let answer = if stream { asked.await? } else { in_time(&call, asked).await? };
-    match answer {
-        Answer::Wire(wire) => answer::passed_through(&call, codec, wire, stream).await,
+    match dispatch(&call, &ctx, codec, &body, envelope, passed_on, &dropped).await? {
+        Answer::Wire(wire) => answer::passed_through(&call, &ctx, codec, wire, stream).await,
         Answer::Events(events) => {
-            let mut response = encode::response(&call, encoding, events).await?;
+            let mut response = encode::response(&call, &ctx, encoding, events).await?;
             dropped.show(response.headers_mut());
             Ok(response)
         }
@@ -87,17 +85,16 @@ async fn dispatch(
     call.shared.gateway.dispatch(ctx, request).await
 }
 
-/// Bounds the wait for an answer that comes whole.
+/// Bounds the wait for the rest of a whole answer by the context's deadline; until its beginning the gateway does.
 async fn in_time<T>(
-    call: &Call,
+    ctx: &Ctx,
     wait: impl Future<Output = mainstay_core::Result<T>>,
 ) -> mainstay_core::Result<T> {
-    tokio::time::timeout(call.patience(), wait).await.unwrap_or_else(|_| Err(late()))
-}
-
-fn late() -> Error {
-    Error::new(&codes::DEADLINE_EXCEEDED, "answer in time")
-        .with_help("stream the answer, or raise `server.request_timeout`")
+    let Some(deadline) = ctx.deadline() else { return wait.await };
+    tokio::time::timeout_at(deadline.into(), wait).await.unwrap_or_else(|_| {
+        Err(Error::new(&codes::DEADLINE_EXCEEDED, "answer in time")
+            .with_help("stream the answer, or raise `server.request_timeout`"))
+    })
 }
 
 fn passed_headers(headers: &HeaderMap, names: PassedOn) -> Vec<(&'static str, String)> {

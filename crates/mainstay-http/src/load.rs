@@ -13,9 +13,14 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Counts one more; gives how many there are with it.
-    pub(crate) fn enter(&self) -> usize {
-        self.in_flight.fetch_add(1, Ordering::AcqRel) + 1
+    /// Counts one more, unless there are `max` already. Who is refused is not counted, however long the refusal takes:
+    /// else refusals would crowd out work.
+    pub(crate) fn enter(&self, max: usize) -> bool {
+        let fits = self.in_flight.fetch_add(1, Ordering::AcqRel) < max;
+        if !fits {
+            self.leave();
+        }
+        fits
     }
 
     pub(crate) fn leave(&self) {
@@ -58,7 +63,9 @@ mod tests {
     #[tokio::test]
     async fn idle_waits_for_the_last_to_leave() {
         let load = Load::default();
-        assert_eq!((load.enter(), load.enter()), (1, 2));
+        assert!(load.enter(2) && load.enter(2));
+        assert!(!load.enter(2));
+        assert_eq!(load.in_flight(), 2);
         let idle = load.idle();
         tokio::pin!(idle);
         assert!(futures_util::poll!(idle.as_mut()).is_pending());

@@ -265,3 +265,24 @@ impl JsonSchema for AnthropicError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mainstay_core::{Error, codes};
+
+    use super::*;
+
+    #[test]
+    fn every_error_that_work_can_meet_has_its_status_declared() {
+        for route in routes::all().filter(|route| route.class == Class::Work) {
+            let declared = error_statuses(route);
+            let at_run_time = |code: &&&'static mainstay_core::Code| {
+                !code.id.starts_with("CONFIG_") && **code != &codes::METHOD_NOT_ALLOWED
+            };
+            for code in codes::ALL.iter().filter(at_run_time) {
+                let status = route.errors.status(&Error::new(code, "x")).as_u16();
+                assert!(declared.contains(&status), "{} {}: {status} is not declared", route.path, code.id);
+            }
+        }
+    }
+}

@@ -3,13 +3,11 @@
 pub(crate) mod events;
 pub(crate) mod view;
 
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
 use http::{Method, header};
 use mainstay_core::journal::RunFilter;
 use mainstay_core::run::{Run, RunEvent, RunStatus};
-use mainstay_core::{BoxStream, Error, Name, RunId, SessionId, codes};
+use mainstay_core::{Error, Name, RunId, SessionId, codes};
 use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 
@@ -134,10 +132,7 @@ pub(crate) const LIMIT: Param = Param {
 const WHOLE: SchemaOf = |_| json_schema!({ "type": "integer", "minimum": 0 });
 
 /// Events of one JSON answer.
-const EVENTS_MAX: usize = 10_000;
-/// How long a JSON answer waits for the record to give the next event. What is recorded comes at once; what is yet to
-/// happen is not waited for.
-const RECORD_WAIT: Duration = Duration::from_millis(100);
+const EVENTS_MAX: usize = 1_000;
 
 async fn list(call: Call) -> Result {
     let query = call.query();
@@ -180,11 +175,12 @@ async fn follow(mut call: Call) -> Result {
     let id = run_id(&mut call)?;
     let after = after(&call)?;
     let run = call.shared.engine.run(&call.ctx, &id).await?;
-    let events = call.shared.engine.follow(&call.ctx, &id, after).await?;
     let source = source(&call, &run);
     if prefers_json(&call) {
-        return Ok(reply::json(&so_far(&source, events, run).await?));
+        let events = call.shared.engine.events(&call.bounded_ctx(), &id, after, EVENTS_MAX).await?;
+        return Ok(reply::json(&EventList::new(&source, events, run.status)));
     }
+    let events = call.shared.engine.follow(&call.ctx, &id, after).await?;
     let frames = events.scan(false, move |ended, event| {
         let frame = (!*ended).then(|| source.frame(event, ended));
         std::future::ready(frame)
@@ -218,26 +214,6 @@ fn prefers_json(call: &Call) -> bool {
     accept.contains("application/json") && !accept.contains("text/event-stream")
 }
 
-/// What is recorded up to now.
-async fn so_far(
-    source: &Source,
-    mut events: BoxStream<mainstay_core::Result<RunEvent>>,
-    run: Run,
-) -> Result<EventList> {
-    let mut views = Vec::new();
-    let mut last = None;
-    let mut is_final = false;
-    while views.len() < EVENTS_MAX {
-        let Ok(next) = tokio::time::timeout(RECORD_WAIT, events.next()).await else { break };
-        let Some(event) = next else { break };
-        let event = event.map_err(|error| Failure::of_run(error, &run.id))?;
-        (last, is_final) = (Some(event.seq), event.kind.is_final());
-        views.push(source.view(event));
-    }
-    let status = run.status.into();
-    Ok(EventList { run_id: run.id.to_string(), status, events: views, last, is_final })
-}
-
 fn run_id(call: &mut Call) -> mainstay_core::Result<RunId> {
     RunId::parse(&call.path_param("run")).ok_or_else(|| {
         Error::new(&codes::RUN_NOT_FOUND, "find the run: this is no run's id")
@@ -264,4 +240,17 @@ struct EventList {
     last: Option<u64>,
     /// Whether the last event here is the run's last.
     is_final: bool,
+}
+
+impl EventList {
+    fn new(source: &Source, events: Vec<RunEvent>, status: RunStatus) -> Self {
+        let last = events.last();
+        Self {
+            run_id: source.run.to_string(),
+            status: status.into(),
+            last: last.map(|event| event.seq),
+            is_final: last.is_some_and(|event| event.kind.is_final()),
+            events: events.into_iter().map(|event| source.view(event)).collect(),
+        }
+    }
 }

@@ -59,7 +59,7 @@ pub(crate) struct Live {
     pub(crate) cors: Cors,
     /// Written when first asked for.
     pub(crate) openapi: OnceLock<Bytes>,
-    pub(crate) docs: OnceLock<Bytes>,
+    pub(crate) docs: OnceLock<String>,
 }
 
 impl Live {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::Method;
 use mainstay_core::telemetry::{Gauge, HttpReport};
+use mainstay_core::{Error, RequestId, Result, codes};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::surface::Shared;
@@ -18,6 +19,7 @@ pub(crate) struct Ticket {
     shared: Arc<Shared>,
     route: &'static str,
     method: &'static str,
+    request_id: RequestId,
     status: u16,
     started: Instant,
     counted: bool,
@@ -25,20 +27,31 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Opens a ticket for a request to `route`; a probe of health is not `counted`.
-    pub(crate) fn open(
-        shared: &Arc<Shared>,
-        route: &'static str,
-        method: &Method,
-        counted: bool,
-    ) -> (Self, usize) {
-        let shared = Arc::clone(shared);
-        let in_flight = if counted { shared.load.enter() } else { 0 };
-        if counted {
-            shared.telemetry.gauge(Gauge::HttpInFlight, 1);
+    /// Opens a ticket for a request to `route`.
+    pub(crate) fn open(shared: &Arc<Shared>, route: &'static str, method: &Method, id: &RequestId) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            route,
+            method: label(method),
+            request_id: id.clone(),
+            status: CALLER_LEFT,
+            started: Instant::now(),
+            counted: false,
+            permit: None,
         }
-        let (method, started) = (label(method), Instant::now());
-        (Self { shared, route, method, status: CALLER_LEFT, started, counted, permit: None }, in_flight)
+    }
+
+    /// Counts the request among those in flight. Errors: `OVERLOADED` when there are `max` already.
+    pub(crate) fn count(&mut self, max: usize) -> Result<()> {
+        if !self.shared.load.enter(max) {
+            self.shared.telemetry.shed("overload");
+            let message = "take the request: the server is at its limit of requests in flight";
+            let help = "try again shortly, or raise `server.requests_max`";
+            return Err(Error::new(&codes::OVERLOADED, message).with_help(help));
+        }
+        self.counted = true;
+        self.shared.telemetry.gauge(Gauge::HttpInFlight, 1);
+        Ok(())
     }
 
     /// Keeps the key's seat until the end of the answer.
@@ -57,8 +70,9 @@ impl Drop for Ticket {
         // The seat first: whoever sees the request gone finds the seat free.
         self.permit = None;
         let telemetry = &self.shared.telemetry;
-        let (route, method, status) = (self.route, self.method, self.status);
-        telemetry.http(HttpReport { route, method, status, elapsed: self.started.elapsed() });
+        let (route, method, status, elapsed) = (self.route, self.method, self.status, self.started.elapsed());
+        telemetry.http(HttpReport { route, method, status, elapsed });
+        tracing::debug!(route, method, status, ?elapsed, request_id = %self.request_id, "answered");
         if self.counted {
             telemetry.gauge(Gauge::HttpInFlight, -1);
             self.shared.load.leave();

@@ -38,6 +38,14 @@ impl Engine {
         }
     }
 
+    /// The run's events on record with a number greater than `after`, at most `limit` and 1,000. Does not wait for more.
+    /// Errors: `RUN_NOT_FOUND`.
+    pub async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+        let journal = self.shared.ports.journal.as_ref();
+        owner::recorded(journal, ctx, id).await?;
+        journal.events(ctx, id, after, limit.clamp(1, PAGE_MAX)).await
+    }
+
     /// The run's events with a number greater than `after`: first from the journal, then as they come, without a gap or
     /// a repeat, until the last one. Every event is durable when it is shown. Works after a restart too.
     /// Errors: `RUN_NOT_FOUND`; as the last item `RUN_INTERRUPTED` when the run's end is not on record.

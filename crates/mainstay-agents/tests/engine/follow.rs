@@ -41,6 +41,25 @@ async fn an_unknown_run_cannot_be_followed() {
 }
 
 #[tokio::test]
+async fn events_on_record_are_read_without_waiting_for_more() {
+    let (model, mut strings) = puppet();
+    let stage = Stage::new(model, Cast::plain());
+    let handle = stage.start(ask("hi")).await.unwrap();
+    let id = handle.id().clone();
+    let call = strings.call().await;
+    let before = stage.journal.appends();
+    call.say("part").await;
+    until(|| stage.journal.appends() > before).await;
+    let read = async |after, limit| seqs(&stage.engine.events(&ctx(), &id, after, limit).await.unwrap());
+    assert_eq!(read(0, 10).await, [1, 2]);
+    assert_eq!((read(0, 1).await, read(1, 10).await), (vec![1], vec![2]));
+    let unknown = stage.engine.events(&ctx(), &RunId::generate(), 0, 10).await.unwrap_err();
+    assert_eq!(unknown.code().id, "RUN_NOT_FOUND");
+    call.end().await;
+    soon(handle.wait()).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_handle_shows_a_run_from_its_first_event_to_its_last() {
     let stage = Stage::new(Ruled::echo(), Cast::plain());
     let handle = stage.start(ask("hi")).await.unwrap();

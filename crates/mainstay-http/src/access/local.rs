@@ -17,11 +17,12 @@ const PASSED_ON: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host"
 /// Whether the caller is on this machine. Errors: `UNAUTHENTICATED`, `PERMISSION_DENIED` for a request of a page of
 /// another site.
 pub(super) fn check(caller: Caller<'_>) -> Result<()> {
-    let Caller { headers, peer, is_allowed_page } = caller;
+    let Caller { headers, authority, peer, is_allowed_page } = caller;
     let is_near = peer.is_some_and(|peer| is_loopback(peer.ip()));
     let is_direct = !PASSED_ON.iter().any(|name| headers.contains_key(*name));
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    if !(is_near && is_direct && host.is_none_or(names_this_machine)) {
+    let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    let is_ours = host.is_none_or(names_this_machine) && authority.is_none_or(names_this_machine);
+    if !(is_near && is_direct && is_ours) {
         return Err(Error::new(&codes::UNAUTHENTICATED, "without an API key only this machine may call")
             .with_help("call `localhost` directly, or configure a key under `access.keys`"));
     }

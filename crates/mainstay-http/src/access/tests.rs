@@ -27,7 +27,7 @@ fn check(gate: &Gate, peer: &str, headers: &[(&str, &str)], wanted: &str) {
         map.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
     }
     let peer = peer.parse().ok().map(|ip: std::net::IpAddr| SocketAddr::new(ip, 1));
-    let found = match gate.admit(Caller { headers: &map, peer, is_allowed_page: false }) {
+    let found = match gate.admit(Caller { headers: &map, authority: None, peer, is_allowed_page: false }) {
         Ok(pass) => pass.principal.label().to_owned(),
         Err(denied) => denied.error.code().id.to_owned(),
     };
@@ -88,11 +88,23 @@ fn neither_a_proxy_nor_a_rebound_name_nor_a_foreign_page_is_this_machine() {
 }
 
 #[test]
+fn the_host_in_the_request_line_counts_too() {
+    let gate = gate(Vec::new(), Anonymous::Loopback);
+    let headers = HeaderMap::new();
+    let peer = Some(SocketAddr::from(([127, 0, 0, 1], 1)));
+    let admits = |authority| {
+        let caller = Caller { headers: &headers, authority: Some(authority), peer, is_allowed_page: false };
+        gate.admit(caller).is_ok()
+    };
+    assert!(admits("localhost:8080") && !admits("rebound.example:8080"));
+}
+
+#[test]
 fn a_rate_is_a_burst_and_then_a_wait() {
     let limited = Key { requests_per_minute: NonZeroU32::new(2), ..key("web", "s") };
     let gate = gate(vec![limited], Anonymous::Nobody);
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller { headers: &headers, peer: None, is_allowed_page: false };
+    let caller = Caller { headers: &headers, authority: None, peer: None, is_allowed_page: false };
     assert_eq!(gate.admit(caller).unwrap().rate, Some(Rate { limit: 2, remaining: 1 }));
     assert_eq!(gate.admit(caller).unwrap().rate, Some(Rate { limit: 2, remaining: 0 }));
     let denied = gate.admit(caller).err().unwrap();
@@ -109,7 +121,7 @@ fn a_seat_comes_back_when_the_answer_ends() {
     let limited = Key { concurrency: NonZeroU32::new(1), ..key("web", "s") };
     let gate = gate(vec![limited], Anonymous::Nobody);
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller { headers: &headers, peer: None, is_allowed_page: false };
+    let caller = Caller { headers: &headers, authority: None, peer: None, is_allowed_page: false };
     let first = gate.admit(caller).unwrap();
     assert_eq!(gate.admit(caller).err().unwrap().error.code().id, "CONCURRENCY_LIMITED");
     drop(first);
@@ -122,7 +134,7 @@ fn a_reload_keeps_the_counts_of_an_unchanged_key() {
     let access =
         |rate| Access { keys: vec![limited(rate)], anonymous: Anonymous::Nobody, cors_origins: vec![] };
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller { headers: &headers, peer: None, is_allowed_page: false };
+    let caller = Caller { headers: &headers, authority: None, peer: None, is_allowed_page: false };
     let first = Gate::new(&access(1), None);
     assert!(first.admit(caller).is_ok());
     assert!(Gate::new(&access(1), Some(&first)).admit(caller).is_err());

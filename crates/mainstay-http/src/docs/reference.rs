@@ -6,10 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::html::{document, escape};
 
-/// Renders the document. Lines to copy go to `listen`.
-pub(super) fn page(openapi: &Value, listen: SocketAddr) -> String {
-    let title = openapi["info"]["title"].as_str().unwrap_or_default();
-    let page = Page { openapi, base: base(listen) };
+/// Stands for the service's address in the rendered page.
+const BASE: &str = "{{base}}";
+
+/// Renders the document, the service's address left open.
+pub(super) fn page(openapi: &Value) -> String {
+    let title = text(&openapi["info"]["title"]);
+    let page = Page { openapi };
     let mut body =
         format!("<h1>{}</h1>\n<p>{}</p>\n", escape(title), escape(text(&openapi["info"]["description"])));
     body.push_str(
@@ -32,18 +35,15 @@ pub(super) fn page(openapi: &Value, listen: SocketAddr) -> String {
     document(title, &body)
 }
 
-/// An unspecified address listens everywhere; a person calls it on this machine.
-fn base(listen: SocketAddr) -> String {
-    let ip = listen.ip();
-    if ip.is_unspecified() || ip.is_loopback() {
-        return format!("http://localhost:{}", listen.port());
-    }
-    format!("http://{listen}")
+/// The page with the address by which its reader came, else the one listened on.
+pub(super) fn addressed(page: &str, host: Option<&str>, listen: SocketAddr) -> String {
+    let fits = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-_[]".contains(&b));
+    let host = host.filter(fits).map_or_else(|| listen.to_string(), str::to_owned);
+    page.replace(BASE, &format!("http://{host}"))
 }
 
 struct Page<'a> {
     openapi: &'a Value,
-    base: String,
 }
 
 impl<'a> Page<'a> {
@@ -91,7 +91,7 @@ impl<'a> Page<'a> {
     fn curl(&self, path: &str, method: &str, body: &Value) -> String {
         let path = path.replace(['{', '}'], "");
         let verb = if method == "GET" { String::new() } else { format!(" -X {method}") };
-        let mut line = format!("curl -sN{verb} {}{path}", self.base);
+        let mut line = format!("curl -sN{verb} {BASE}{path}");
         if !body.is_null() {
             let sample = Value::Object(self.sample(body));
             line.push_str(&format!(" -H 'content-type: application/json' \\\n  -d '{sample}'"));

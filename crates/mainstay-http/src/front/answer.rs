@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mainstay_core::provider::{WireFrame, WireResponse};
-use mainstay_core::{BoxStream, Error, RequestId, codes};
+use mainstay_core::{BoxStream, Ctx, Error, RequestId, codes};
 use mainstay_dialects::Codec;
 
 use super::in_time;
@@ -44,6 +44,7 @@ const OURS: [HeaderName; 14] = [
 /// Passes an answer on. Errors, for a whole answer: what the provider's stream failed with; `DEADLINE_EXCEEDED`.
 pub(super) async fn passed_through(
     call: &Call,
+    ctx: &Ctx,
     codec: &'static Codec,
     wire: WireResponse,
     stream: bool,
@@ -56,7 +57,7 @@ pub(super) async fn passed_through(
         let frames = Frames { body, codec, request_id: call.request_id().clone(), ended: false };
         sse::response(Box::pin(frames), &call.shared.telemetry, false)
     } else {
-        reply::whole(status, JSON, in_time(call, collect(body)).await?)
+        reply::whole(status, JSON, in_time(ctx, collect(body)).await?)
     };
     pass_headers(headers, response.headers_mut());
     Ok(response)

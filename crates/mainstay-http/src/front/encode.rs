@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use http::StatusCode;
-use mainstay_core::RequestId;
 use mainstay_core::model::{Assembler, Completion, ModelStream};
+use mainstay_core::{Ctx, RequestId};
 use mainstay_dialects::Codec;
 use mainstay_dialects::codec::{ReplyOptions, StreamEncoder};
 
@@ -30,7 +30,7 @@ pub(super) struct Encoding {
 }
 
 /// Writes the answer. Errors, for a whole one: what the events fail with; `DEADLINE_EXCEEDED`.
-pub(super) async fn response(call: &Call, encoding: Encoding, events: ModelStream) -> Result {
+pub(super) async fn response(call: &Call, ctx: &Ctx, encoding: Encoding, events: ModelStream) -> Result {
     let request_id = call.request_id().clone();
     let Encoding { codec, include_usage, id_prefix, created_s, .. } = encoding;
     let options = ReplyOptions { id: format!("{id_prefix}{request_id}"), created_s, include_usage };
@@ -38,7 +38,7 @@ pub(super) async fn response(call: &Call, encoding: Encoding, events: ModelStrea
         let frames = Frames { events, encoder: (codec.encoder)(options), codec, request_id, ended: false };
         return Ok(sse::response(Box::pin(frames), &call.shared.telemetry, false));
     }
-    let whole = in_time(call, assemble(events)).await?;
+    let whole = in_time(ctx, assemble(events)).await?;
     Ok(reply::whole(StatusCode::OK, JSON, (codec.encode_response)(&whole, &options)))
 }
 

@@ -136,7 +136,8 @@ async fn requests_have_their_bounds_in_the_document() {
 async fn the_reference_page_shows_every_operation_and_needs_nothing_from_elsewhere() {
     let house = House::new();
     let document = openapi(&house).await;
-    let page = house.get("/docs").await;
+    let request = Request::get("/docs").header("host", "agents.example:81");
+    let page = house.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
@@ -147,10 +148,13 @@ async fn the_reference_page_shows_every_operation_and_needs_nothing_from_elsewhe
     for name in document["components"]["schemas"].as_object().unwrap().keys() {
         assert!(page.body.contains(&format!("id=\"schema-{name}\"")), "{name}");
     }
-    assert!(page.body.contains("curl -sN -X POST http://localhost:8080/v1/agents/agent/invoke"));
+    assert!(page.body.contains("curl -sN -X POST http://agents.example:81/v1/agents/agent/invoke"));
     assert!(
         page.body.contains("-d &#39;{&quot;query&quot;:&quot;What is the capital of France?&quot;}&#39;")
     );
+    let forged = Request::get("/docs").header("host", "<script>").body(Body::empty()).unwrap();
+    let forged = house.send(forged).await.body;
+    assert!(forged.contains("http://127.0.0.1:8080/v1/invoke") && !forged.contains("<script"));
     for foreign in ["<script", "http://cdn", "https://", "style=\"", "onclick"] {
         assert!(!page.body.contains(foreign), "{foreign}");
     }

@@ -60,6 +60,8 @@ async fn a_body_that_is_not_json_by_its_type_is_415() {
     assert!(error["help"].as_str().unwrap().contains("application/json"));
     let bare = Request::post(INVOKE).body(Body::from(r#"{"query": "hi"}"#)).unwrap();
     check(&house, bare, 415, "UNSUPPORTED_MEDIA_TYPE").await;
+    let packed = with(post(INVOKE, "x"), "content-encoding", "gzip");
+    check(&house, packed, 415, "UNSUPPORTED_MEDIA_TYPE").await;
 }
 
 #[tokio::test]
