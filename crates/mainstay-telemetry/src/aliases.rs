@@ -6,8 +6,10 @@
 mod agent;
 mod vaia;
 
-use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport};
+use mainstay_core::telemetry::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::moved::{HttpMoved, Level, ModelMoved};
 
 /// A set of names.
 pub(crate) struct Set {
@@ -33,11 +35,27 @@ const fn names() -> [&'static str; ALL.len()] {
     names
 }
 
-/// What a set hears.
+/// What of a set moves with which report. Asked once for each set of label values.
 pub(crate) trait Alias: Send + Sync {
-    fn http(&self, report: &HttpReport<'_>);
-    fn model(&self, report: &ModelReport<'_>);
-    fn gauge(&self, gauge: Gauge, delta: i64);
+    fn http(&self, labels: HttpLabels<'_>, moved: &mut HttpMoved);
+    fn model(&self, labels: ModelLabels<'_>, moved: &mut ModelMoved);
+    fn gauge(&self, gauge: Gauge) -> Option<&Level>;
+}
+
+/// Labels of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct HttpLabels<'a> {
+    pub(crate) route: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) code: &'a str,
+}
+
+/// Labels of a model call.
+#[derive(Clone, Copy)]
+pub(crate) struct ModelLabels<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) outcome: &'a str,
 }
 
 /// Registers the sets named, each once.

@@ -6,6 +6,8 @@
 mod aliases;
 mod exposition;
 mod families;
+mod moved;
+mod own;
 mod process;
 mod prometheus;
 

@@ -1,27 +1,27 @@
 //! `vaia_*`: requests, their latency, requests at work, readiness.
 
-use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport};
+use mainstay_core::telemetry::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::{Alias, Set};
-use crate::families::Bounded;
-use crate::prometheus::{Count, Level, inc, observe, seconds, status_text};
+use super::{Alias, HttpLabels, ModelLabels, Set};
+use crate::families::Labelled;
+use crate::moved::{Count, HttpMoved, Level, ModelMoved, seconds};
 
 /// The list's line.
 pub(crate) const SET: Set = Set { name: "vaia", register };
 
 struct Vaia {
-    requests: Bounded<2, Count>,
-    latency: Bounded<1, Histogram>,
+    requests: Labelled<2, Count>,
+    latency: Labelled<1, Histogram>,
     active: Level,
     ready: Level,
 }
 
 fn register(r: &mut Registry) -> Box<dyn Alias> {
     let set = Vaia {
-        requests: Bounded::register(r, "requests", "Requests", ["endpoint", "status"], Count::default),
-        latency: Bounded::register(r, "request_latency_seconds", "Latency", ["endpoint"], seconds),
+        requests: Labelled::register(r, "requests", "Requests", ["endpoint", "status"], Count::default),
+        latency: Labelled::register(r, "request_latency_seconds", "Latency", ["endpoint"], seconds),
         active: Level::default(),
         ready: Level::default(),
     };
@@ -31,19 +31,18 @@ fn register(r: &mut Registry) -> Box<dyn Alias> {
 }
 
 impl Alias for Vaia {
-    fn http(&self, report: &HttpReport<'_>) {
-        let mut buffer = [0; 3];
-        self.requests.with([report.route, status_text(report.status, &mut buffer)], inc);
-        self.latency.with([report.route], |h| observe(h, report.elapsed));
+    fn http(&self, labels: HttpLabels<'_>, moved: &mut HttpMoved) {
+        moved.counts.push(self.requests.of([labels.route, labels.code]));
+        moved.elapsed.push(self.latency.of([labels.route]));
     }
 
-    fn model(&self, _: &ModelReport<'_>) {}
+    fn model(&self, _: ModelLabels<'_>, _: &mut ModelMoved) {}
 
-    fn gauge(&self, gauge: Gauge, delta: i64) {
+    fn gauge(&self, gauge: Gauge) -> Option<&Level> {
         match gauge {
-            Gauge::HttpInFlight => drop(self.active.inc_by(delta)),
-            Gauge::Ready => drop(self.ready.inc_by(delta)),
-            Gauge::RunsActive | Gauge::RunsQueued | Gauge::StreamsOpen => {}
+            Gauge::HttpInFlight => Some(&self.active),
+            Gauge::Ready => Some(&self.ready),
+            Gauge::RunsActive | Gauge::RunsQueued | Gauge::StreamsOpen => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod strict;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mainstay_core::model::Usage;
 
