@@ -83,16 +83,17 @@ def test_streamed_tool_use_is_put_together(base_url):
 
 
 @pytest.mark.parametrize(
-    ("query", "error"),
+    ("query", "error", "status", "kind"),
     [
-        ("limited", anthropic.RateLimitError),
-        ("quota", anthropic.RateLimitError),
-        ("down", anthropic.InternalServerError),
+        ("limited", anthropic.RateLimitError, 429, "rate_limit_error"),
+        ("quota", anthropic.APIStatusError, 402, "billing_error"),
+        ("down", anthropic.InternalServerError, 503, "api_error"),
     ],
 )
-def test_failures_of_the_provider_are_the_sdks_own_exceptions(base_url, query, error):
+def test_failures_of_the_provider_are_the_sdks_own_exceptions(base_url, query, error, status, kind):
     with pytest.raises(error) as caught:
         client(base_url).messages.create(**ask(query))
+    assert (caught.value.status_code, caught.value.body["error"]["type"]) == (status, kind)
     assert caught.value.body["type"] == "error"
     assert caught.value.body["error"]["message"]
 

@@ -110,11 +110,21 @@ async fn the_request_id_of_the_caller_is_kept() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_cannot_reach_the_local_server() {
+    let (_place, server) = server().await;
+    let client = server.client();
+    let mut request = client.request(Method::POST, INVOKE, Bytes::from_static(br#"{"query":"hi"}"#));
+    request.headers_mut().insert("host", http::HeaderValue::from_static("rebound.example.com"));
+    assert!(matches!(client.send(request).await.status, 401 | 403));
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let (_place, server) = server().await;
     let mut socket = TcpStream::connect(server.address()).await.expect("the server accepts");
     let head = format!(
-        "POST {INVOKE} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{{"
+        "POST {INVOKE} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{{",
+        server.address()
     );
     socket.write_all(head.as_bytes()).await.expect("the head is taken");
     let mut answer = vec![0; 12];

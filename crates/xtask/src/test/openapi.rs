@@ -13,7 +13,7 @@ const EXAMPLES_MAX: &str = "40";
 const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 /// Time budget of the whole run.
-const SECONDS_MAX: &str = "240";
+const SECONDS_MAX: &str = "180";
 /// After that it hangs.
 const TIME_MAX: Duration = Duration::from_secs(8 * 60);
 /// The same cases every time.
