@@ -4,7 +4,7 @@ use mainstay_core::{Code, Fault, codes};
 use serde_json::{Map, Value};
 
 use super::headers::{self, Text};
-use super::settings::{RESPONSE_BYTES_MAX, Settings, TIMEOUT_MAX};
+use super::settings::Settings;
 use super::template::{Place, Template};
 
 /// Checks settings that fit the schema; config tells what does not.
@@ -24,7 +24,6 @@ pub(super) fn check(settings: &Value) -> Vec<Fault> {
         }
     }
     settings.headers.iter().for_each(|(name, text)| check_header(name, text, &mut faults));
-    check_bounds(&settings, &mut faults);
     faults
 }
 
@@ -95,18 +94,6 @@ fn check_header(key: &str, text: &str, faults: &mut Vec<Fault>) {
     if text.bytes().any(|b| b.is_ascii_control()) {
         let message = format!("the value of `{name}` has control characters");
         faults.push(fault(&codes::CONFIG_VALUE, &pointer, message, None));
-    }
-}
-
-fn check_bounds(settings: &Settings, faults: &mut Vec<Fault>) {
-    let timeout = settings.timeout.0;
-    if timeout.is_zero() || timeout > TIMEOUT_MAX {
-        let message = "the timeout is not between 1ms and 10m".to_owned();
-        faults.push(fault(&codes::CONFIG_VALUE, "/timeout", message, None));
-    }
-    if !(1..=RESPONSE_BYTES_MAX).contains(&settings.response_bytes_max.0) {
-        let message = "the bound on the answer is not between 1 byte and 16MiB".to_owned();
-        faults.push(fault(&codes::CONFIG_VALUE, "/response_bytes_max", message, None));
     }
 }
 

@@ -16,12 +16,12 @@ pub(super) struct Settings {
     /// What the tool does, for the model: when to use it and what comes back.
     #[schemars(length(min = 1, max = 8192))]
     pub(super) description: String,
-    /// The method; GET when absent. Every other one carries an `idempotency-key` header, the same for every attempt of a
-    /// call.
+    /// The method. Every one but GET carries an `idempotency-key` header, the same for every attempt of a call.
     #[serde(default)]
     pub(super) method: Method,
     /// The address, `http` or `https`. `{name}` in its path or query stands for the argument of that name,
     /// percent-encoded; an argument can change neither scheme, host, port nor the number of path segments.
+    #[schemars(length(min = 1, max = 4096), extend("examples" = ["https://api.example.com/tickets/{id}"]))]
     pub(super) url: String,
     /// JSON Schema (2020-12) of the arguments: an object. Arguments without a placeholder in `url` travel as query
     /// (GET, DELETE) or in a JSON body (POST, PUT, PATCH).
@@ -29,17 +29,18 @@ pub(super) struct Settings {
     /// Headers to send. A value is text in which `${env:NAME}` or `${file:PATH}` stands for a secret; a value that is a
     /// reference as a whole needs no braces. Credentials cannot stand here as plain text.
     #[serde(default)]
+    #[schemars(extend("maxProperties" = 64))]
     pub(super) headers: BTreeMap<String, String>,
-    /// Longest wait for the whole answer; 10s when absent, at most 10m. The run's own deadline holds as well.
-    #[serde(default = "timeout_default")]
-    #[schemars(extend("default" = "10s"))]
+    /// Longest wait for the whole answer. The run's own deadline holds as well.
+    #[serde(default = "timeout")]
+    #[schemars(extend("default" = "10s", "x-minimum" = "1ms", "x-maximum" = "10m"))]
     pub(super) timeout: Time,
-    /// Bytes of the answer; 256KiB when absent, at most 16MiB. A larger answer is an error, never cut.
-    #[serde(default = "response_bytes_max_default")]
-    #[schemars(extend("default" = "256KiB"))]
+    /// Largest answer, in bytes. A larger one is an error, never cut.
+    #[serde(default = "response_bytes_max")]
+    #[schemars(extend("default" = "256KiB", "x-minimum" = "1B", "x-maximum" = "16MiB"))]
     pub(super) response_bytes_max: Size,
-    /// Whether the tool may reach loopback, private and link-local addresses; false when absent. Decided on the address
-    /// that is connected to, after name resolution.
+    /// Whether the tool may reach loopback, private and link-local addresses. Decided on the address that is connected
+    /// to, after name resolution.
     #[serde(default)]
     pub(super) allow_private: bool,
 }
@@ -78,16 +79,11 @@ impl Method {
     }
 }
 
-/// Longest `timeout`.
-pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(600);
-/// Largest `response_bytes_max`.
-pub(super) const RESPONSE_BYTES_MAX: u64 = 16 << 20;
-
-fn timeout_default() -> Time {
+fn timeout() -> Time {
     Time(Duration::from_secs(10))
 }
 
-fn response_bytes_max_default() -> Size {
+fn response_bytes_max() -> Size {
     Size(256 << 10)
 }
 
