@@ -13,7 +13,7 @@ use crate::ask::{self, Begun, Bounds, Question};
 use crate::call::Call;
 use crate::error::{Result, Shape};
 use crate::reply;
-use crate::routes::{Class, Param, Place, Reply, Route, of, text};
+use crate::routes::{Class, Param, Place, Reply, Route, frame, of};
 use crate::runs::events;
 use crate::runs::view::{RunView, StartedView};
 use crate::sse;
@@ -71,7 +71,7 @@ pub(crate) const ROUTES: &[Route] = &[
         replies: &[Reply {
             status: 200,
             about: "The run's events; the id of each is its number in the run, so that `Last-Event-ID` resumes",
-            content: &[("text/event-stream", text)],
+            content: &[("text/event-stream", frame)],
         }],
         statuses: STATUSES,
         handler: |call| Box::pin(stream(call)),

@@ -15,7 +15,7 @@ use crate::ask::{self, Begun, Bounds, Question};
 use crate::call::Call;
 use crate::error::{Result, Shape};
 use crate::reply;
-use crate::routes::{Class, Handler, Reply, Route, of, text};
+use crate::routes::{Class, Handler, Reply, Route, frame, of};
 use crate::runs::view::latency_ms;
 use crate::sse;
 
@@ -56,7 +56,7 @@ const fn streaming(path: &'static str, id: &'static str) -> Route {
     const REPLIES: &[Reply] = &[Reply {
         status: 200,
         about: "Text as `data:` lines, then `data: [DONE]`; a failure is an `event: error` instead",
-        content: &[("text/event-stream", text)],
+        content: &[("text/event-stream", frame)],
     }];
     short(path, id, "Ask the default agent and read the answer's text as it comes", REPLIES, |call| {
         Box::pin(stream(call))

@@ -7,7 +7,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use crate::error::Shape;
 use crate::front;
 use crate::openai::front_statuses;
-use crate::routes::{Class, Param, Place, Reply, Route, text};
+use crate::routes::{Class, Param, Place, Reply, Route, frame, text};
 
 pub(crate) const ROUTES: &[Route] = &[Route {
     method: Method::POST,
@@ -25,7 +25,7 @@ pub(crate) const ROUTES: &[Route] = &[Route {
     replies: &[Reply {
         status: 200,
         about: "The answer; a stream where `stream` is true",
-        content: &[("application/json", reply), ("text/event-stream", text)],
+        content: &[("application/json", reply), ("text/event-stream", frame)],
     }],
     statuses: front_statuses(),
     handler: |call| Box::pin(front::ask(call, &anthropic::CODEC, "msg_", PASSED_ON)),

@@ -6,7 +6,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::error::Shape;
 use crate::front;
-use crate::routes::{Class, Reply, Route, text};
+use crate::routes::{Class, Reply, Route, frame};
 
 pub(crate) const ROUTES: &[Route] = &[Route {
     method: Method::POST,
@@ -21,7 +21,7 @@ pub(crate) const ROUTES: &[Route] = &[Route {
     replies: &[Reply {
         status: 200,
         about: "The answer; a stream where `stream` is true",
-        content: &[("application/json", reply), ("text/event-stream", text)],
+        content: &[("application/json", reply), ("text/event-stream", frame)],
     }],
     statuses: front_statuses(),
     handler: |call| Box::pin(front::ask(call, &openai_chat::CODEC, "chatcmpl-", &[])),

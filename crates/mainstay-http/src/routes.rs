@@ -112,6 +112,19 @@ pub(crate) fn text(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "string" })
 }
 
+/// One event of a stream: OpenAPI 3.1 describes a stream by its events.
+pub(crate) fn frame(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "properties": {
+            "id": { "type": "string", "description": "The event's number in its run, where it has one" },
+            "event": { "type": "string", "description": "What happened" },
+            "data": { "type": "string", "description": "JSON, or the word that ends the stream" },
+        },
+        "required": ["data"],
+    })
+}
+
 /// All routes.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
     ROOMS.iter().flat_map(|room| room.iter())

@@ -15,7 +15,7 @@ use crate::ask;
 use crate::call::{Call, QueryParams};
 use crate::error::{Failure, Result, Shape};
 use crate::reply;
-use crate::routes::{Class, Param, Place, Reply, Route, SchemaOf, of, text};
+use crate::routes::{Class, Param, Place, Reply, Route, SchemaOf, frame, of, text};
 use crate::sse;
 use events::{EventView, Source};
 use view::{RunDetail, RunView};
@@ -94,7 +94,7 @@ pub(crate) const ROUTES: &[Route] = &[
         replies: &[Reply {
             status: 200,
             about: "A stream that ends with the run; or, where JSON is preferred, the events so far",
-            content: &[("text/event-stream", text), ("application/json", of::<EventList>)],
+            content: &[("text/event-stream", frame), ("application/json", of::<EventList>)],
         }],
         statuses: &[404, 422],
         handler: |call| Box::pin(follow(call)),
