@@ -1,1 +1,17 @@
-//! Plumbing: GGUF inference in-process and the model library on disk.
+//! Plumbing: GGUF models run in-process, and the library of model files on disk with its pull. It serves nobody by
+//! itself: the provider over it is an adapter, and where the library lives is the binary's to say.
+
+mod answer;
+mod engine;
+mod gguf;
+pub mod library;
+mod llama;
+mod matrix;
+mod prompt;
+mod sampler;
+mod template;
+#[cfg(test)]
+mod tiny;
+mod vocabulary;
+
+pub use engine::{Engine, EngineOptions};
