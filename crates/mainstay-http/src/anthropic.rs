@@ -41,8 +41,19 @@ fn request(_: &mut SchemaGenerator) -> Schema {
         "required": ["model", "messages", "max_tokens"],
         "properties": {
             "model": { "type": "string", "minLength": 1, "description": "A model's name in the spec." },
-            "messages": { "type": "array", "minItems": 1, "items": { "type": "object" } },
-            "max_tokens": { "type": "integer", "minimum": 1 },
+            "messages": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "required": ["role", "content"],
+                    "properties": {
+                        "role": { "enum": ["user", "assistant"] },
+                        "content": { "type": ["string", "array"], "description": "Text, or blocks." }
+                    }
+                }
+            },
+            "max_tokens": { "type": "integer", "minimum": 1, "maximum": 4294967295_u32 },
             "stream": { "type": ["boolean", "null"] },
             "tools": { "type": ["array", "null"], "items": { "type": "object" } },
             "temperature": { "type": ["number", "null"], "minimum": 0, "maximum": 1 }

@@ -141,7 +141,10 @@ pub(crate) fn session(id: &str) -> Result<SessionId> {
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
+    let fits = |key: &&str| {
+        (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+    };
+    let key = key.to_str().ok().filter(fits);
     let fault = || invalid("idempotency-key", "the header must be 1 to 255 visible ASCII characters");
     key.map(|key| Some(key.to_owned())).ok_or_else(fault)
 }

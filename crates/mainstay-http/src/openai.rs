@@ -41,14 +41,25 @@ fn request(_: &mut SchemaGenerator) -> Schema {
         "required": ["model", "messages"],
         "properties": {
             "model": { "type": "string", "minLength": 1, "description": "A model's name in the spec." },
-            "messages": { "type": "array", "minItems": 1, "items": { "type": "object" } },
+            "messages": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "required": ["role", "content"],
+                    "properties": {
+                        "role": { "enum": ["system", "developer", "user", "assistant", "tool"] },
+                        "content": { "type": ["string", "array", "null"], "description": "Text, or parts." }
+                    }
+                }
+            },
             "stream": { "type": ["boolean", "null"] },
             "stream_options": {
                 "type": ["object", "null"],
                 "properties": { "include_usage": { "type": ["boolean", "null"] } }
             },
             "tools": { "type": ["array", "null"], "items": { "type": "object" } },
-            "max_completion_tokens": { "type": ["integer", "null"], "minimum": 1 },
+            "max_completion_tokens": { "type": ["integer", "null"], "minimum": 1, "maximum": 4294967295_u32 },
             "temperature": { "type": ["number", "null"], "minimum": 0, "maximum": 2 }
         }
     })

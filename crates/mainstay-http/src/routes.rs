@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use http::Method;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::call::Call;
 use crate::error::{Result, Shape};
@@ -109,12 +109,12 @@ pub(crate) struct Reply {
 
 /// The schema of a body that is text.
 pub(crate) fn text(_: &mut SchemaGenerator) -> Schema {
-    schemars::json_schema!({ "type": "string" })
+    json_schema!({ "type": "string" })
 }
 
 /// One event of a stream: OpenAPI 3.1 describes a stream by its events.
 pub(crate) fn frame(_: &mut SchemaGenerator) -> Schema {
-    schemars::json_schema!({
+    json_schema!({
         "type": "object",
         "properties": {
             "id": { "type": "string", "description": "The event's number in its run, where it has one" },
@@ -123,6 +123,16 @@ pub(crate) fn frame(_: &mut SchemaGenerator) -> Schema {
         },
         "required": ["data"],
     })
+}
+
+/// The schema of an id that a caller may have chosen.
+pub(crate) fn id(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-.0-~]+$" })
+}
+
+/// The schema of a name in the spec.
+pub(crate) fn name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$" })
 }
 
 /// All routes.

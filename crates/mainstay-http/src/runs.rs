@@ -15,7 +15,7 @@ use crate::ask;
 use crate::call::{Call, QueryParams};
 use crate::error::{Failure, Result, Shape};
 use crate::reply;
-use crate::routes::{Class, Param, Place, Reply, Route, SchemaOf, frame, of, text};
+use crate::routes::{Class, Param, Place, Reply, Route, SchemaOf, frame, id, name, of};
 use crate::sse;
 use events::{EventView, Source};
 use view::{RunDetail, RunView};
@@ -30,8 +30,8 @@ pub(crate) const ROUTES: &[Route] = &[
         class: Class::Read,
         errors: Shape::Ours,
         params: &[
-            Param { place: Place::Query, name: "agent", about: "Only of this agent", schema: text },
-            Param { place: Place::Query, name: "session_id", about: "Only of this session", schema: text },
+            Param { place: Place::Query, name: "agent", about: "Only of this agent", schema: name },
+            Param { place: Place::Query, name: "session_id", about: "Only of this session", schema: id },
             Param {
                 place: Place::Query,
                 name: "status",
@@ -81,13 +81,13 @@ pub(crate) const ROUTES: &[Route] = &[
                 place: Place::Query,
                 name: "after",
                 about: "Only events with a greater number",
-                schema: WHOLE,
+                schema: NUMBER,
             },
             Param {
                 place: Place::Header,
-                name: "last-event-id",
+                name: LAST_EVENT_ID,
                 about: "As `after`, as browsers send it; holds when both are given",
-                schema: WHOLE,
+                schema: NUMBER,
             },
         ],
         body: None,
@@ -121,7 +121,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 /// Where a page begins.
 pub(crate) const AFTER: Param =
-    Param { place: Place::Query, name: "after", about: "Continue after this id", schema: text };
+    Param { place: Place::Query, name: "after", about: "Continue after this id", schema: id };
 /// How long a page is.
 pub(crate) const LIMIT: Param = Param {
     place: Place::Query,
@@ -129,8 +129,13 @@ pub(crate) const LIMIT: Param = Param {
     about: "Entries of a page; 100 when absent",
     schema: |_| json_schema!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
 };
-const WHOLE: SchemaOf = |_| json_schema!({ "type": "integer", "minimum": 0 });
+const NUMBER: SchemaOf = |_| json_schema!({ "type": "integer", "minimum": 0, "maximum": EVENT_NUMBER_MAX });
 
+/// The largest event number that a caller may name: every client's numbers are exact up to here.
+const EVENT_NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// What browsers send when they come back to a stream.
+const LAST_EVENT_ID: &str = "last-event-id";
 /// Events of one JSON answer.
 const EVENTS_MAX: usize = 1_000;
 
@@ -192,11 +197,13 @@ async fn follow(mut call: Call) -> Result {
 
 /// The number after which to begin: the header's, else the query's, else none. Errors: `INVALID_FIELD`.
 fn after(call: &Call) -> Result<u64> {
-    if let Some(id) = call.header("last-event-id").filter(|id| !id.is_empty()) {
-        let number = id.parse().ok();
-        return number.ok_or_else(|| ask::invalid("last-event-id", "it must be an event's number").into());
-    }
-    Ok(call.query().parsed("after", "an event's number", |text| text.parse().ok())?.unwrap_or(0))
+    let number = |text: &str| text.parse().ok().filter(|number| *number <= EVENT_NUMBER_MAX);
+    let in_query = call.query().parsed("after", "an event's number", number)?;
+    let Some(last) = call.headers().get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else {
+        return Ok(in_query.unwrap_or(0));
+    };
+    let last = last.to_str().ok().and_then(number);
+    last.ok_or_else(|| ask::invalid(LAST_EVENT_ID, "it must be an event's number").into())
 }
 
 fn source(call: &Call, run: &Run) -> Source {

@@ -65,6 +65,14 @@ fn a_wrong_key_opens_nothing() {
 }
 
 #[test]
+fn a_secret_that_resolved_to_nothing_opens_nothing() {
+    let gate = gate(vec![key("web", "")], Anonymous::Loopback);
+    check(&gate, NEAR, &[("authorization", "Bearer "), HOST], "UNAUTHENTICATED");
+    check(&gate, NEAR, &[("x-api-key", ""), HOST], "UNAUTHENTICATED");
+    check(&gate, NEAR, &[HOST], "UNAUTHENTICATED");
+}
+
+#[test]
 fn without_a_key_the_rule_for_anonymous_callers_holds() {
     let open = gate(Vec::new(), Anonymous::Loopback);
     check(&open, NEAR, &[HOST], "anonymous");
