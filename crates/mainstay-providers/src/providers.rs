@@ -5,6 +5,8 @@
 
 pub mod anthropic;
 pub mod gemini;
+#[cfg(feature = "local")]
+pub mod local;
 pub mod openai;
 pub mod scripted;
 
@@ -53,7 +55,17 @@ impl std::fmt::Debug for Opening<'_> {
 }
 
 /// Every kind, in the order of the reference page.
-pub static ALL: &[Def] = &[openai::DEF, anthropic::DEF, gemini::DEF, scripted::DEF];
+pub static ALL: &[Def] = &[
+    openai::DEF,
+    anthropic::DEF,
+    gemini::DEF,
+    #[cfg(feature = "local")]
+    local::DEF,
+    scripted::DEF,
+];
+
+/// What stands in for a provider whose model cannot be had, in development.
+pub static STAND_IN: &Def = &scripted::DEF;
 
 /// The kind of this name.
 #[must_use]

@@ -6,7 +6,8 @@ mod completions;
 mod dev;
 mod healthcheck;
 mod invoke;
-mod models;
+#[cfg(feature = "local")]
+pub(crate) mod models;
 mod new;
 mod reference;
 mod serve;
@@ -32,6 +33,7 @@ pub(crate) static ALL: &[Def] = &[
     serve::DEF,
     check::DEF,
     invoke::DEF,
+    #[cfg(feature = "local")]
     models::DEF,
     healthcheck::DEF,
     completions::DEF,

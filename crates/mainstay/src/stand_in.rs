@@ -1,11 +1,55 @@
-//! What `dev` does about models that are not here yet: fetches them, or says that it is offline and answers from the
+//! What `dev` does about library models that are not here: fetches them, or says why it cannot and answers from the
 //! scripted provider instead, so that the first command always ends in an answer.
 
 use std::path::Path;
 
 use mainstay_core::Plan;
+#[cfg(feature = "local")]
+use mainstay_core::plan::Member;
+#[cfg(feature = "local")]
+use mainstay_local::library::{Library, Source};
+#[cfg(feature = "local")]
+use mainstay_providers::providers;
 
-/// The plan with what is missing put right.
-pub(crate) async fn prepare(plan: Plan, _models_folder: &Path) -> anyhow::Result<Plan> {
+#[cfg(feature = "local")]
+use crate::commands::models;
+
+/// A build without local models lacks none.
+#[cfg(not(feature = "local"))]
+pub(crate) async fn prepare(plan: Plan, _: &Path) -> anyhow::Result<Plan> {
     Ok(plan)
+}
+
+#[cfg(feature = "local")]
+/// The plan with what is missing put right. Nothing is fetched that is here already.
+#[expect(clippy::print_stderr, reason = "the command's own voice")]
+pub(crate) async fn prepare(mut plan: Plan, models_folder: &Path) -> anyhow::Result<Plan> {
+    let library = Library::new(models_folder);
+    for (name, member) in &mut plan.providers {
+        let needed = providers::find(&member.kind)
+            .map(|def| (def.library_models)(&member.settings))
+            .unwrap_or_default();
+        for model in needed.iter().filter(|model| library.installed(model).is_err()) {
+            eprintln!("  provider `{name}` needs the model `{model}`, which is not here yet");
+            let fetched = match Source::parse(model) {
+                Ok(source) => models::fetch(&library, &source).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = fetched {
+                eprintln!("  cannot fetch it: {error}");
+                error.help().into_iter().for_each(|help| eprintln!("  help: {help}"));
+                eprintln!(
+                    "  going on with the scripted provider in its place: its answers come from no model\n"
+                );
+                *member = stand_in();
+                break;
+            }
+        }
+    }
+    Ok(plan)
+}
+
+#[cfg(feature = "local")]
+fn stand_in() -> Member {
+    Member { kind: providers::STAND_IN.kind.kind.to_owned(), settings: serde_json::json!({}) }
 }

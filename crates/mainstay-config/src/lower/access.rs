@@ -9,6 +9,9 @@ use super::{Lowering, url};
 use crate::diagnostic::short;
 use crate::{raw, secret};
 
+/// Labels that records give to callers without a key and to the runtime itself.
+const RESERVED_NAMES: &[&str] = &["anonymous", "system"];
+
 impl Lowering<'_, '_> {
     pub(super) fn access(&mut self, raw: raw::Access) -> Access {
         let anonymous = match raw.anonymous {
@@ -36,6 +39,11 @@ impl Lowering<'_, '_> {
         let mut names = BTreeMap::new();
         let mut secrets = BTreeMap::new();
         for (n, key) in keys.iter().enumerate() {
+            if RESERVED_NAMES.contains(&key.name.as_str()) {
+                let message = format!("`{}` is what records call a caller without a key", short(&key.name));
+                let help = Some("give the key another name".to_owned());
+                self.fault(&format!("/access/keys/{n}/name"), &codes::CONFIG_VALUE, message, help);
+            }
             if names.insert(key.name.as_str(), n).is_some() {
                 let message = format!("two keys are called `{}`", short(&key.name));
                 let help = Some("give each key its own name".to_owned());
