@@ -32,27 +32,31 @@ const UNKNOWN: &str = "unknown";
 /// What a caller may wait for a replacement of a server that is going down, in seconds.
 const DRAINING_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The service of a path.
+/// The service of a path. The router clones it for each request, so it is one pointer.
 #[derive(Clone)]
-pub(crate) struct Endpoint {
+pub(crate) struct Endpoint(Arc<Inner>);
+
+struct Inner {
     shared: Arc<Shared>,
     path: &'static str,
     /// Empty outside the table.
-    routes: Arc<[&'static Route]>,
+    routes: Vec<&'static Route>,
     allow: Option<HeaderValue>,
 }
 
 impl Endpoint {
     pub(crate) fn new(shared: Arc<Shared>, path: &'static str, routes: Vec<&'static Route>) -> Self {
         let allow = HeaderValue::from_str(&allowed(&routes)).expect("methods are header text");
-        Self { shared, path, routes: routes.into(), allow: Some(allow) }
+        Self(Arc::new(Inner { shared, path, routes, allow: Some(allow) }))
     }
 
     /// The service of every path outside the table.
     pub(crate) fn unknown(shared: Arc<Shared>) -> Self {
-        Self { shared, path: UNKNOWN, routes: Arc::new([]), allow: None }
+        Self(Arc::new(Inner { shared, path: UNKNOWN, routes: Vec::new(), allow: None }))
     }
+}
 
+impl Inner {
     /// The route for a method; HEAD is GET without the body.
     fn route(&self, method: &Method) -> Result<&'static Route, Error> {
         let wanted = if *method == Method::HEAD { &Method::GET } else { method };
@@ -93,13 +97,13 @@ impl tower_service::Service<Request<Body>> for Endpoint {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let this = self.clone();
+        let Self(this) = self.clone();
         Box::pin(async move { Ok(this.serve(request).await) })
     }
 }
 
-impl Endpoint {
-    async fn serve(self, request: Request<Body>) -> http::Response<Body> {
+impl Inner {
+    async fn serve(&self, request: Request<Body>) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
         let live = self.shared.live();
         let id = request_id::of(&parts.headers);

@@ -27,7 +27,7 @@ pub(crate) const ROUTES: &[Route] = &[
         id: "metrics",
         summary: "Everything measured, in Prometheus' text format",
         tag: "operations",
-        class: Class::Read,
+        class: Class::Watch,
         errors: Shape::Ours,
         params: &[],
         body: None,

@@ -59,15 +59,17 @@ pub(crate) enum Class {
     Read,
     /// Needs leave and makes new work; refused during a drain.
     Work,
+    /// Needs leave; answered however busy the server is, for that is when it is asked.
+    Watch,
 }
 
 impl Class {
     pub(crate) fn needs_leave(self) -> bool {
-        matches!(self, Self::Read | Self::Work)
+        matches!(self, Self::Read | Self::Work | Self::Watch)
     }
 
     pub(crate) fn is_counted(self) -> bool {
-        self != Self::Probe
+        !matches!(self, Self::Probe | Self::Watch)
     }
 }
 

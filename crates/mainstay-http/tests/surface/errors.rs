@@ -160,10 +160,29 @@ async fn overload_is_503_with_a_wait_and_health_still_answers() {
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "OVERLOADED"));
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(house.get("/health").await.status, 200);
+    assert_eq!(house.get("/metrics").await.status, 200);
     assert_eq!(*house.ledger.shed.lock(), ["overload"]);
     drop(stream);
     assert_eq!(house.surface.in_flight(), 0);
     assert_eq!(house.post(INVOKE, json!({"query": "hi"})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_refusal_that_takes_its_time_crowds_nobody_out() {
+    let mut tight = settings();
+    tight.server.requests_max = 1;
+    let house = House::with(tight);
+    house.next(Script::Stall("a"));
+    let stream = house.open(post("/v1/agents/leaving/stream", json!({"query": "hi"}))).await;
+    let endless = futures_util::stream::pending::<Result<String, std::convert::Infallible>>();
+    let slow = Request::post(INVOKE).header("content-type", "application/json");
+    let refused = house.send(slow.body(Body::from_stream(endless)).unwrap());
+    tokio::pin!(refused);
+    assert!(futures_util::poll!(refused.as_mut()).is_pending());
+    assert_eq!(house.surface.in_flight(), 1);
+    drop(stream);
+    assert_eq!(house.post(INVOKE, json!({"query": "hi"})).await.status, 200);
+    assert_eq!(refused.await.code(), "OVERLOADED");
 }
 
 #[tokio::test]
