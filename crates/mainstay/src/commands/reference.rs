@@ -43,7 +43,6 @@ fn files() -> anyhow::Result<Vec<(&'static str, String)>> {
     Ok(vec![
         ("mainstay.schema.json", json(&mainstay_config::schema(&kinds))?),
         ("spec.md", mainstay_config::reference(&kinds)),
-        ("openapi.json", json(&mainstay_http::openapi_document("mainstay", env!("CARGO_PKG_VERSION")))?),
         ("cli.md", command_line()),
         ("errors.md", errors()),
     ])
