@@ -32,8 +32,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Builds the binary of `package` in `profile` and gives its path.
+/// Builds the binary of `package` in `profile` and gives its path. Ours may be given ready-made in `$MAINSTAY_BIN`.
 pub(crate) fn build(package: &str, profile: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = given_binary().filter(|_| package == "mainstay") {
+        return Ok(path);
+    }
     shell::run(cargo().args([
         "build",
         "--quiet",
@@ -48,6 +51,11 @@ pub(crate) fn build(package: &str, profile: &str) -> anyhow::Result<PathBuf> {
     let path = target_folder().join(folder).join(package);
     anyhow::ensure!(path.is_file(), "cargo built no `{}`", path.display());
     Ok(path)
+}
+
+/// The binary that the developer says is to be used.
+pub(crate) fn given_binary() -> Option<PathBuf> {
+    std::env::var_os("MAINSTAY_BIN").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// What a benchmark ran on, in a line.

@@ -12,6 +12,8 @@ mod rust;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::project;
+
 /// Which parts.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -75,8 +77,7 @@ impl House {
         if let Some(path) = self.binary.get() {
             return Ok(path);
         }
-        let given = std::env::var_os("MAINSTAY_BIN").filter(|path| !path.is_empty()).map(PathBuf::from);
-        let path = given.map_or_else(rust::build_binary, Ok)?;
+        let path = project::given_binary().map_or_else(rust::build_binary, Ok)?;
         Ok(self.binary.get_or_init(|| path))
     }
 }

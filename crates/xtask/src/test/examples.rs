@@ -47,52 +47,60 @@ pub(super) fn python(house: &House) -> anyhow::Result<Outcome> {
         Err(error) => return Ok(Outcome::NotRun(super::first_line(&format!("{error:#}")))),
     };
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
-    app(house, "python-fastapi", &path)
+    app(house, "python-fastapi", &path, "What is in the notes?", "")
 }
 
 /// The Rust example, a workspace of its own, compiled into the same target folder.
 pub(super) fn rust(house: &House) -> anyhow::Result<Outcome> {
-    let manifest = project::root().join("examples/rust-agent/Cargo.toml");
+    let manifest = project::root().join("examples/rust-app/Cargo.toml");
     let mut build = project::cargo();
     build.args(["build", "--quiet", "--manifest-path"]).arg(&manifest);
     shell::run(build.env("CARGO_TARGET_DIR", project::target_folder()))?;
-    app(house, "rust-agent", &std::env::var("PATH").unwrap_or_default())
+    app(house, "rust-app", &std::env::var("PATH").unwrap_or_default(), "3 * (4 + 5)", "27")
 }
 
-/// Runs an example whose agent is an app, and asks it whole and streamed.
-fn app(house: &House, name: &str, path: &str) -> anyhow::Result<Outcome> {
+/// Runs an example whose agent is an app, and asks it whole and streamed; `part` must be in the answer.
+fn app(house: &House, name: &str, path: &str, query: &str, part: &str) -> anyhow::Result<Outcome> {
     let home = tempfile::tempdir()?;
     let folder = copy_example(name, home.path())?;
     let port = move_port(&folder.join("mainstay.yaml"))?;
     let mut command = server::command(house.binary()?, home.path(), &home.path().join("models"));
     command.arg("dev").arg(&folder).env("PATH", path).env("CARGO_TARGET_DIR", project::target_folder());
     let server = Server::start(&mut command, PATIENCE)?;
-    let outcome =
-        ask(&server).with_context(|| format!("the app on port {port}; the server said:\n{}", server.said()));
+    let outcome = ask(&server, query, part)
+        .with_context(|| format!("the app on port {port}; the server said:\n{}", server.said()));
     outcome.map(Outcome::Passed)
 }
 
-fn ask(server: &Server) -> anyhow::Result<String> {
+fn ask(server: &Server, query: &str, part: &str) -> anyhow::Result<String> {
     wire::wait_ready(server.address, PATIENCE)?;
-    let query = json!({ "query": "Hello" });
+    let query = json!({ "query": query });
     let answer = wire::post(server.address, "/v1/invoke", &query, None)?;
     anyhow::ensure!(answer.status == 200, "invoke: {}: {}", answer.status, answer.text());
     let run: Value = answer.json()?;
-    anyhow::ensure!(run["answer"].as_str().is_some_and(|text| !text.is_empty()), "no answer: {run}");
+    let answer = run["response"].as_str().or(run["answer"].as_str()).unwrap_or_default();
+    anyhow::ensure!(!answer.is_empty() && answer.contains(part), "the answer lacks `{part}`: {run}");
     let stream = wire::post(server.address, "/v1/stream", &query, None)?;
     anyhow::ensure!(stream.status == 200, "stream: {}: {}", stream.status, stream.text());
     anyhow::ensure!(
-        stream.text().contains("event: run.completed"),
+        stream.text().trim_end().ends_with("[DONE]"),
         "the stream does not end: {}",
         stream.text()
     );
     Ok("invoked and streamed".to_owned())
 }
 
+/// Copies what git has of an example, not what running it has left there.
 fn copy_example(name: &str, to: &Path) -> anyhow::Result<PathBuf> {
+    let mut list = Command::new("git");
+    list.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
     let from = project::root().join("examples").join(name);
     anyhow::ensure!(from.is_dir(), "there is no examples/{name}");
-    shell::run(Command::new("cp").arg("-r").arg(&from).arg(to))?;
+    for file in shell::output(list.current_dir(&from))?.lines() {
+        let target = to.join(name).join(file);
+        std::fs::create_dir_all(target.parent().context("a file is in a folder")?)?;
+        std::fs::copy(from.join(file), target).with_context(|| format!("copy {file}"))?;
+    }
     Ok(to.join(name))
 }
 
