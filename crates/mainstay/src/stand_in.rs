@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mainstay_core::Plan;
 #[cfg(feature = "local")]
-use mainstay_core::plan::Member;
+use mainstay_core::plan::{AgentKind, Member};
 #[cfg(feature = "local")]
 use mainstay_local::library::{Library, Source};
 #[cfg(feature = "local")]
@@ -24,6 +24,10 @@ pub(crate) async fn prepare(plan: Plan, _: &Path) -> anyhow::Result<Plan> {
 /// The plan with what is missing put right. Nothing is fetched that is here already.
 #[expect(clippy::print_stderr, reason = "the command's own voice")]
 pub(crate) async fn prepare(mut plan: Plan, models_folder: &Path) -> anyhow::Result<Plan> {
+    // A service of apps alone asks no model by itself; what its model front needs is pulled by hand.
+    if !plan.agents.values().any(|agent| matches!(agent.kind, AgentKind::Declared(_))) {
+        return Ok(plan);
+    }
     let library = Library::new(models_folder);
     for (name, member) in &mut plan.providers {
         let needed = providers::find(&member.kind)

@@ -26,7 +26,7 @@ struct Step {
 
 /// The address in the pages.
 const PRINTED_ADDRESS: &str = "127.0.0.1:8080";
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
     if shell::output(Command::new("curl").arg("--version")).is_err() {
