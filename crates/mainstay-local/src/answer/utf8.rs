@@ -16,7 +16,8 @@ impl Utf8 {
             text.push_str(chunk.valid());
             used += chunk.valid().len();
             let at_end = used + chunk.invalid().len() == self.pending.len();
-            if !chunk.invalid().is_empty() && !(at_end && may_continue(chunk.invalid())) {
+            let unfinished = at_end && may_continue(chunk.invalid());
+            if !(chunk.invalid().is_empty() || unfinished) {
                 text.push(char::REPLACEMENT_CHARACTER);
                 used += chunk.invalid().len();
             }

@@ -39,11 +39,8 @@ impl Lanes {
     /// Adds `factor` times each of `numbers`.
     #[inline(always)]
     fn add_scaled<const FUSED: bool>(&mut self, factor: f32, numbers: &[f32; POSITIONS]) {
-        for i in 0..POSITIONS {
-            self.0[i] = match FUSED {
-                true => factor.mul_add(numbers[i], self.0[i]),
-                false => factor * numbers[i] + self.0[i],
-            };
+        for (sum, number) in self.0.iter_mut().zip(numbers) {
+            *sum = if FUSED { factor.mul_add(*number, *sum) } else { factor * number + *sum };
         }
     }
 
