@@ -1,7 +1,5 @@
 //! Bad input gets a clear error of one shape, and loses nothing.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::Method;
 use mainstay_e2e::Place;
