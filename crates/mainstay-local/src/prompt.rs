@@ -47,7 +47,7 @@ impl Dialogue<'_> {
             instruct(&mut messages, &listed);
         }
         let text = self.template.render(&messages, by_template.then_some(&listed), self.begin_and_end)?;
-        let forced = if tools.is_empty() { String::new() } else { forced(&request.tool_choice) };
+        let forced = if tools.is_empty() { String::new() } else { forced(&request.tool_choice, tools) };
         Ok(Prompt { text, forced, calls_tools: !tools.is_empty() })
     }
 
@@ -164,15 +164,24 @@ fn instruct(messages: &mut Vec<Value>, tools: &Value) {
     }
 }
 
-/// The answer's beginning that makes it a call.
-fn forced(choice: &ToolChoice) -> String {
-    match choice {
-        ToolChoice::Auto | ToolChoice::None => String::new(),
-        ToolChoice::Required => format!("{CALL_START}\n{{\"name\": \""),
-        ToolChoice::Tool(name) => {
-            format!("{CALL_START}\n{{\"name\": {}, \"arguments\": {{", Value::String(name.clone()))
-        }
-    }
+/// The answer's beginning that makes it a call. Where only one tool can be meant, it goes as far as the first argument
+/// that must be there: small models copy the schema otherwise.
+fn forced(choice: &ToolChoice, tools: &[ToolSpec]) -> String {
+    let named = match (choice, tools) {
+        (ToolChoice::Auto | ToolChoice::None, _) => return String::new(),
+        (ToolChoice::Tool(name), _) => Some(name),
+        (ToolChoice::Required, [only]) => Some(&only.name),
+        (ToolChoice::Required, _) => None,
+    };
+    let Some(name) = named else { return format!("{CALL_START}\n{{\"name\": \"") };
+    let begun = tools.iter().find(|tool| tool.name == *name).and_then(first_argument).unwrap_or_default();
+    format!("{CALL_START}\n{{\"name\": {}, \"arguments\": {{{begun}", Value::String(name.clone()))
+}
+
+fn first_argument(tool: &ToolSpec) -> Option<String> {
+    let key = tool.parameters.get("required")?.get(0)?;
+    let kind = tool.parameters.get("properties")?.get(key.as_str()?)?.get("type")?;
+    Some(format!("{key}: {}", if kind == "string" { "\"" } else { "" }))
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ fn a_demanded_call_is_begun_for_the_model() {
     };
     check(ToolChoice::Auto, "");
     check(ToolChoice::None, "");
-    check(ToolChoice::Required, "<tool_call>\n{\"name\": \"");
+    check(ToolChoice::Required, "<tool_call>\n{\"name\": \"weather\", \"arguments\": {");
     check(ToolChoice::Tool("weather".into()), "<tool_call>\n{\"name\": \"weather\", \"arguments\": {");
 }
 
@@ -108,4 +108,15 @@ fn what_the_model_cannot_take_is_refused() {
     for request in [pictures, json] {
         assert_eq!(prompt(CHATML, &request).unwrap_err().code().id, "UNSUPPORTED");
     }
+}
+
+#[test]
+fn a_demanded_call_begins_with_the_argument_that_must_be_there() {
+    let parameters =
+        json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let told = ToolSpec { parameters, ..weather() };
+    let other = ToolSpec { name: "time".into(), ..weather() };
+    let begun = forced(&ToolChoice::Tool("weather".into()), &[other.clone(), told.clone()]);
+    assert_eq!(begun, "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"");
+    assert_eq!(forced(&ToolChoice::Required, &[other, told]), "<tool_call>\n{\"name\": \"");
 }
