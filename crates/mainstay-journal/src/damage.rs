@@ -23,11 +23,25 @@ pub struct Damage {
     pub fault: String,
     /// Why this is damage and not the torn end that a crash leaves, a lowercase fragment.
     pub evidence: String,
+    /// Whether only the end of the log is lost, as a witness says: then the operator may decide to accept that.
+    pub end_only: bool,
 }
 
 impl Damage {
     pub(crate) fn new(file: &Path, offset: u64, lsn: Lsn, fault: &str, evidence: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), offset, lsn, fault: fault.to_owned(), evidence: evidence.into() }
+        Self {
+            file: file.to_owned(),
+            offset,
+            lsn,
+            fault: fault.to_owned(),
+            evidence: evidence.into(),
+            end_only: false,
+        }
+    }
+
+    /// Says that what is lost is the end of the log.
+    pub(crate) fn of_the_end(self) -> Self {
+        Self { end_only: true, ..self }
     }
 
     /// The whole story, for an operator: what, where, why we stop, what is intact, what to do next.
@@ -36,6 +50,11 @@ impl Damage {
         let intact = match self.lsn {
             0 | 1 => "nothing before it".to_owned(),
             lsn => format!("records 1 to {} as far as they are still kept", lsn - 1),
+        };
+        let accept = if self.end_only {
+            "\n          5. or accept the loss of this record and those after it: remove `mark` and `view.redb`"
+        } else {
+            ""
         };
         format!(
             "the record of runs is damaged\n  \
@@ -46,7 +65,7 @@ impl Damage {
              next:   1. copy the whole data folder before touching it\n          \
              2. look for disk errors (dmesg, SMART) and for programs that edit or sync this folder\n          \
              3. restore the data folder from a backup, as a whole\n          \
-             4. or move the folder away and start empty",
+             4. or move the folder away and start empty{accept}",
             file = self.file.display(),
             offset = self.offset,
             lsn = self.lsn,

@@ -79,7 +79,9 @@ impl Journal {
         let bell = Arc::new(Bell::new(options.view_rows_max, options.view_delay, durable));
         let threads = || -> std::io::Result<(Log, View)> {
             let log = idle.start(&options, mark, counters.clone(), bell.clone())?;
-            Ok((log, View::start(follower, published, bell)?))
+            // A view that cannot go on ends the writes too: readiness then fails, and the restart heals it.
+            let view = View::start(follower, published, bell, log.breaker())?;
+            Ok((log, view))
         };
         let (log, view) = threads().map_err(|e| Fault::io(&options.folder)(e).refuse_start())?;
         Ok(Self {

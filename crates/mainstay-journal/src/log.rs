@@ -155,6 +155,12 @@ impl Log {
         &self.published
     }
 
+    /// Ends acknowledging for good, for a reason outside the log.
+    pub(crate) fn breaker(&self) -> impl FnOnce(&str) + Send + 'static {
+        let queue = self.queue.clone();
+        move |why| queue.fail(why)
+    }
+
     /// Takes nothing more in, writes what waits, and ends the thread. Idempotent.
     pub(crate) fn close(&self) {
         self.queue.close();

@@ -100,9 +100,14 @@ impl Journal {
         self.view.caught_up().await?;
         self.log.append(&Group::of(log_kind::TRIMMED, &(oldest + 1).to_le_bytes()))?.await?;
         let (medium, folder) = (self.options.medium.clone(), self.options.log_folder());
-        let removed = blocking(move || recovery::remove(medium.as_ref(), &folder, oldest)).await?;
-        removed.map_err(|cause| Fault::io(&self.options.folder)(cause).refuse_read())?;
-        self.log.published().forget_oldest();
+        let published = self.log.published().clone();
+        // In one piece, whatever becomes of the caller: a segment that is listed has its file.
+        let removed = blocking(move || {
+            recovery::remove(medium.as_ref(), &folder, oldest)?;
+            published.forget_oldest();
+            Ok(())
+        });
+        removed.await?.map_err(|cause| Fault::io(&self.options.folder)(cause).refuse_read())?;
         Ok(())
     }
 }

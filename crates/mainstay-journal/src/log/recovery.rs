@@ -113,8 +113,10 @@ fn remove_dropped(medium: &dyn Medium, folder: &Path, numbers: std::ops::Range<u
 
 /// Removes a segment whose drop is on record; one at a time, so that what is left never has a gap.
 pub(crate) fn remove(medium: &dyn Medium, folder: &Path, number: u32) -> io::Result<()> {
-    std::fs::remove_file(segment::path(folder, number))?;
-    medium.sync_folder(folder)
+    match std::fs::remove_file(segment::path(folder, number)) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+        _ => medium.sync_folder(folder),
+    }
 }
 
 /// Starts segment `head` behind `segments`.
@@ -177,3 +179,6 @@ fn fresh_id() -> u64 {
     let hash = Sha256::digest(mainstay_core::RequestId::generate().as_str());
     super::record::u64_at(&hash, 0)
 }
+
+#[cfg(test)]
+mod tests;

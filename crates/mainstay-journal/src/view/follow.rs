@@ -60,6 +60,13 @@ struct Heard {
     idle: bool,
 }
 
+impl Heard {
+    /// Records to apply. The thread may be further than it has heard: it reads the end that is published first.
+    fn behind(&self) -> u64 {
+        self.durable.saturating_sub(self.applied)
+    }
+}
+
 impl Bell {
     pub(crate) fn new(rows_max: u64, delay: Duration, applied: Lsn) -> Self {
         let state = Mutex::new(Heard { durable: applied, applied, ..Heard::default() });
@@ -82,7 +89,7 @@ impl Bell {
     /// Waits until it is time to commit; `false` when there is nothing more to do ever.
     fn wait(&self) -> bool {
         let mut heard = self.state.lock();
-        while heard.durable <= heard.applied {
+        while heard.behind() == 0 {
             if heard.stop {
                 return false;
             }
@@ -91,7 +98,7 @@ impl Bell {
         }
         heard.idle = false;
         let deadline = Instant::now() + self.delay;
-        while !heard.stop && heard.wanted <= heard.applied && heard.durable - heard.applied < self.rows_max {
+        while !heard.stop && heard.wanted <= heard.applied && heard.behind() < self.rows_max {
             if self.ring.wait_until(&mut heard, deadline).timed_out() {
                 break;
             }
@@ -103,9 +110,9 @@ impl Bell {
 impl DurableListener for Bell {
     fn durable(&self, lsn: Lsn) {
         let mut heard = self.state.lock();
-        let was_short = heard.durable - heard.applied < self.rows_max;
+        let was_short = heard.behind() < self.rows_max;
         heard.durable = lsn;
-        let is_enough = lsn - heard.applied >= self.rows_max;
+        let is_enough = heard.behind() >= self.rows_max;
         if heard.idle || (was_short && is_enough) {
             self.ring.notify_one();
         }
@@ -209,11 +216,12 @@ fn sweep(blobs: &Blobs, database: &Database) -> Result<(), ViewError> {
 }
 
 impl View {
-    /// Starts the thread.
+    /// Starts the thread. `on_failure` is told why, should the view ever be unable to go on.
     pub(crate) fn start(
         follower: Follower,
         published: Arc<Published>,
         bell: Arc<Bell>,
+        on_failure: impl FnOnce(&str) + Send + 'static,
     ) -> std::io::Result<Self> {
         let database = RwLock::new(Some(follower.database.clone()));
         let (sender, progress) = watch::channel(Progress { applied: follower.applied.lsn, failed: None });
@@ -228,7 +236,8 @@ impl View {
                     Err(_) => "the view's thread panicked".to_owned(),
                 };
                 if !bell.state.lock().stop {
-                    tracing::error!(%why, "the journal's view has stopped: reads fail until a restart");
+                    tracing::error!(%why, "the journal's view has stopped: a restart builds it anew");
+                    on_failure(&why);
                 }
                 sender.send_modify(|progress| progress.failed = Some(why.into()));
             }
@@ -281,5 +290,35 @@ impl View {
             tracing::error!("the journal's view thread had panicked");
         }
         *self.database.write() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bell(applied: Lsn) -> Bell {
+        Bell::new(5, Duration::from_secs(3600), applied)
+    }
+
+    #[test]
+    fn the_thread_may_be_ahead_of_what_it_has_heard() {
+        let bell = bell(10);
+        bell.durable(8);
+        bell.durable(9);
+        assert_eq!(bell.state.lock().behind(), 0);
+        bell.stop();
+        assert!(!bell.wait(), "there is nothing to do");
+    }
+
+    #[test]
+    fn a_reader_or_enough_records_end_the_wait_before_its_time() {
+        let wanted = bell(10);
+        wanted.durable(11);
+        wanted.want(11);
+        assert!(wanted.wait());
+        let enough = bell(10);
+        enough.durable(15);
+        assert!(enough.wait());
     }
 }

@@ -10,7 +10,8 @@ use mainstay_core::run::RunStatus;
 use mainstay_journal::Journal;
 
 use super::fixture::{
-    Acknowledged, Kept, append, copy, event, files, in_session, open, record, run, run_id, trial, wait,
+    Acknowledged, Kept, append, copy, event, files, folder, in_session, open, record, run, run_id, trial,
+    wait,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -50,7 +51,7 @@ fn log_bytes(folder: &Path) -> u64 {
 
 /// Opens the folder without its view: all that is known comes from the log.
 fn from_log_alone(folder: &Path) -> (tempfile::TempDir, Arc<Journal>) {
-    let copied = tempfile::tempdir().unwrap();
+    let copied = super::fixture::folder();
     copy(folder, copied.path());
     std::fs::remove_file(copied.path().join("view.redb")).unwrap();
     let journal = open(copied.path());
@@ -66,7 +67,7 @@ fn order(journal: &Journal, session: Option<&str>) -> Vec<String> {
 }
 
 fn disk_bytes_fall() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let journal = open(folder.path());
     fill(&journal, "run", 300);
     let full = (log_bytes(folder.path()), journal.stats());
@@ -87,7 +88,7 @@ fn disk_bytes_fall() {
 }
 
 fn survivors_are_whole() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let journal = open(folder.path());
     // Unfinished runs lie among the finished ones, so that segments hold dead and living records.
     let mut survivors = Acknowledged::default();
@@ -119,7 +120,7 @@ fn survivors_are_whole() {
 }
 
 fn order_survives() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let journal = open(folder.path());
     for id in ["first", "second", "third"] {
         wait(append(&journal, vec![record(in_session(run(id, RunStatus::Queued, 5), "s"))])).unwrap();
@@ -149,7 +150,7 @@ fn order_survives() {
 }
 
 fn blobs_go() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let journal = open(folder.path());
     let large = "shared ".repeat(1_000);
     for (id, at_ms) in [("a", 10), ("b", 20)] {
@@ -179,7 +180,7 @@ fn blobs_go() {
 }
 
 fn deletions_stay() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let journal = open(folder.path());
     fill(&journal, "run", 100);
     let session = mainstay_core::SessionId::parse("s3").unwrap();
@@ -200,7 +201,7 @@ fn deletions_stay() {
 }
 
 fn superseded() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let journal = open(folder.path());
     for n in 0..600 {
         let mut changed = run("r", RunStatus::Running, 1);
@@ -219,7 +220,7 @@ fn superseded() {
 
 /// Reads go on while segments are dropped under them.
 fn readers_never_miss() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let journal = open(folder.path());
     let mut alive = Acknowledged::default();
     for n in 0..8 {

@@ -10,7 +10,8 @@ use mainstay_core::run::RunStatus;
 use mainstay_journal::Journal;
 
 use super::fixture::{
-    Acknowledged, Dice, Kept, append, copy, event, files, number, open, options, record, run, trial, wait,
+    Acknowledged, Dice, Kept, append, copy, event, files, folder, number, open, options, record, run, trial,
+    wait,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -33,7 +34,7 @@ struct Master {
 
 impl Master {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let mut acknowledged = Acknowledged::default();
         let journal = open(folder.path());
         for n in 0..60_u64 {
@@ -55,12 +56,12 @@ impl Master {
 
     /// A copy to be damaged, without its view if `blind`.
     fn copy(&self, blind: bool) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        copy(self.folder.path(), folder.path());
+        let damaged = folder();
+        copy(self.folder.path(), damaged.path());
         if blind {
-            std::fs::remove_file(folder.path().join("view.redb")).unwrap();
+            std::fs::remove_file(damaged.path().join("view.redb")).unwrap();
         }
-        folder
+        damaged
     }
 
     /// Opens the damaged copy; panics when something acknowledged is gone without a word.
@@ -187,6 +188,15 @@ fn last_batch() {
     flip(&path, at, 3);
     assert_eq!(master.outcome(with_view.path()), Outcome::Refused, "the view has seen the record");
 
+    let cut = master.copy(true);
+    let (path, at) = last_byte(cut.path());
+    flip(&path, at, 3);
+    let error = Journal::open(options(cut.path())).unwrap_err();
+    assert!(
+        error.internal().unwrap().contains("remove `mark` and `view.redb`"),
+        "the operator may accept the loss"
+    );
+
     // The documented residual, and the proof that the two cases above rest on their witnesses.
     let alone = master.copy(true);
     std::fs::remove_file(alone.path().join("mark")).unwrap();
@@ -244,7 +254,7 @@ fn lost_mark_or_view() {
         std::fs::remove_file(copy.path().join(lost)).unwrap();
         assert_eq!(master.outcome(copy.path()), expect, "{lost}");
     }
-    let other = tempfile::tempdir().unwrap();
+    let other = folder();
     open(other.path()).close();
     let copy = master.copy(false);
     std::fs::copy(other.path().join("view.redb"), copy.path().join("view.redb")).unwrap();

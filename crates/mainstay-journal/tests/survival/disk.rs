@@ -15,7 +15,9 @@ use mainstay_core::{Ctx, codes};
 use mainstay_journal::medium::Medium;
 use mainstay_journal::{Journal, Options};
 
-use super::fixture::{Acknowledged, Kept, append, event, open, options, record, run, spawn, trial, wait};
+use super::fixture::{
+    Acknowledged, Kept, append, event, folder, open, options, record, run, spawn, trial, wait,
+};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -24,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_write_that_stops_halfway_ends_acknowledging", || fails(Fault::HalfWrite)),
         trial("a_full_queue_refuses_with_overloaded_and_recovers", overload),
         trial("a_second_opening_is_refused_and_names_the_process", locked),
+        trial("a_view_that_cannot_go_on_ends_the_writes_and_is_rebuilt_at_a_restart", view_fails),
         trial("a_closed_journal_refuses_and_leaves_a_whole_folder", closed),
     ]
 }
@@ -75,7 +78,7 @@ impl Medium for Failing {
 
 fn fails(fault: Fault) {
     for good in [2, 3, 7, 20, 61] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let medium = Arc::new(Failing {
             fault,
             good,
@@ -128,7 +131,7 @@ impl Medium for Stuck {
 }
 
 fn overload() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let medium = Arc::new(Stuck::default());
     let bounds = Options { medium: medium.clone(), queue_appends_max: 10, ..options(folder.path()) };
     let journal = Arc::new(Journal::open(bounds).unwrap());
@@ -153,7 +156,7 @@ fn overload() {
 }
 
 fn locked() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let first = open(folder.path());
     let error = Journal::open(options(folder.path())).expect_err("the folder is in use");
     assert_eq!(error.code(), &codes::JOURNAL_LOCKED);
@@ -162,8 +165,29 @@ fn locked() {
     open(folder.path());
 }
 
+fn view_fails() {
+    let folder = folder();
+    let mut acknowledged = Acknowledged::default();
+    let journal = open(folder.path());
+    let segment = folder.path().join("log/0000000001.seg");
+    let aside = folder.path().join("aside");
+    std::fs::rename(&segment, &aside).unwrap();
+    let records = vec![record(run("r", RunStatus::Running, 1))];
+    wait(append(&journal, records.clone())).expect("the log still has its file open");
+    acknowledged.note(&records);
+    let unread =
+        wait(journal.run(&Ctx::system(), &super::fixture::run_id("r"))).expect_err("the view cannot read");
+    assert_eq!(unread.code(), &codes::JOURNAL_UNAVAILABLE);
+    let refused = wait(append(&journal, records)).expect_err("what cannot be read must not be taken in");
+    assert_eq!(refused.code(), &codes::JOURNAL_UNAVAILABLE);
+    assert!(wait(journal.probe(&Ctx::system())).is_err(), "readiness must fail");
+    drop(journal);
+    std::fs::rename(&aside, &segment).unwrap();
+    assert_eq!(acknowledged.check(&open(folder.path())), Kept::All);
+}
+
 fn closed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let journal = open(folder.path());
     let records = vec![record(run("r", RunStatus::Running, 1)), event("r", 1, "x".to_owned())];
     let mut acknowledged = Acknowledged::default();

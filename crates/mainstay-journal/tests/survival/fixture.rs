@@ -13,6 +13,12 @@ use mainstay_core::run::{Run, RunEvent, RunEventKind, RunInput, RunStatus};
 use mainstay_core::{Ctx, Error, Name, RunId, SessionId, codes};
 use mainstay_journal::{Journal, Options};
 
+/// A folder for tests that need no real disk: in memory where the system has one.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// A test that panics when it fails.
 pub(crate) fn trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
     Trial::test(name, move || {

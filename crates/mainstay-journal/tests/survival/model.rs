@@ -11,7 +11,7 @@ use mainstay_core::{Ctx, Name, SessionId};
 use mainstay_journal::Journal;
 use mainstay_testkit::memory_journal::MemoryJournal;
 
-use super::fixture::{Dice, event, in_session, open, record, run, run_id, trial, wait};
+use super::fixture::{Dice, event, folder, in_session, open, record, run, run_id, trial, wait};
 
 const HISTORIES: u64 = 12;
 const STEPS: u64 = 120;
@@ -30,7 +30,7 @@ fn histories() {
 }
 
 fn history(seed: u64) -> (u64, u64) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut dice = Dice::new(seed);
     let model = MemoryJournal::new();
     let mut journal = open(folder.path());

@@ -16,7 +16,7 @@ use mainstay_core::run::RunStatus;
 use mainstay_journal::medium::Medium;
 use mainstay_journal::{Journal, Options};
 
-use super::fixture::{Dice, append, event, options, record, run, run_id, trial, wait};
+use super::fixture::{Dice, append, event, folder, options, record, run, run_id, trial, wait};
 
 const SECTOR: usize = 512;
 const CUTS: u64 = 250;
@@ -24,7 +24,10 @@ const APPENDS: u64 = 240;
 const EVENTS: u64 = 4;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_power_cut_loses_nothing_acknowledged_and_is_never_taken_for_damage", power_cuts)]
+    vec![
+        trial("a_power_cut_loses_nothing_acknowledged_and_is_never_taken_for_damage", power_cuts),
+        trial("the_test_of_power_cuts_notices_a_disk_that_lies_about_syncs", lying_disk),
+    ]
 }
 
 #[derive(Clone, Debug)]
@@ -69,24 +72,8 @@ impl Medium for Recorder {
 }
 
 fn power_cuts() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(Recorder::default());
-    let journal = Journal::open(Options { medium: disk.clone(), ..options(folder.path()) }).unwrap();
-    for burst in 0..APPENDS / 12 {
-        wait(join_all((0..12).map(|n| {
-            let (journal, disk) = (&journal, &disk);
-            async move {
-                let id = format!("r{}", burst * 12 + n);
-                let events = (1..=EVENTS).map(|seq| event(&id, seq, content(&id, seq)));
-                let records =
-                    std::iter::once(record(run(&id, RunStatus::Running, 1))).chain(events).collect();
-                append(journal, records).await.unwrap();
-                disk.note(Step::Acknowledged { run: id });
-            }
-        })));
-    }
-    drop(journal);
-    let steps = disk.0.lock().unwrap().clone();
+    let folder = folder();
+    let steps = recording(folder.path());
     assert!(
         steps.iter().filter(|step| matches!(step, Step::SyncFolder { .. })).count() > 4,
         "segments changed"
@@ -101,9 +88,38 @@ fn power_cuts() {
     assert!(torn > 10, "the cuts tore something");
 }
 
+fn lying_disk() {
+    let folder = folder();
+    let mut steps = recording(folder.path());
+    steps.retain(|step| !matches!(step, Step::Sync { .. }));
+    let honest = std::panic::catch_unwind(|| survives(folder.path(), &steps, &mut Dice::new(1), 0));
+    assert!(honest.is_err(), "nothing was ever synced, and the loss went unnoticed");
+}
+
+/// Everything the disk was asked during some appends, and when each was acknowledged.
+fn recording(folder: &Path) -> Vec<Step> {
+    let disk = Arc::new(Recorder::default());
+    let journal = Journal::open(Options { medium: disk.clone(), ..options(folder) }).unwrap();
+    for burst in 0..APPENDS / 12 {
+        wait(join_all((0..12).map(|n| {
+            let (journal, disk) = (&journal, &disk);
+            async move {
+                let id = format!("r{}", burst * 12 + n);
+                let events = (1..=EVENTS).map(|seq| event(&id, seq, content(&id, seq)));
+                let records =
+                    std::iter::once(record(run(&id, RunStatus::Running, 1))).chain(events).collect();
+                append(journal, records).await.unwrap();
+                disk.note(Step::Acknowledged { run: id });
+            }
+        })));
+    }
+    drop(journal);
+    disk.0.lock().unwrap().clone()
+}
+
 /// Builds the disk after a cut behind `steps`, opens it, and checks it. Says whether an end was torn.
 fn survives(original: &Path, steps: &[Step], dice: &mut Dice, cut: u64) -> bool {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let image = image(original, steps, dice);
     std::fs::create_dir_all(folder.path().join("log")).unwrap();
     for (path, bytes) in image {

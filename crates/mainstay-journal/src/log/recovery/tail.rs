@@ -174,7 +174,7 @@ fn refuse_lost(path: &Path, scan: &Scan, seen: Option<Witness>) -> Result<(), Fa
     let Some(witness) = seen.filter(|witness| witness.lsn > scan.chain.lsn) else { return Ok(()) };
     let fault = scan.fault.unwrap_or("the log ends before the record");
     let evidence = format!("{} saw record {} acknowledged", witness.name, witness.lsn);
-    Err(Damage::new(path, scan.stopped_at, scan.valid.lsn + 1, fault, evidence).into())
+    Err(Damage::new(path, scan.stopped_at, scan.valid.lsn + 1, fault, evidence).of_the_end().into())
 }
 
 /// A last segment without a valid head: cut at its creation, or damaged. Its head is synced before any record is
