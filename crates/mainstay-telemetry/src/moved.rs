@@ -8,6 +8,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+/// One class of tokens, read from a call's usage.
+pub(crate) type TokensOf = fn(&Usage) -> u64;
+
 /// Whole numbers that only grow.
 pub(crate) type Count = Counter<u64, AtomicU64>;
 /// Numbers that go up and down.
@@ -21,6 +24,9 @@ const SECONDS: [f64; 17] =
 pub(crate) fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
+
+/// Reads one class of tokens.
+pub(crate) type Class = fn(&Usage) -> u64;
 
 /// What requests of one route, method and status move.
 #[derive(Default)]
@@ -36,7 +42,7 @@ pub(crate) struct ModelMoved {
     pub(crate) elapsed: Vec<Histogram>,
     pub(crate) first_byte: Vec<Histogram>,
     /// Counters of tokens, each with the class that it counts.
-    pub(crate) tokens: Vec<(fn(&Usage) -> u64, Count)>,
+    pub(crate) tokens: Vec<(TokensOf, Count)>,
 }
 
 impl HttpMoved {

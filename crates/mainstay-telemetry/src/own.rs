@@ -1,13 +1,12 @@
 //! Our metrics by name.
 
-use mainstay_core::model::Usage;
 use mainstay_core::telemetry::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::aliases::{HttpLabels, ModelLabels};
 use crate::families::Labelled;
-use crate::moved::{Count, HttpMoved, Level, ModelMoved, seconds};
+use crate::moved::{Class, Count, HttpMoved, Level, ModelMoved, seconds};
 
 /// The families under our prefix.
 pub(crate) struct Own {
@@ -27,7 +26,7 @@ pub(crate) struct Own {
 }
 
 /// Classes of tokens, as the `type` label names them.
-const CLASSES: [(&str, fn(&Usage) -> u64); 5] = [
+const CLASSES: [(&str, crate::moved::TokensOf); 5] = [
     ("input", |usage| usage.input_uncached),
     ("cache_read", |usage| usage.cache_read),
     ("cache_write", |usage| usage.cache_write_5m + usage.cache_write_1h),
