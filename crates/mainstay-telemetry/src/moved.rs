@@ -25,9 +25,6 @@ pub(crate) fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
-/// Reads one class of tokens.
-pub(crate) type Class = fn(&Usage) -> u64;
-
 /// What requests of one route, method and status move.
 #[derive(Default)]
 pub(crate) struct HttpMoved {

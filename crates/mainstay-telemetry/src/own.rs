@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 
 use crate::aliases::{HttpLabels, ModelLabels};
 use crate::families::Labelled;
-use crate::moved::{Class, Count, HttpMoved, Level, ModelMoved, seconds};
+use crate::moved::{Count, HttpMoved, Level, ModelMoved, TokensOf, seconds};
 
 /// The families under our prefix.
 pub(crate) struct Own {
@@ -26,7 +26,7 @@ pub(crate) struct Own {
 }
 
 /// Classes of tokens, as the `type` label names them.
-const CLASSES: [(&str, crate::moved::TokensOf); 5] = [
+const CLASSES: [(&str, TokensOf); 5] = [
     ("input", |usage| usage.input_uncached),
     ("cache_read", |usage| usage.cache_read),
     ("cache_write", |usage| usage.cache_write_5m + usage.cache_write_1h),

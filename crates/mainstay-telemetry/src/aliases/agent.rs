@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Alias, HttpLabels, ModelLabels, Set};
 use crate::families::Labelled;
-use crate::moved::{Class, Count, HttpMoved, Level, ModelMoved, seconds};
+use crate::moved::{Count, HttpMoved, Level, ModelMoved, TokensOf, seconds};
 
 /// The list's line.
 pub(crate) const SET: Set = Set { name: "agent", register };
@@ -51,7 +51,7 @@ impl Alias for Agent {
         moved.counts.push(self.llm_requests.of([model, status]));
         moved.elapsed.push(self.llm_latency.of([model]));
         moved.tokens.extend([
-            (Usage::input_total as Class, self.llm_tokens.of([model, "input"])),
+            (Usage::input_total as TokensOf, self.llm_tokens.of([model, "input"])),
             (Usage::output_total, self.llm_tokens.of([model, "output"])),
             (Usage::total, self.tokens.of([model])),
         ]);
