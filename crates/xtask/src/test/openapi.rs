@@ -25,10 +25,11 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
         Err(reason) => return Ok(Outcome::NotRun(reason)),
     };
     let folder = tempfile::tempdir()?;
-    std::fs::copy(
-        project::root().join("tests/python/specs/openapi.yaml"),
-        folder.path().join("mainstay.yaml"),
-    )?;
+    let specs = project::root().join("tests/python/specs");
+    // The second is read from the folder that schemathesis runs in.
+    for (from, to) in [("openapi.yaml", "mainstay.yaml"), ("schemathesis.toml", "schemathesis.toml")] {
+        std::fs::copy(specs.join(from), folder.path().join(to))?;
+    }
     let mut command = server::command(house.binary()?, folder.path(), &folder.path().join("models"));
     command.arg("serve").arg(folder.path()).env("TEST_KEY", KEY);
     let server = Server::start(&mut command, Duration::from_secs(30))?;
