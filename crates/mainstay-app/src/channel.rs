@@ -7,11 +7,11 @@ use async_stream::try_stream;
 use bytes::Bytes;
 use http::header;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use mainstay_core::app::{AppEvent, AppRequest};
 use mainstay_core::plan::AppPlan;
 use mainstay_core::{BoxStream, Ctx, Error, Result, codes};
 use mainstay_dialects::sse::Parser;
+use mainstay_net::client::AnswerBody;
 use mainstay_net::client::{Client, SendError};
 
 use crate::contract::events::Events;
@@ -96,7 +96,7 @@ impl Form {
 
 /// The body of a good answer, read within its bounds.
 struct Body {
-    body: Incoming,
+    body: AnswerBody,
     deadline: Option<Instant>,
     bytes_max: usize,
 }
@@ -216,7 +216,7 @@ fn not_text() -> Error {
 }
 
 /// At most so many bytes of a body whose end does not matter.
-async fn read_some(mut body: Incoming, bytes_max: usize) -> Vec<u8> {
+async fn read_some(mut body: AnswerBody, bytes_max: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
         if let Ok(data) = frame.into_data() {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use mainstay_net::client::{Client, SendError};
+use mainstay_net::client::{Body, Client, SendError};
 
 /// Longest wait for one answer.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -13,7 +11,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 
 /// Asks once. The error is a fragment that fits "the app …".
 pub(crate) async fn probe(client: &Client, url: &http::Uri, limit: Duration) -> Result<(), String> {
-    let mut request = http::Request::new(Full::new(Bytes::new()));
+    let mut request = http::Request::new(Body::default());
     *request.uri_mut() = url.clone();
     match tokio::time::timeout(limit, client.send(request)).await {
         Ok(Ok(response)) if response.status().is_success() => Ok(()),

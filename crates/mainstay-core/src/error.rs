@@ -44,7 +44,8 @@ pub enum Retry {
 
 /// A failed operation.
 ///
-/// `Display` gives the external message: safe for any caller, a lowercase fragment that fits "failed to …".
+/// `Display` gives the external message: safe for any caller, a lowercase fragment that says
+/// what was attempted and why it failed (`read the body: it is compressed`), or what is so (`no agent is called …`).
 /// The internal detail and the source go to logs alone, through [`Error::internal`] and `source()`.
 pub struct Error(Box<Inner>);
 

@@ -91,10 +91,12 @@ pub enum ResponseFormat {
 
 /// A step of an answer.
 ///
-/// Order: `Start`, then any number of deltas, then `Usage` and `Finish` once each (in either order), then the end.
+/// Order: `Dropped` if there is cause for it, `Start`, then any number of deltas, then `Usage` and `Finish` once each (in either order), then the end.
 /// Tool calls may be interleaved by `index`; a call's `ToolCallStart` precedes its deltas.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelEvent {
+    /// Fields of the request that this target cannot carry, as dotted paths; never empty.
+    Dropped(Vec<String>),
     /// The answer begins.
     Start {
         /// The answer's id at the provider.
@@ -273,6 +275,7 @@ impl Assembler {
             }
             ModelEvent::Usage(usage) => self.usage = *usage,
             ModelEvent::Finish(reason) => self.finish = Some(reason.clone()),
+            ModelEvent::Dropped(_) => {}
         }
     }
 

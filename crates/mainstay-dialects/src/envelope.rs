@@ -29,24 +29,35 @@ pub struct Envelope<'a> {
     pub is_mixed: bool,
 }
 
-/// The body with the provider's model name and all edits in place. One allocation, or none when nothing changes.
+/// Bodies from this size on are cut into pieces; smaller ones are cheaper to copy.
+const PIECES_BYTES_MIN: usize = 16 * 1024;
+
+/// The body with the provider's model name and all edits in place, in pieces that follow each other. One allocation for
+/// a small body; a large one is not copied.
 ///
 /// Precondition: the spans are those of [`Envelope`], of this body.
 #[must_use]
-pub fn splice(request: &WireRequest) -> Bytes {
+pub fn splice(request: &WireRequest) -> Vec<Bytes> {
     let body = &request.body;
     let model = serde_json::to_vec(&request.model).expect("a string is always JSON");
     let span = request.model_span.clone();
     let keep_model = span.is_empty() || body.get(span.clone()).is_some_and(|old| old == model);
     if keep_model && request.edits.is_empty() {
-        return body.clone();
+        return vec![body.clone()];
     }
-    let mut cuts: Vec<(Range<usize>, &[u8])> =
-        request.edits.iter().map(|(span, text)| (span.clone(), text.as_bytes())).collect();
+    let mut cuts: Vec<(Range<usize>, Bytes)> = request
+        .edits
+        .iter()
+        .map(|(span, text)| (span.clone(), Bytes::from_static(text.as_bytes())))
+        .collect();
     if !keep_model {
         let place = cuts.partition_point(|(cut, _)| cut.start <= span.start);
-        cuts.insert(place, (span, &model));
+        cuts.insert(place, (span, model.into()));
     }
+    if body.len() < PIECES_BYTES_MIN { vec![joined(body, &cuts)] } else { pieces(body, cuts) }
+}
+
+fn joined(body: &[u8], cuts: &[(Range<usize>, Bytes)]) -> Bytes {
     let added: usize = cuts.iter().map(|(_, text)| text.len()).sum();
     let mut out = Vec::with_capacity(body.len() + added);
     let mut from = 0;
@@ -57,6 +68,18 @@ pub fn splice(request: &WireRequest) -> Bytes {
     }
     out.extend_from_slice(&body[from..]);
     out.into()
+}
+
+fn pieces(body: &Bytes, cuts: Vec<(Range<usize>, Bytes)>) -> Vec<Bytes> {
+    let mut out = Vec::with_capacity(2 * cuts.len() + 1);
+    let mut from = 0;
+    for (cut, text) in cuts {
+        out.push(body.slice(from..cut.start));
+        out.push(text);
+        from = cut.end;
+    }
+    out.push(body.slice(from..));
+    out
 }
 
 /// Takes a member that may stand once. Errors: `INVALID_FIELD` when it stands twice: parsers differ on which one

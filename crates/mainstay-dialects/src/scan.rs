@@ -3,10 +3,14 @@
 //! It accepts exactly JSON (RFC 8259) nested up to [`DEPTH_MAX`] deep, so that what is forwarded after a look at one
 //! member means the same to every other parser. It builds no values.
 
+mod marks;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
 use mainstay_core::{Error, Result, codes};
+
+use marks::Marks;
 
 /// Deepest nesting, in containers; the limit of `serde_json`, so that both readers accept the same bodies.
 const DEPTH_MAX: u32 = 127;
@@ -18,9 +22,7 @@ pub(crate) fn members<'a>(
     body: &'a [u8],
     visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    // Without an early exit, which would keep it from being vectorised.
-    let has_control = body.iter().fold(false, |found, byte| found | (*byte < 0x20));
-    let mut scanner = Scanner { bytes: body, at: 0, has_control };
+    let mut scanner = Scanner { bytes: body, at: 0, marks: Marks::default() };
     scanner.skip_space();
     if scanner.peek() != Some(b'{') {
         return Err(scanner.not_an_object());
@@ -42,7 +44,7 @@ pub(crate) fn members_at<'a>(
     span: &Range<usize>,
     visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    Scanner { bytes: body, at: span.start, has_control: true }.object(visit)
+    Scanner { bytes: body, at: span.start, marks: Marks::default() }.object(visit)
 }
 
 /// The text of a JSON string, quotes included; borrowed unless it has escapes. `None` when it has a lone surrogate.
@@ -68,9 +70,7 @@ pub(crate) fn invalid_json(body: &[u8], at: usize, what: &str) -> Error {
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Whether the body has any control character: if not, as in what clients send, no string has to be searched for
-    /// one.
-    has_control: bool,
+    marks: Marks,
 }
 
 impl<'a> Scanner<'a> {
@@ -198,7 +198,7 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<()> {
         self.at += 1;
         loop {
-            self.skip_plain();
+            self.at = self.marks.next(self.bytes, self.at);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -211,15 +211,6 @@ impl<'a> Scanner<'a> {
                 None => return Err(invalid_json(self.bytes, self.at, "a string without its closing quote")),
             }
         }
-    }
-
-    /// Passes over bytes of a string that are neither quote, backslash nor control character.
-    fn skip_plain(&mut self) {
-        let rest = &self.bytes[self.at..];
-        let plain = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-        let control =
-            if self.has_control { rest[..plain].iter().position(|byte| *byte < 0x20) } else { None };
-        self.at += control.unwrap_or(plain);
     }
 
     fn escape(&mut self) -> Result<()> {

@@ -36,5 +36,5 @@ pub(crate) fn of(error: &Error) -> u16 {
 /// The message for a caller: what failed, and the next step where there is one.
 pub(crate) fn message(error: &Error) -> String {
     let help = error.help().map(|help| format!("; help: {help}")).unwrap_or_default();
-    format!("failed to {}{help}", error.message())
+    format!("{}{help}", error.message())
 }

@@ -233,7 +233,8 @@ async fn begin(call: impl Future<Output = Result<ModelStream>>) -> Result<ModelS
     let mut held = Vec::with_capacity(2);
     while let Some(event) = events.next().await {
         let event = event?;
-        let says_nothing = matches!(event, ModelEvent::Start { .. } | ModelEvent::Usage(_));
+        let says_nothing =
+            matches!(event, ModelEvent::Dropped(_) | ModelEvent::Start { .. } | ModelEvent::Usage(_));
         held.push(Ok(event));
         if !says_nothing || held.len() >= HELD_EVENTS_MAX {
             break;

@@ -4,11 +4,12 @@
 mod answer;
 mod encode;
 
-use std::sync::OnceLock;
+use std::pin::Pin;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue};
-use mainstay_core::model::{ModelClient as _, ModelRequest};
+use mainstay_core::model::{ModelClient as _, ModelEvent, ModelStream};
 use mainstay_core::{Ctx, Error, codes};
 use mainstay_dialects::{Codec, Envelope};
 use mainstay_gateway::{Answer, FrontRequest};
@@ -41,12 +42,12 @@ pub(crate) async fn ask(
         id_prefix,
         created_s: call.shared.clock.now_ms() / 1_000,
     };
-    let dropped = Dropped::default();
-    match dispatch(&call, &ctx, codec, &body, envelope, passed_on, &dropped).await? {
+    match dispatch(&call, &ctx, codec, &body, envelope, passed_on).await? {
         Answer::Wire(wire) => answer::passed_through(&call, &ctx, codec, wire, stream).await,
         Answer::Events(events) => {
+            let (dropped, events) = dropped(events).await;
             let mut response = encode::response(&call, &ctx, encoding, events).await?;
-            dropped.show(response.headers_mut());
+            show(&dropped, response.headers_mut());
             Ok(response)
         }
     }
@@ -59,13 +60,7 @@ async fn dispatch(
     body: &Bytes,
     envelope: Envelope<'_>,
     passed_on: PassedOn,
-    dropped: &Dropped,
 ) -> mainstay_core::Result<Answer> {
-    let decode = |bytes: &[u8]| {
-        let request = (codec.decode_request)(bytes)?;
-        dropped.note(&request);
-        Ok(request)
-    };
     if envelope.is_mixed {
         // Signatures of another vendor are in it: the bytes as they are would be refused.
         let request = (codec.decode_request)(body)?;
@@ -80,7 +75,7 @@ async fn dispatch(
         stream: envelope.stream,
         strip_usage: envelope.strip_usage,
         headers: passed_headers(call.headers(), passed_on),
-        decode: &decode,
+        decode: &codec.decode_request,
     };
     call.shared.gateway.dispatch(ctx, request).await
 }
@@ -102,21 +97,22 @@ fn passed_headers(headers: &HeaderMap, names: PassedOn) -> Vec<(&'static str, St
     names.iter().filter_map(value).collect()
 }
 
-/// Fields that a translated request could not take along.
-#[derive(Default)]
-struct Dropped(OnceLock<Vec<String>>);
+/// The fields that the target could not carry: what an answer begins with, if there are any. The gateway has waited for
+/// its beginning.
+async fn dropped(events: ModelStream) -> (Vec<String>, ModelStream) {
+    let mut events = events.peekable();
+    let names = match Pin::new(&mut events).next_if(|event| matches!(event, Ok(ModelEvent::Dropped(_)))).await
+    {
+        Some(Ok(ModelEvent::Dropped(names))) => names,
+        _ => Vec::new(),
+    };
+    (names, Box::pin(events))
+}
 
-impl Dropped {
-    fn note(&self, request: &ModelRequest) {
-        // The first translation is the only one.
-        let _ = self.0.set(request.rest.fields.keys().take(DROPPED_SHOWN_MAX).cloned().collect());
-    }
-
-    fn show(&self, headers: &mut HeaderMap) {
-        let Some(names) = self.0.get().filter(|names| !names.is_empty()) else { return };
-        // Names are the caller's own words; those that do not fit a header are not repeated.
-        if let Ok(list) = HeaderValue::from_str(&names.join(", ")) {
-            headers.insert("x-mainstay-dropped", list);
-        }
+fn show(dropped: &[String], headers: &mut HeaderMap) {
+    let shown: Vec<&str> = dropped.iter().map(String::as_str).take(DROPPED_SHOWN_MAX).collect();
+    // Names are the caller's own words; those that do not fit a header are not repeated.
+    if let (false, Ok(list)) = (shown.is_empty(), HeaderValue::from_str(&shown.join(", "))) {
+        headers.insert("x-mainstay-dropped", list);
     }
 }

@@ -31,11 +31,7 @@ pub(crate) const ROUTES: &[Route] = &[
         errors: Shape::Ours,
         params: &[],
         body: None,
-        replies: &[Reply {
-            status: 200,
-            about: "The metrics",
-            content: &[("application/openmetrics-text", text), ("text/plain", text)],
-        }],
+        replies: &[Reply { status: 200, about: "The metrics", content: &[("text/plain", text)] }],
         statuses: &[],
         handler: |call| Box::pin(metrics(call)),
     },

@@ -46,7 +46,7 @@ fn request(_: &mut SchemaGenerator) -> Schema {
                 "minItems": 1,
                 "items": {
                     "type": "object",
-                    "required": ["role", "content"],
+                    "required": ["role"],
                     "properties": {
                         "role": { "enum": ["system", "developer", "user", "assistant", "tool"] },
                         "content": { "type": ["string", "array", "null"], "description": "Text, or parts." }

@@ -8,15 +8,17 @@ mod forward;
 
 use std::fmt::Write as _;
 
+pub(crate) use complete::after_dropped;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Limited};
 use mainstay_core::provider::ModelCard;
 use mainstay_core::{Ctx, Error, Fault, Result, codes};
 use mainstay_dialects::Codec;
 use mainstay_dialects::codec::EncodeOptions;
-use mainstay_net::client::Client;
+use mainstay_net::client::AnswerBody;
+use mainstay_net::client::{Body, Client};
 
 /// Bytes of an answer that comes whole.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -43,11 +45,11 @@ impl Endpoint {
         &self,
         ctx: &Ctx,
         path: &str,
-        body: Bytes,
+        body: Body,
         passed: &[(&'static str, String)],
         stream: bool,
-    ) -> Result<http::Response<Incoming>> {
-        let mut request = http::Request::post(self.uri(path)?).body(Full::new(body)).map_err(unsound)?;
+    ) -> Result<http::Response<AnswerBody>> {
+        let mut request = http::Request::post(self.uri(path)?).body(body).map_err(unsound)?;
         let headers = request.headers_mut();
         headers.reserve(self.headers.len() + passed.len() + 3);
         for (name, value) in passed {
@@ -68,8 +70,8 @@ impl Endpoint {
         self.client.send(request).await.map_err(failure::unreachable)
     }
 
-    async fn get(&self, ctx: &Ctx, path: &str) -> Result<http::Response<Incoming>> {
-        let mut request = http::Request::get(self.uri(path)?).body(Full::default()).map_err(unsound)?;
+    async fn get(&self, ctx: &Ctx, path: &str) -> Result<http::Response<AnswerBody>> {
+        let mut request = http::Request::get(self.uri(path)?).body(Body::default()).map_err(unsound)?;
         let headers = request.headers_mut();
         headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         trace(ctx, headers);
@@ -133,7 +135,7 @@ fn unsound(error: impl Into<http::Error>) -> Error {
 }
 
 /// Reads an answer that comes whole. Errors: `PROVIDER_BAD_RESPONSE` when it is cut or too large.
-async fn whole(body: Incoming) -> Result<Bytes> {
+async fn whole(body: AnswerBody) -> Result<Bytes> {
     let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
     read.map(http_body_util::Collected::to_bytes).map_err(|e| {
         Error::new(&codes::PROVIDER_BAD_RESPONSE, "read the provider's answer: it was cut or is too large")

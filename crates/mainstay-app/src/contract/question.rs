@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http_body_util::Full;
 use mainstay_core::app::AppRequest;
 use mainstay_core::{Ctx, Error, Result};
+use mainstay_net::client::Body;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ pub(crate) fn request(
     ctx: &Ctx,
     asked: &AppRequest,
     now: Instant,
-) -> Result<http::Request<Full<Bytes>>> {
+) -> Result<http::Request<Body>> {
     let question = Question {
         query: &asked.input.query,
         run_id: asked.run.as_str(),
@@ -55,7 +55,7 @@ pub(crate) fn request(
     };
     let body = serde_json::to_vec(&question).map_err(|e| Error::bug("write the question").with_source(e))?;
     let accept = if asked.stream { "text/event-stream, application/json" } else { "application/json" };
-    let mut request = http::Request::new(Full::new(Bytes::from(body)));
+    let mut request = http::Request::new(Body::from(Bytes::from(body)));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = url.clone();
     let headers = request.headers_mut();

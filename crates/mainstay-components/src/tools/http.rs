@@ -17,10 +17,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http_body_util::Full;
 use mainstay_core::tool::{ToolInvocation, ToolOutput, ToolSource, ToolSpec};
 use mainstay_core::{Ctx, Error, KindDef, Result, codes};
-use mainstay_net::client::{Client, ClientOptions, SendError};
+use mainstay_net::client::{Body, Client, ClientOptions, SendError};
 use mainstay_net::guard::Addresses;
 use serde_json::Value;
 
@@ -106,7 +105,7 @@ impl ToolSource for Http {
 }
 
 impl Http {
-    fn request(&self, ctx: &Ctx, call: &ToolInvocation) -> Result<http::Request<Full<Bytes>>> {
+    fn request(&self, ctx: &Ctx, call: &ToolInvocation) -> Result<http::Request<Body>> {
         let mut url = self.template.fill(&call.arguments)?;
         let rest = call.arguments.iter().filter(|(name, _)| !self.template.names(name));
         let body = if self.method.has_body() {
@@ -117,7 +116,7 @@ impl Http {
             url.append_query(rest);
             Bytes::new()
         };
-        let mut request = http::Request::new(Full::new(body));
+        let mut request = http::Request::new(Body::from(body));
         *request.method_mut() = self.method.as_http();
         *request.uri_mut() = url.finish()?;
         *request.headers_mut() = self.headers(ctx, call)?;
@@ -147,7 +146,7 @@ impl Http {
         Ok(headers)
     }
 
-    async fn exchange(&self, request: http::Request<Full<Bytes>>) -> Result<ToolOutput> {
+    async fn exchange(&self, request: http::Request<Body>) -> Result<ToolOutput> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let response = self.client.send(request).await.map_err(|error| unreached(&host, &error))?;
         answer::read(response, self.response_bytes_max).await

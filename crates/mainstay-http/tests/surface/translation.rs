@@ -36,7 +36,8 @@ fn openai_question(stream: bool) -> Value {
 #[tokio::test]
 async fn an_openai_caller_is_answered_by_an_anthropic_provider() {
     let house = House::new();
-    house.anthropic.next(Script::Events(calling()));
+    let dropped = ModelEvent::Dropped(vec!["logit_bias".into()]);
+    house.anthropic.next(Script::Events(std::iter::once(Ok(dropped)).chain(calling()).collect()));
     let answer = house.post(CHAT, openai_question(false)).await;
     let body = answer.json();
     let choice = &body["choices"][0];

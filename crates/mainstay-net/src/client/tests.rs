@@ -1,13 +1,14 @@
 //! The client against loopback listeners.
 
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
 
-fn get(url: &str) -> http::Request<Full<Bytes>> {
-    http::Request::get(url).body(Full::new(Bytes::new())).unwrap()
+fn get(url: &str) -> http::Request<Body> {
+    http::Request::get(url).body(Body::default()).unwrap()
 }
 
 async fn answer_once(listener: TcpListener, answer: &'static str) -> TcpListener {
@@ -27,6 +28,26 @@ async fn a_response_is_read() {
     let response = Client::new(ClientOptions::default()).send(get(&url)).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
     server.await.unwrap();
+}
+
+#[tokio::test]
+async fn pieces_arrive_as_one_body_of_their_length() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"one, two") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8(seen).unwrap()
+    });
+    let pieces = [b"one".as_slice(), b"", b", two"].map(Bytes::from_static);
+    let request = http::Request::post(url).body(Body::from_iter(pieces)).unwrap();
+    Client::new(ClientOptions::default()).send(request).await.unwrap();
+    let seen = server.await.unwrap();
+    assert!(seen.contains("content-length: 8\r\n") && !seen.contains("transfer-encoding"), "{seen}");
 }
 
 #[tokio::test]
@@ -71,4 +92,121 @@ async fn dropping_the_body_closes_the_connection() {
 #[test]
 fn the_download_client_builds() {
     assert!(download_client().is_ok());
+}
+
+/// Answers every request on one connection at a time; says how many connections came.
+async fn answer_all(listener: TcpListener, answers: usize, per_connection: usize) -> usize {
+    let (mut connections, mut answered) = (0, 0);
+    while answered < answers {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        connections += 1;
+        for _ in 0..per_connection {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                if stream.read_buf(&mut head).await.unwrap() == 0 {
+                    break;
+                }
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            answered += 1;
+        }
+    }
+    connections
+}
+
+async fn read(client: &Client, url: &str) -> Bytes {
+    client.send(get(url)).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+}
+
+#[tokio::test]
+async fn a_connection_serves_call_after_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(answer_all(listener, 3, 3));
+    let client = Client::new(ClientOptions::default());
+    for _ in 0..3 {
+        assert_eq!(read(&client, &url).await, "ok");
+    }
+    assert_eq!(server.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_peer_closed_is_replaced() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(answer_all(listener, 3, 1));
+    let client = Client::new(ClientOptions::default());
+    for _ in 0..3 {
+        assert_eq!(read(&client, &url).await, "ok");
+        // The close has to arrive before the next call, for a call that was sent is never sent again.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 512];
+        assert!(stream.read(&mut head).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        stream.read(&mut head).await.unwrap()
+    });
+    let options = ClientOptions { idle_timeout: Duration::from_millis(40), ..ClientOptions::default() };
+    let client = Client::new(options);
+    assert_eq!(read(&client, &url).await, "ok");
+    assert_eq!(server.await.unwrap(), 0, "the server must see the end of the connection");
+}
+
+#[tokio::test]
+async fn a_connection_the_peer_will_close_is_not_kept() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
+            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer).await.unwrap();
+        }
+    });
+    let client = Client::new(ClientOptions::default());
+    assert_eq!((read(&client, &url).await, read(&client, &url).await), ("ok".into(), "ok".into()));
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_gives_its_connection_back_unread() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for _ in 0..2 {
+            assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        }
+    });
+    let client = Client::new(ClientOptions::default());
+    for _ in 0..2 {
+        assert_eq!(client.send(get(&url)).await.unwrap().status(), 204);
+    }
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_an_error() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { drop(answer_once(listener, answer).await) });
+        let body = Client::new(ClientOptions::default()).send(get(&url)).await.unwrap().into_body();
+        assert!(body.collect().await.is_err(), "{answer}");
+        server.await.unwrap();
+    }
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Def, Opening};
+use crate::wire::after_dropped;
 
 /// The registry's line.
 pub const DEF: Def = Def {
@@ -115,7 +116,8 @@ impl Provider for Local {
     }
 
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
-        self.engine.complete(ctx.deadline(), request).await
+        let dropped = request.rest.fields.keys().cloned().collect();
+        Ok(after_dropped(dropped, self.engine.complete(ctx.deadline(), request).await?))
     }
 
     async fn forward(&self, _: &Ctx, request: WireRequest) -> Result<WireResponse> {

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Def, Opening, no_library_models};
+use crate::wire::after_dropped;
 use script::{Reply, Script};
 
 /// The registry's line.
@@ -102,7 +103,8 @@ impl Provider for Scripted {
             return Err(Error::new(&codes::UNSUPPORTED, message));
         }
         let turn = self.script.next(&request);
-        speak::speak(turn, &request).await
+        let dropped = request.rest.fields.keys().cloned().collect();
+        Ok(after_dropped(dropped, speak::speak(turn, &request).await?))
     }
 
     async fn forward(&self, _: &Ctx, request: WireRequest) -> Result<WireResponse> {

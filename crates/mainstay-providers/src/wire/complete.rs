@@ -1,11 +1,12 @@
 //! The canonical call: encoded into the dialect, the answer decoded into events as it comes.
 
+use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use mainstay_core::model::{ModelEvent, ModelRequest, ModelStream};
 use mainstay_core::{Ctx, Error, Result, codes};
 use mainstay_dialects::codec::{EncodeOptions, Encoded, StreamDecoder};
 use mainstay_dialects::sse::Parser;
+use mainstay_net::client::AnswerBody;
 
 use super::{Endpoint, failure, is_event_stream, whole};
 
@@ -20,28 +21,33 @@ impl Endpoint {
         let max_tokens_default = request.max_tokens_default.unwrap_or(self.options.max_tokens_default);
         let options = EncodeOptions { max_tokens_default, ..self.options.clone() };
         let Encoded { body, dropped, hints } = (self.codec.encode_request)(request, &options);
-        if !dropped.is_empty() {
-            tracing::debug!(
-                dialect = self.codec.dialect.0,
-                fields = dropped.join(","),
-                "the dialect cannot carry these fields"
-            );
-        }
-        let answer = self.post(ctx, path, body, &[], request.stream).await?;
+        let answer = self.post(ctx, path, body.into(), &[], request.stream).await?;
         if !answer.status().is_success() {
             return Err(failure::of_answer(self.codec, answer).await.0);
         }
         if is_event_stream(answer.headers()) {
-            return Ok(Box::pin(decoded(answer.into_body(), (self.codec.decoder)(hints))));
+            let events = decoded(answer.into_body(), (self.codec.decoder)(hints));
+            return Ok(after_dropped(dropped, events));
         }
         let events = (self.codec.decode_response)(&whole(answer.into_body()).await?, &hints)?;
-        Ok(Box::pin(futures_util::stream::iter(events.into_iter().map(Ok))))
+        Ok(after_dropped(dropped, stream::iter(events.into_iter().map(Ok))))
     }
+}
+
+/// The events, after one that names what the request lost on its way.
+pub(crate) fn after_dropped(
+    dropped: Vec<String>,
+    events: impl futures_core::Stream<Item = Result<ModelEvent>> + Send + 'static,
+) -> ModelStream {
+    if dropped.is_empty() {
+        return Box::pin(events);
+    }
+    Box::pin(stream::iter([Ok(ModelEvent::Dropped(dropped))]).chain(events))
 }
 
 /// The events of a streamed answer. The last thing known before a failure is still told.
 fn decoded(
-    mut body: Incoming,
+    mut body: AnswerBody,
     mut decoder: Box<dyn StreamDecoder>,
 ) -> impl futures_core::Stream<Item = Result<ModelEvent>> + Send {
     async_stream::stream! {

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use mainstay_core::{Error, codes};
 use mainstay_dialects::Codec;
 use mainstay_dialects::codec::ErrorAnswer;
+use mainstay_net::client::AnswerBody;
 use mainstay_net::client::SendError;
 
 use super::FAILURE_BYTES_MAX;
@@ -23,7 +23,7 @@ pub(super) fn unreachable(error: SendError) -> Error {
 }
 
 /// A failed answer: what it means, and its body.
-pub(super) async fn of_answer(codec: &Codec, answer: http::Response<Incoming>) -> (Error, Bytes) {
+pub(super) async fn of_answer(codec: &Codec, answer: http::Response<AnswerBody>) -> (Error, Bytes) {
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, FAILURE_BYTES_MAX)
         .collect()

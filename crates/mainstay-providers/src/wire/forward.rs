@@ -8,13 +8,14 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::stream;
 use http::HeaderMap;
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 use mainstay_core::provider::{WireFrame, WireRequest, WireResponse};
 use mainstay_core::{Ctx, Error, Result, codes};
 use mainstay_dialects::Codec;
 use mainstay_dialects::codec::TapState;
 use mainstay_dialects::envelope::splice;
 use mainstay_dialects::sse::{Frame, Parser};
+use mainstay_net::client::AnswerBody;
 
 use super::{Endpoint, failure, is_event_stream, whole};
 
@@ -39,7 +40,9 @@ impl Endpoint {
             );
             return Err(Error::new(&codes::UNSUPPORTED, message));
         }
-        let answer = self.post(ctx, path, splice(&request), &request.headers, request.stream).await?;
+        let answer = self
+            .post(ctx, path, splice(&request).into_iter().collect(), &request.headers, request.stream)
+            .await?;
         let status = answer.status().as_u16();
         let headers = passed(answer.headers());
         if status >= 400 {
@@ -77,7 +80,7 @@ fn passed(headers: &HeaderMap) -> Vec<(String, String)> {
 
 /// A stream of events as received: what one chunk holds of whole events goes on in one frame.
 struct Tapped {
-    body: Incoming,
+    body: AnswerBody,
     codec: &'static Codec,
     parser: Parser,
     state: TapState,
@@ -88,7 +91,7 @@ struct Tapped {
 }
 
 impl Tapped {
-    fn new(body: Incoming, codec: &'static Codec, strip_usage: bool) -> Self {
+    fn new(body: AnswerBody, codec: &'static Codec, strip_usage: bool) -> Self {
         let (parser, state) = (Parser::default(), TapState::default());
         Self { body, codec, parser, state, strip_usage, ready: VecDeque::new(), failed: None, over: false }
     }

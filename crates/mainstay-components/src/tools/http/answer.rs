@@ -2,15 +2,15 @@
 
 use http::StatusCode;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use mainstay_core::tool::ToolOutput;
 use mainstay_core::{Error, Result, codes};
+use mainstay_net::client::AnswerBody;
 
 /// Bytes of a failed answer's body that the model sees.
 const FAILURE_BYTES_MAX: usize = 4 * 1024;
 
 /// Reads the answer. Errors: `TOOL_RESPONSE_TOO_LARGE`, `TOOL_UNAVAILABLE`.
-pub(super) async fn read(response: http::Response<Incoming>, bytes_max: usize) -> Result<ToolOutput> {
+pub(super) async fn read(response: http::Response<AnswerBody>, bytes_max: usize) -> Result<ToolOutput> {
     let status = response.status();
     let (parts, body) = response.into_parts();
     if status.is_redirection() {
@@ -59,7 +59,7 @@ fn describe(status: StatusCode, body: &[u8]) -> String {
 }
 
 /// At most `bytes_max` bytes, and whether there was more.
-async fn read_up_to(mut body: Incoming, bytes_max: usize) -> Result<(Vec<u8>, bool)> {
+async fn read_up_to(mut body: AnswerBody, bytes_max: usize) -> Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
