@@ -3,14 +3,14 @@
 //! It accepts exactly JSON (RFC 8259) nested up to [`DEPTH_MAX`] deep, so that what is forwarded after a look at one
 //! member means the same to every other parser. It builds no values.
 
-mod marks;
+mod block;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use mainstay_core::{Error, Result, codes};
 
-use marks::Marks;
+use block::{BLOCK_BYTES, Block};
 
 /// Deepest nesting, in containers; the limit of `serde_json`, so that both readers accept the same bodies.
 const DEPTH_MAX: u32 = 127;
@@ -22,7 +22,7 @@ pub(crate) fn members<'a>(
     body: &'a [u8],
     visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    let mut scanner = Scanner { bytes: body, at: 0, marks: Marks::default() };
+    let mut scanner = Scanner { bytes: body, at: 0, block: Block::default(), block_end: 0 };
     scanner.skip_space();
     if scanner.peek() != Some(b'{') {
         return Err(scanner.not_an_object());
@@ -44,7 +44,7 @@ pub(crate) fn members_at<'a>(
     span: &Range<usize>,
     visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    Scanner { bytes: body, at: span.start, marks: Marks::default() }.object(visit)
+    Scanner { bytes: body, at: span.start, block: Block::default(), block_end: 0 }.object(visit)
 }
 
 /// The text of a JSON string, quotes included; borrowed unless it has escapes. `None` when it has a lone surrogate.
@@ -70,7 +70,9 @@ pub(crate) fn invalid_json(body: &[u8], at: usize, what: &str) -> Error {
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    marks: Marks,
+    /// The block looked at last, and where it ends; 0 before the first.
+    block: Block,
+    block_end: usize,
 }
 
 impl<'a> Scanner<'a> {
@@ -195,37 +197,59 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 
+    /// Passes over a string from its opening quote to past its closing one.
     fn string(&mut self) -> Result<()> {
         self.at += 1;
+        let mut start = self.at & !(BLOCK_BYTES - 1);
+        let mut inside = u64::MAX << (self.at - start);
+        let mut carried = false;
         loop {
-            self.at = self.marks.next(self.bytes, self.at);
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.escape()?,
-                Some(_) => {
-                    return Err(invalid_json(self.bytes, self.at, "a control character in a string"));
-                }
-                None => return Err(invalid_json(self.bytes, self.at, "a string without its closing quote")),
+            let Block { quotes, backslashes, controls } = self.block(start);
+            let mut ends = (quotes | controls) & inside;
+            if carried || backslashes & inside != 0 {
+                let escaped = block::escaped(backslashes & inside, &mut carried);
+                ends = (quotes & inside & !escaped) | (controls & inside);
+                self.check_escapes(start, escaped & before_first(ends))?;
+            }
+            if ends != 0 {
+                self.at = start + ends.trailing_zeros() as usize;
+                return self.close_string();
+            }
+            start += BLOCK_BYTES;
+            inside = u64::MAX;
+            if start >= self.bytes.len() {
+                return Err(invalid_json(self.bytes, self.bytes.len(), "a string without its closing quote"));
             }
         }
     }
 
-    fn escape(&mut self) -> Result<()> {
-        let length = match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') => {
-                let digits = self.bytes.get(self.at + 2..self.at + 6);
-                if digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) { 6 } else { 0 }
-            }
-            _ => 0,
-        };
-        if length == 0 {
-            return Err(invalid_json(self.bytes, self.at, "an unknown escape in a string"));
+    fn block(&mut self, start: usize) -> Block {
+        if self.block_end != start + BLOCK_BYTES {
+            (self.block, self.block_end) = (Block::read(self.bytes, start), start + BLOCK_BYTES);
         }
-        self.at += length;
+        self.block
+    }
+
+    fn close_string(&mut self) -> Result<()> {
+        if self.peek() != Some(b'"') {
+            return Err(invalid_json(self.bytes, self.at, "a control character in a string"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Looks at the escaped characters of the block at `start`.
+    fn check_escapes(&self, start: usize, escaped: u64) -> Result<()> {
+        let mut others = escaped & !block::simple_escapes(self.bytes, start);
+        while others != 0 {
+            let at = start + others.trailing_zeros() as usize;
+            let digits = self.bytes.get(at + 1..at + 5);
+            let is_unicode = self.bytes.get(at) == Some(&b'u');
+            if !(is_unicode && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))) {
+                return Err(invalid_json(self.bytes, at - 1, "an unknown escape in a string"));
+            }
+            others &= others - 1;
+        }
         Ok(())
     }
 
@@ -280,6 +304,11 @@ impl<'a> Scanner<'a> {
         let what = if end { format!("the end instead of {wanted}") } else { format!("not {wanted}") };
         invalid_json(self.bytes, self.at, &what)
     }
+}
+
+/// The bits below the lowest one; all of them when there is none.
+fn before_first(bits: u64) -> u64 {
+    bits.wrapping_sub(1) & !bits
 }
 
 #[cfg(test)]

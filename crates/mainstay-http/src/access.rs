@@ -34,6 +34,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// The host in the request line, where it stands there (HTTP/2, or an absolute form).
     pub(crate) authority: Option<&'a str>,
+    pub(crate) version: http::Version,
     /// The other end of the connection, where known.
     pub(crate) peer: Option<SocketAddr>,
     /// Whether it comes from a page that the spec lets in.

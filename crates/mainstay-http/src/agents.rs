@@ -106,10 +106,10 @@ async fn invoke(mut call: Call) -> Result {
     let start = question.start(BOUNDS, false, call.headers())?;
     let background = start.background;
     let ctx = if background { call.ctx.clone() } else { call.bounded_ctx() };
-    let handle = ask::begin(&call, &ctx, Some(&agent), start).await?;
+    let handle = ask::begin(&call, &ctx, Some(agent), start).await?;
     let begun = Begun::from(&handle);
     let mut response = if background {
-        let mut response = reply::json(&StartedView::new(&begun, &agent));
+        let mut response = reply::json(&StartedView::new(&begun, agent));
         *response.status_mut() = StatusCode::ACCEPTED;
         ask::locate(response.headers_mut(), &begun.run);
         response
@@ -124,12 +124,12 @@ async fn stream(mut call: Call) -> Result {
     let question: Question = call.json::<InvokeRequest>().await?.into();
     let agent = call.path_param("agent");
     let start = question.start(BOUNDS, true, call.headers())?;
-    let handle = ask::begin(&call, &call.ctx, Some(&agent), start).await?;
+    let handle = ask::begin(&call, &call.ctx, Some(agent), start).await?;
     let begun = Begun::from(&handle);
     let source = events::Source {
         run: begun.run.clone(),
         session: begun.session.clone(),
-        agent: agent.clone(),
+        agent: agent.to_owned(),
         request_id: call.request_id().clone(),
     };
     let frames = handle.events().scan(false, move |ended, event| {

@@ -1,9 +1,10 @@
 //! The body of a request: its type, its size, the time it takes, and its JSON. It copies a body only when it came in
 //! pieces.
 
+mod request;
+
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body as _;
@@ -12,6 +13,7 @@ use mainstay_core::{Error, Result, codes};
 use serde::de::DeserializeOwned;
 
 use crate::call::Call;
+pub use request::{BoxError, RequestBody};
 
 /// How much of a refused body is read and forgotten, so that the refusal reaches a caller who is still sending.
 const DISCARD_BYTES_MAX: usize = 16 << 20;
@@ -22,7 +24,7 @@ impl Call {
     /// The whole body, which must be declared as JSON. Errors: `UNSUPPORTED_MEDIA_TYPE`, `BODY_TOO_LARGE`,
     /// `BODY_TIMEOUT`.
     pub(crate) async fn json_bytes(&mut self) -> Result<Bytes> {
-        let body = std::mem::take(self.body.get_mut());
+        let body = std::mem::replace(self.body.get_mut(), RequestBody::Empty);
         let server = &self.live.settings.server;
         match check_head(self.headers(), server.body_bytes_max) {
             Ok(()) => collect(body, server.body_bytes_max, server.body_timeout, self.headers()).await,
@@ -42,7 +44,7 @@ impl Call {
 
 /// Reads what is left of a body that nobody wants. A connection closed on a caller who is still sending is reset, and
 /// the reset can overtake the answer. A caller who waits for a sign to send gets none.
-pub(crate) async fn discard(mut body: Body, headers: &HeaderMap) {
+pub(crate) async fn discard(mut body: RequestBody, headers: &HeaderMap) {
     if body.is_end_stream() || headers.contains_key(header::EXPECT) {
         return;
     }
@@ -90,7 +92,12 @@ fn is_json(content_type: &str) -> bool {
     kind == "application" && (subtype == "json" || subtype.ends_with("+json"))
 }
 
-async fn collect(mut body: Body, bytes_max: u64, time_max: Duration, headers: &HeaderMap) -> Result<Bytes> {
+async fn collect(
+    mut body: RequestBody,
+    bytes_max: u64,
+    time_max: Duration,
+    headers: &HeaderMap,
+) -> Result<Bytes> {
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     match tokio::time::timeout(time_max, read(&mut body, bytes_max)).await {
         Ok(Ok(bytes)) => Ok(bytes),
@@ -114,7 +121,7 @@ enum Cut {
 }
 
 /// The body, as received when it came in one piece.
-async fn read(body: &mut Body, bytes_max: usize) -> Result<Bytes, Cut> {
+async fn read(body: &mut RequestBody, bytes_max: usize) -> Result<Bytes, Cut> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(bytes_max).min(bytes_max);
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();

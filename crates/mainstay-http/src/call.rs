@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::{FromRequestParts as _, Query, RawPathParams};
-use futures_util::FutureExt as _;
 use http::HeaderMap;
 use http::request::Parts;
 use mainstay_core::{Ctx, Error, RequestId, Result, codes};
 use parking_lot::Mutex;
 
+use crate::body::RequestBody;
+use crate::router::PathParams;
 use crate::surface::{Live, Shared};
 
 /// A request that was let in.
@@ -21,7 +20,8 @@ pub(crate) struct Call {
     pub(crate) ctx: Ctx,
     pub(crate) parts: Parts,
     /// Behind a lock only because bodies are not `Sync`; nobody ever waits for it.
-    pub(crate) body: Mutex<Body>,
+    pub(crate) body: Mutex<RequestBody>,
+    pub(crate) params: PathParams,
 }
 
 impl Call {
@@ -39,17 +39,14 @@ impl Call {
     }
 
     /// A parameter of the path, decoded; empty when it is not text.
-    pub(crate) fn path_param(&mut self, name: &str) -> String {
-        let params = RawPathParams::from_request_parts(&mut self.parts, &()).now_or_never();
-        let found = params.and_then(Result::ok);
-        let found = found.as_ref().and_then(|params| params.iter().find(|(key, _)| *key == name));
-        found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+    pub(crate) fn path_param(&self, name: &str) -> &str {
+        self.params.get(name)
     }
 
     /// The parameters of the query. Names that the route does not know are ignored.
     pub(crate) fn query(&self) -> QueryParams {
-        let pairs = Query::<Vec<(String, String)>>::try_from_uri(&self.parts.uri);
-        QueryParams(pairs.map(|Query(pairs)| pairs).unwrap_or_default())
+        let query = self.parts.uri.query().unwrap_or_default();
+        QueryParams(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
     /// How long the caller of a whole answer waits.

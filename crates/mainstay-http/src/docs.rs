@@ -151,9 +151,9 @@ async fn code_list(call: Call) -> Result {
     Ok(if prefers_html(&call) { a_page(html::codes(&list)) } else { reply::json(&list) })
 }
 
-async fn code_page(mut call: Call) -> Result {
+async fn code_page(call: Call) -> Result {
     let id = call.path_param("code");
-    let code = codes::find(&id).ok_or_else(|| {
+    let code = codes::find(id).ok_or_else(|| {
         Error::new(&codes::UNKNOWN_ROUTE, "find the page: no error code has this name")
             .with_help("the codes are listed at `/docs/errors`")
     })?;

@@ -1,13 +1,9 @@
-//! What every request passes, in this order: its id, its place among those in flight, the method, leave, drain, the
+//! What every request passes, in this order: its id, the method, leave, its place among those in flight, drain, the
 //! handler; then the headers that every answer carries. One service a path, no stack of layers.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
@@ -17,12 +13,13 @@ use mainstay_net::server::Peer;
 use parking_lot::Mutex;
 
 use crate::access::{Caller, Rate};
-use crate::body;
+use crate::body::{self, RequestBody};
 use crate::call::Call;
 use crate::cors;
 use crate::error::{self, Failure, Shape};
 use crate::reply::{self, Payload, Response, Tracked};
 use crate::request_id;
+use crate::router::PathParams;
 use crate::routes::{Class, Route};
 use crate::surface::{Live, Shared};
 use crate::ticket::Ticket;
@@ -87,23 +84,19 @@ fn allowed(routes: &[&'static Route]) -> String {
     methods.join(", ")
 }
 
-impl tower_service::Service<Request<Body>> for Endpoint {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Self(this) = self.clone();
-        Box::pin(async move { Ok(this.serve(request).await) })
+impl Endpoint {
+    /// Answers a request to this path.
+    pub(crate) async fn serve(
+        self,
+        request: Request<RequestBody>,
+        params: PathParams,
+    ) -> http::Response<Tracked> {
+        self.0.serve(request, params).await
     }
 }
 
 impl Inner {
-    async fn serve(&self, request: Request<Body>) -> http::Response<Body> {
+    async fn serve(&self, request: Request<RequestBody>, params: PathParams) -> http::Response<Tracked> {
         let (parts, body) = request.into_parts();
         let live = self.shared.live();
         let id = request_id::of(&parts.headers);
@@ -125,7 +118,9 @@ impl Inner {
             Ok((route, principal))
         });
         let response = match admitted {
-            Ok((route, principal)) => visit.handle(&self.shared, route, principal, parts, body).await,
+            Ok((route, principal)) => {
+                visit.handle(&self.shared, route, principal, parts, (body, params)).await
+            }
             Err(error) => {
                 body::discard(body, &parts.headers).await;
                 visit.refusal(&Failure::from(error), self.path, self.allow.as_ref())
@@ -151,15 +146,13 @@ struct Visit {
 impl Visit {
     /// Lets the request in, or not.
     fn admit(&mut self, shared: &Shared, route: &Route, parts: &Parts) -> Result<Principal, Error> {
-        if route.class.is_counted() {
-            self.ticket.count(self.live.settings.server.requests_max as usize)?;
-        }
         if !route.class.needs_leave() {
             return Ok(Principal::Anonymous);
         }
         let caller = Caller {
             headers: &parts.headers,
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
+            version: parts.version,
             peer: parts.extensions.get::<Peer>().map(|peer| peer.0),
             is_allowed_page: self.origin.is_some(),
         };
@@ -174,6 +167,10 @@ impl Visit {
         })?;
         self.rate = pass.rate;
         self.ticket.hold(pass.seat);
+        // After the leave: who has none must not be able to fill the places of those who have.
+        if route.class.is_counted() {
+            self.ticket.count(self.live.settings.server.requests_max as usize)?;
+        }
         if route.class == Class::Work && shared.load.is_draining() {
             shared.telemetry.shed("drain");
             let error = Error::new(&codes::DRAINING, "take new work: the server is shutting down");
@@ -189,14 +186,14 @@ impl Visit {
         route: &'static Route,
         principal: Principal,
         parts: Parts,
-        body: Body,
+        (body, params): (RequestBody, PathParams),
     ) -> Response {
         let mut ctx = Ctx::new(self.id.clone(), principal);
         if let Some(trace) = parts.headers.get("traceparent").and_then(|value| value.to_str().ok()) {
             ctx = ctx.with_traceparent(trace);
         }
         let (shared, live, body) = (Arc::clone(shared), Arc::clone(&self.live), Mutex::new(body));
-        let call = Call { shared, live, ctx, parts, body };
+        let call = Call { shared, live, ctx, parts, body, params };
         match AssertUnwindSafe((route.handler)(call)).catch_unwind().await {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => self.refusal(&failure, route.path, None),
@@ -223,14 +220,14 @@ impl Visit {
         response
     }
 
-    fn preflight(self, request: &HeaderMap) -> http::Response<Body> {
+    fn preflight(self, request: &HeaderMap) -> http::Response<Tracked> {
         let mut response = reply::empty(StatusCode::NO_CONTENT);
         cors::allow_request(request, response.headers_mut());
         self.finish(response)
     }
 
     /// Adds what every answer carries, and keeps the ticket until its last byte.
-    fn finish(mut self, mut response: Response) -> http::Response<Body> {
+    fn finish(mut self, mut response: Response) -> http::Response<Tracked> {
         self.ticket.answered(response.status().as_u16());
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
@@ -250,7 +247,7 @@ impl Visit {
         if self.is_head {
             response = without_body(response);
         }
-        response.map(|payload| Body::new(Tracked::new(payload, self.ticket)))
+        response.map(|payload| Tracked::new(payload, self.ticket))
     }
 }
 

@@ -24,6 +24,7 @@ mod openai;
 mod openapi;
 mod reply;
 mod request_id;
+mod router;
 mod routes;
 mod runs;
 mod sessions;
@@ -32,6 +33,9 @@ mod sse;
 mod surface;
 mod ticket;
 
+pub use body::{BoxError, RequestBody};
 pub use openapi::document as openapi_document;
+pub use reply::Tracked;
+pub use router::Router;
 pub use settings::{Access, Key, Settings};
 pub use surface::{Parts, Surface};

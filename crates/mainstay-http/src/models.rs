@@ -55,7 +55,7 @@ async fn list(call: Call) -> Result {
     Ok(reply::whole(StatusCode::OK, JSON, (codec(&call).encode_models)(&cards, created_s(&call))))
 }
 
-async fn read(mut call: Call) -> Result {
+async fn read(call: Call) -> Result {
     let wanted = call.path_param("model");
     let models = call.shared.gateway.models();
     let found = models.iter().find(|name| name.as_str() == wanted).ok_or_else(|| {

@@ -48,14 +48,18 @@ pub(crate) fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// A payload that holds its request's ticket until its end.
-pub(crate) struct Tracked {
+/// A payload that holds its request's ticket until its end; a stream also holds its place among those in flight.
+pub struct Tracked {
     payload: Payload,
     _ticket: Ticket,
 }
 
 impl Tracked {
-    pub(crate) fn new(payload: Payload, ticket: Ticket) -> Self {
+    pub(crate) fn new(payload: Payload, mut ticket: Ticket) -> Self {
+        // The work is done; how fast the caller reads it is the connection's affair, which has its own limits.
+        if let Payload::Whole(_) = &payload {
+            ticket.give_back();
+        }
         Self { payload, _ticket: ticket }
     }
 }

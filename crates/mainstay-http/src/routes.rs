@@ -53,7 +53,7 @@ pub(crate) struct Route {
 pub(crate) enum Class {
     /// Health: answered always, to anyone, uncounted.
     Probe,
-    /// Documents about the API: answered to anyone.
+    /// Documents about the API: answered to anyone, uncounted, for they are in memory already.
     Open,
     /// Needs leave; goes on during a drain.
     Read,
@@ -69,7 +69,7 @@ impl Class {
     }
 
     pub(crate) fn is_counted(self) -> bool {
-        !matches!(self, Self::Probe | Self::Watch)
+        !matches!(self, Self::Probe | Self::Open | Self::Watch)
     }
 }
 

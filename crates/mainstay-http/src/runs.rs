@@ -222,7 +222,7 @@ fn prefers_json(call: &Call) -> bool {
 }
 
 fn run_id(call: &mut Call) -> mainstay_core::Result<RunId> {
-    RunId::parse(&call.path_param("run")).ok_or_else(|| {
+    RunId::parse(call.path_param("run")).ok_or_else(|| {
         Error::new(&codes::RUN_NOT_FOUND, "find the run: this is no run's id")
             .with_help("ids begin with `run_`")
     })

@@ -92,7 +92,7 @@ async fn delete(mut call: Call) -> Result {
 }
 
 fn session_id(call: &mut Call) -> mainstay_core::Result<SessionId> {
-    SessionId::parse(&call.path_param("session"))
+    SessionId::parse(call.path_param("session"))
         .ok_or_else(|| Error::new(&codes::SESSION_NOT_FOUND, "find the session: this is no session's id"))
 }
 

@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use bytes::Bytes;
 use mainstay_agents::Engine;
 use mainstay_core::Clock;
@@ -13,10 +12,9 @@ use mainstay_gateway::Gateway;
 
 use crate::access::Gate;
 use crate::cors::Cors;
-use crate::endpoint::Endpoint;
 use crate::health::Readiness;
 use crate::load::Load;
-use crate::routes;
+use crate::router::Router;
 use crate::settings::Settings;
 
 /// What a surface is made of.
@@ -101,14 +99,10 @@ impl Surface {
         }))
     }
 
-    /// The service for a listener. It expects the peer's address in the request's extensions
-    /// ([`mainstay_net::server::Peer`]); a request without one counts as coming from another machine.
+    /// The service for a listener.
+    #[must_use]
     pub fn router(&self) -> Router {
-        let mut router = Router::new();
-        for (path, routes) in routes::by_path() {
-            router = router.route_service(path, Endpoint::new(Arc::clone(&self.0), path, routes));
-        }
-        router.fallback_service(Endpoint::unknown(Arc::clone(&self.0)))
+        Router::new(&self.0)
     }
 
     /// Takes new settings. Requests and streams under way keep the old ones; a key whose bounds did not change keeps

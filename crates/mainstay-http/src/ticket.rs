@@ -1,5 +1,5 @@
-//! A request's place among those in flight, from its arrival to the last byte of its answer: counted once, reported
-//! once, and the key's seat given back with it.
+//! A request's place among those in flight, from its leave to its whole answer or the last byte of its stream: counted
+//! once, reported once, and the key's seat given back with it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,18 +65,25 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
+impl Ticket {
+    /// Gives the place and the seat back; the report comes with the end.
+    pub(crate) fn give_back(&mut self) {
         // The seat first: whoever sees the request gone finds the seat free.
         self.permit = None;
+        if std::mem::take(&mut self.counted) {
+            self.shared.telemetry.gauge(Gauge::HttpInFlight, -1);
+            self.shared.load.leave();
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
         let telemetry = &self.shared.telemetry;
         let (route, method, status, elapsed) = (self.route, self.method, self.status, self.started.elapsed());
         telemetry.http(HttpReport { route, method, status, elapsed });
         tracing::debug!(route, method, status, ?elapsed, request_id = %self.request_id, "answered");
-        if self.counted {
-            telemetry.gauge(Gauge::HttpInFlight, -1);
-            self.shared.load.leave();
-        }
+        self.give_back();
     }
 }
 

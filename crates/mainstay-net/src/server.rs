@@ -1,5 +1,8 @@
-//! The accept loop: bounded connections, TCP_NODELAY, header timeout, and a stop that lets open answers finish.
+//! The accept loop: bounded connections, TCP_NODELAY, time limits, and a stop that lets open answers finish.
 //! It routes nothing; the service does.
+
+mod connections;
+mod watch;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,6 +17,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use connections::{Connections, Entered, Order, drive};
+use watch::{Io, Watched};
+
 /// The other end of the connection, put into each request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
@@ -21,8 +27,12 @@ pub struct Peer(pub SocketAddr);
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ServeOptions {
-    /// Longest time for a request's headers to arrive; also how long an idle connection is kept.
+    /// Longest time for a request's headers to arrive, the first of a connection from its opening.
     pub header_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub idle_timeout: Duration,
+    /// Longest time in which the peer takes nothing of an answer.
+    pub write_timeout: Duration,
     /// Connections open at once; further ones wait in the listen queue.
     pub connections_max: u32,
     /// After the stop, how long connections may take to finish what they are answering.
@@ -45,14 +55,15 @@ where
         + Send
         + 'static,
     S::Future: Send + 'static,
-    B: http_body::Body + Send + 'static,
+    B: http_body::Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let builder = Arc::new(connection_builder(options));
+    let builder = Arc::new(connection_builder());
+    let connections = Connections::default();
+    let sweep = AbortOnDrop(tokio::spawn(connections.clone().sweep(options)));
     let permits = Arc::new(Semaphore::new(options.connections_max as usize));
     let tasks = TaskTracker::new();
-    let cut = CancellationToken::new();
     loop {
         let permit = tokio::select! {
             () = stop.cancelled() => break,
@@ -69,28 +80,39 @@ where
                 }
             },
         };
-        let connection = serve_connection(Arc::clone(&builder), stream, peer, service.clone(), stop.clone());
-        let cut = cut.clone();
+        let connection =
+            serve_connection(Arc::clone(&builder), stream, peer, service.clone(), connections.enter());
         tasks.spawn(async move {
-            tokio::select! { () = connection => (), () = cut.cancelled() => () }
+            connection.await;
             drop(permit);
         });
     }
     drop(listener);
     tasks.close();
+    connections.tell(Order::Finish);
     if tokio::time::timeout(options.close_timeout, tasks.wait()).await.is_err() {
         tracing::warn!(connections = tasks.len(), "cutting connections that did not finish in time");
-        cut.cancel();
+        connections.tell(Order::Cut);
         tasks.wait().await;
+    }
+    drop(sweep);
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
-fn connection_builder(options: ServeOptions) -> auto::Builder<TokioExecutor> {
+fn connection_builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout)
+        // Timed by the watch, which also times what comes before hyper knows the version.
+        .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
         .half_close(false);
     builder
@@ -107,33 +129,30 @@ async fn serve_connection<S, B>(
     stream: TcpStream,
     peer: SocketAddr,
     service: S,
-    stop: CancellationToken,
+    entered: Entered,
 ) where
     S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
         + Clone
         + Send
         + 'static,
     S::Future: Send + 'static,
-    B: http_body::Body + Send + 'static,
+    B: http_body::Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    let watch = Arc::clone(&entered.handle.watch);
+    let io = TokioIo::new(Io { stream, watch: Arc::clone(&watch) });
     let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        service.clone().call(request)
+        let busy = watch.request(request.version());
+        let answer = service.clone().call(request);
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| Watched { body, _busy: busy })) }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
+    let connection = builder.serve_connection(io, service);
+    let outcome = drive(connection, &entered.handle, |connection| connection.graceful_shutdown()).await;
     if let Err(error) = outcome {
         tracing::debug!(error = %error, "connection ended with an error");
     }

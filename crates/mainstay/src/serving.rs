@@ -106,6 +106,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn serve_options(server: &Server) -> ServeOptions {
     ServeOptions {
         header_timeout: server.header_timeout,
+        idle_timeout: server.idle_timeout,
+        write_timeout: server.write_timeout,
         connections_max: server.connections_max,
         close_timeout: CLOSE_GRACE,
     }

@@ -29,6 +29,8 @@ impl Lowering<'_, '_> {
             request_timeout: raw.request_timeout.0,
             body_timeout: raw.body_timeout.0,
             header_timeout: raw.header_timeout.0,
+            idle_timeout: raw.idle_timeout.0,
+            write_timeout: raw.write_timeout.0,
             body_bytes_max: raw.body_bytes_max.0,
             connections_max: raw.connections_max,
             requests_max: raw.requests_max,

@@ -22,6 +22,12 @@ pub(crate) struct Server {
     /// Longest time for a request's headers to arrive.
     #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "5m"))]
     pub(crate) header_timeout: Time,
+    /// How long a connection without a request is kept. Load balancers want it longer than their own (ALB: 60 s).
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "1h"))]
+    pub(crate) idle_timeout: Time,
+    /// Longest time in which a caller takes nothing of its answer; then the connection is cut.
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "1h"))]
+    pub(crate) write_timeout: Time,
     /// Longest time for a request's body to arrive.
     #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h"))]
     pub(crate) body_timeout: Time,
@@ -43,6 +49,8 @@ impl Default for Server {
             drain: Time::seconds(30),
             request_timeout: Time::seconds(60),
             header_timeout: Time::seconds(10),
+            idle_timeout: Time::seconds(75),
+            write_timeout: Time::seconds(60),
             body_timeout: Time::seconds(10),
             body_bytes_max: Size(1 << 20),
             connections_max: 10_000,

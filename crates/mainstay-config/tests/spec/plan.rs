@@ -20,6 +20,8 @@ server:
   drain: 45s
   request_timeout: 2m
   header_timeout: 5s
+  idle_timeout: 90s
+  write_timeout: 30s
   body_timeout: 20s
   body_bytes_max: 2MiB
   connections_max: 500
@@ -107,6 +109,8 @@ fn full_plan() -> Plan {
             request_timeout: seconds(120),
             body_timeout: seconds(20),
             header_timeout: seconds(5),
+            idle_timeout: seconds(90),
+            write_timeout: seconds(30),
             body_bytes_max: 2 << 20,
             connections_max: 500,
             requests_max: 100,
@@ -237,6 +241,8 @@ fn a_spec_of_two_lines_has_every_default_and_a_model() {
         request_timeout: seconds(60),
         body_timeout: seconds(10),
         header_timeout: seconds(10),
+        idle_timeout: seconds(75),
+        write_timeout: seconds(60),
         body_bytes_max: 1 << 20,
         connections_max: 10_000,
         requests_max: 2_048,

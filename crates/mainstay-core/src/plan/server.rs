@@ -17,6 +17,10 @@ pub struct Server {
     pub body_timeout: Duration,
     /// Longest time for a request's headers to arrive.
     pub header_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub idle_timeout: Duration,
+    /// Longest time in which a caller takes nothing of its answer.
+    pub write_timeout: Duration,
     /// Bytes of a request's body.
     pub body_bytes_max: u64,
     /// Connections open at once; further ones wait in the listen queue.

@@ -88,6 +88,32 @@ proptest! {
     }
 
     #[test]
+    fn escapes_are_judged_like_serde_json(
+        before in 0_usize..70,
+        text in prop::collection::vec(
+            prop::sample::select(&["a", "\\", "\\n", "\\\\", "\\\"", "\\u00e9", "\\u0e", "\"", "\t", "b"]),
+            0..90,
+        ),
+    ) {
+        let body = format!("{}{{\"k\":\"{}\"}}", " ".repeat(before), text.concat()).into_bytes();
+        let theirs = serde_json::from_slice::<Value>(&body).is_ok();
+        prop_assert_eq!(keys(&body).is_ok(), theirs, "{}", String::from_utf8_lossy(&body));
+    }
+
+    #[test]
+    fn sound_escapes_are_accepted_wherever_blocks_end(
+        before in 0_usize..70,
+        text in prop::collection::vec(
+            prop::sample::select(&["a", "\\n", "\\\\", "\\\"", "\\u00e9", "\\/", "some plain text"]),
+            0..90,
+        ),
+    ) {
+        let value = format!("\"{}\"", text.concat());
+        let body = format!("{}{{\"k\":{value}}}", " ".repeat(before)).into_bytes();
+        prop_assert_eq!(keys(&body).unwrap(), vec![("k".to_owned(), value)]);
+    }
+
+    #[test]
     fn any_damage_to_a_body_is_judged_like_serde_json(at in 0_usize..120, byte in 0x20_u8..0x7f) {
         let mut body = br#"{"model":"gpt","messages":[{"role":"user","content":"hi \"x\" \u00e9"}],"n":-1.5e3,"t":[true,null,{}]}"#.to_vec();
         let at = at % body.len();

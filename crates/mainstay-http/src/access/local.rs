@@ -6,22 +6,26 @@
 
 use std::net::IpAddr;
 
-use http::header;
+use http::{HeaderName, Version, header};
 use mainstay_core::{Error, Result, codes};
 
 use super::Caller;
 
-/// Headers that proxies add.
-const PASSED_ON: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+/// Headers that proxies add; and, by their beginnings, the families of such headers.
+const PASSED_ON: [&str; 5] = ["forwarded", "via", "x-real-ip", "true-client-ip", "x-original-forwarded-for"];
+const PASSED_ON_PREFIXES: [&str; 3] = ["x-forwarded-", "cf-", "x-envoy-"];
 
 /// Whether the caller is on this machine. Errors: `UNAUTHENTICATED`, `PERMISSION_DENIED` for a request of a page of
 /// another site.
 pub(super) fn check(caller: Caller<'_>) -> Result<()> {
-    let Caller { headers, authority, peer, is_allowed_page } = caller;
+    let Caller { headers, authority, version, peer, is_allowed_page } = caller;
     let is_near = peer.is_some_and(|peer| is_loopback(peer.ip()));
-    let is_direct = !PASSED_ON.iter().any(|name| headers.contains_key(*name));
-    let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
-    let is_ours = host.is_none_or(names_this_machine) && authority.is_none_or(names_this_machine);
+    // Proxies that add no header still speak HTTP/1.0 unless told otherwise; clients of today do not.
+    let is_direct = version >= Version::HTTP_11 && !headers.keys().any(is_of_a_proxy);
+    let mut hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+    let (host, another) = (hosts.next(), hosts.next());
+    let is_ours =
+        another.is_none() && host.is_none_or(names_this_machine) && authority.is_none_or(names_this_machine);
     if !(is_near && is_direct && is_ours) {
         return Err(Error::new(&codes::UNAUTHENTICATED, "without an API key only this machine may call")
             .with_help("call `localhost` directly, or configure a key under `access.keys`"));
@@ -37,12 +41,20 @@ pub(super) fn check(caller: Caller<'_>) -> Result<()> {
     Ok(())
 }
 
+fn is_of_a_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    PASSED_ON.contains(&name) || PASSED_ON_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
 /// Whether a `host` header means this machine: `localhost` or a loopback address, with any port.
 fn names_this_machine(host: &str) -> bool {
+    if host.contains('@') {
+        return false;
+    }
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
@@ -68,9 +80,15 @@ mod tests {
         {
             assert!(names_this_machine(local), "{local}");
         }
-        for foreign in
-            ["evil.example", "localhost.evil.example", "10.0.0.1:8080", "[fe80::1]", "", "127.0.0.1.nip.io"]
-        {
+        for foreign in [
+            "localhost:1@evil.example",
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1:8080",
+            "[fe80::1]",
+            "",
+            "127.0.0.1.nip.io",
+        ] {
             assert!(!names_this_machine(foreign), "{foreign}");
         }
     }

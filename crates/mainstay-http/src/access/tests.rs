@@ -27,7 +27,13 @@ fn check(gate: &Gate, peer: &str, headers: &[(&str, &str)], wanted: &str) {
         map.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
     }
     let peer = peer.parse().ok().map(|ip: std::net::IpAddr| SocketAddr::new(ip, 1));
-    let found = match gate.admit(Caller { headers: &map, authority: None, peer, is_allowed_page: false }) {
+    let found = match gate.admit(Caller {
+        headers: &map,
+        authority: None,
+        peer,
+        version: http::Version::HTTP_11,
+        is_allowed_page: false,
+    }) {
         Ok(pass) => pass.principal.label().to_owned(),
         Err(denied) => denied.error.code().id.to_owned(),
     };
@@ -89,6 +95,10 @@ fn without_a_key_the_rule_for_anonymous_callers_holds() {
 fn neither_a_proxy_nor_a_rebound_name_nor_a_foreign_page_is_this_machine() {
     let gate = gate(Vec::new(), Anonymous::Loopback);
     check(&gate, NEAR, &[HOST, ("x-forwarded-for", "203.0.113.7")], "UNAUTHENTICATED");
+    for name in ["via", "forwarded", "x-forwarded-proto", "x-real-ip", "cf-connecting-ip", "true-client-ip"] {
+        check(&gate, NEAR, &[HOST, (name, "x")], "UNAUTHENTICATED");
+    }
+    check(&gate, NEAR, &[HOST, ("host", "evil.example")], "UNAUTHENTICATED");
     check(&gate, NEAR, &[("host", "evil.example:8080")], "UNAUTHENTICATED");
     check(&gate, NEAR, &[HOST, ("origin", "https://evil.example")], "PERMISSION_DENIED");
     check(&gate, NEAR, &[HOST, ("origin", "null")], "PERMISSION_DENIED");
@@ -101,7 +111,15 @@ fn the_host_in_the_request_line_counts_too() {
     let headers = HeaderMap::new();
     let peer = Some(SocketAddr::from(([127, 0, 0, 1], 1)));
     let admits = |authority| {
-        let caller = Caller { headers: &headers, authority: Some(authority), peer, is_allowed_page: false };
+        let caller = Caller {
+            headers: &headers,
+            authority: Some(authority),
+            peer,
+            version: http::Version::HTTP_11,
+            is_allowed_page: false,
+        };
+        let by_a_proxy = Caller { version: http::Version::HTTP_10, ..caller };
+        assert!(gate.admit(by_a_proxy).is_err(), "proxies that add no header speak HTTP/1.0");
         gate.admit(caller).is_ok()
     };
     assert!(admits("localhost:8080") && !admits("rebound.example:8080"));
@@ -112,7 +130,13 @@ fn a_rate_is_a_burst_and_then_a_wait() {
     let limited = Key { requests_per_minute: NonZeroU32::new(2), ..key("web", "s") };
     let gate = gate(vec![limited], Anonymous::Nobody);
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller { headers: &headers, authority: None, peer: None, is_allowed_page: false };
+    let caller = Caller {
+        headers: &headers,
+        authority: None,
+        peer: None,
+        version: http::Version::HTTP_11,
+        is_allowed_page: false,
+    };
     assert_eq!(gate.admit(caller).unwrap().rate, Some(Rate { limit: 2, remaining: 1 }));
     assert_eq!(gate.admit(caller).unwrap().rate, Some(Rate { limit: 2, remaining: 0 }));
     let denied = gate.admit(caller).err().unwrap();
@@ -129,7 +153,13 @@ fn a_seat_comes_back_when_the_answer_ends() {
     let limited = Key { concurrency: NonZeroU32::new(1), ..key("web", "s") };
     let gate = gate(vec![limited], Anonymous::Nobody);
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller { headers: &headers, authority: None, peer: None, is_allowed_page: false };
+    let caller = Caller {
+        headers: &headers,
+        authority: None,
+        peer: None,
+        version: http::Version::HTTP_11,
+        is_allowed_page: false,
+    };
     let first = gate.admit(caller).unwrap();
     assert_eq!(gate.admit(caller).err().unwrap().error.code().id, "CONCURRENCY_LIMITED");
     drop(first);
@@ -142,7 +172,13 @@ fn a_reload_keeps_the_counts_of_an_unchanged_key() {
     let access =
         |rate| Access { keys: vec![limited(rate)], anonymous: Anonymous::Nobody, cors_origins: vec![] };
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller { headers: &headers, authority: None, peer: None, is_allowed_page: false };
+    let caller = Caller {
+        headers: &headers,
+        authority: None,
+        peer: None,
+        version: http::Version::HTTP_11,
+        is_allowed_page: false,
+    };
     let first = Gate::new(&access(1), None);
     assert!(first.admit(caller).is_ok());
     assert!(Gate::new(&access(1), Some(&first)).admit(caller).is_err());

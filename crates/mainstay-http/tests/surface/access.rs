@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use axum::body::Body;
-use http::Request;
+use http::{Request, StatusCode};
 use mainstay_core::Redacted;
 use mainstay_core::plan::Anonymous;
 use mainstay_core::telemetry::Gauge;
@@ -12,7 +11,7 @@ use mainstay_http::{Key, Settings};
 use mainstay_net::server::Peer;
 use serde_json::json;
 
-use crate::house::{House, name, post, settings, with};
+use crate::house::{Body, House, empty, name, post, settings, with};
 use crate::scripted::Script;
 
 fn keyed(keys: &[(&str, &str)]) -> Settings {
@@ -28,7 +27,7 @@ fn keyed(keys: &[(&str, &str)]) -> Settings {
 }
 
 fn get(path: &str) -> Request<Body> {
-    Request::get(path).body(Body::empty()).unwrap()
+    Request::get(path).body(empty()).unwrap()
 }
 
 fn bearer(request: Request<Body>, secret: &str) -> Request<Body> {
@@ -45,6 +44,22 @@ async fn with_keys_configured_only_a_key_opens() {
     assert_eq!(house.send(bearer(get("/v1/agents"), "s3cret")).await.status, 200);
     assert_eq!(house.send(with(get("/v1/agents"), "x-api-key", "s3cret")).await.status, 200);
     assert_eq!(house.get("/metrics").await.status, 401);
+}
+
+#[tokio::test]
+async fn whoever_has_no_leave_takes_no_place() {
+    let mut tight = keyed(&[("web", "s3cret")]);
+    tight.server.requests_max = 1;
+    let house = House::with(tight);
+    // Their answers are never read.
+    let refused = house.open(get("/v1/agents")).await;
+    let page = house.open(get("/docs")).await;
+    assert_eq!((refused.status(), page.status()), (StatusCode::UNAUTHORIZED, StatusCode::OK));
+    assert_eq!(house.surface.in_flight(), 0);
+    // Nor does a whole answer that its caller does not read: it is made.
+    let unread = house.open(bearer(get("/v1/agents"), "s3cret")).await;
+    assert_eq!(unread.status(), 200);
+    assert_eq!(house.send(bearer(get("/v1/agents"), "s3cret")).await.status, 200);
 }
 
 #[tokio::test]
@@ -155,7 +170,7 @@ async fn a_preflight_is_answered_without_a_key() {
             .header("origin", origin)
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "authorization, content-type");
-        request.body(Body::empty()).unwrap()
+        request.body(empty()).unwrap()
     };
     let answer = house.send(preflight("https://app.example")).await;
     assert_eq!(answer.status, 204);

@@ -2,19 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use axum::body::Body;
 use http::{Method, Request};
 use mainstay_core::codes;
 use serde_json::Value;
 
-use crate::house::{House, with};
+use crate::house::{Body, House, empty, with};
 
 fn browser(path: &str) -> Request<Body> {
-    with(
-        Request::get(path).body(Body::empty()).unwrap(),
-        "accept",
-        "text/html,application/xhtml+xml,*/*;q=0.8",
-    )
+    with(Request::get(path).body(empty()).unwrap(), "accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 }
 
 async fn openapi(house: &House) -> Value {
@@ -90,8 +85,7 @@ async fn the_router_answers_exactly_what_the_document_lists() {
     for path in document["paths"].as_object().unwrap().keys() {
         let concrete = path.replace("{agent}", "echo").replace(['{', '}'], "");
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::TRACE] {
-            let request =
-                Request::builder().method(method.clone()).uri(&concrete).body(Body::empty()).unwrap();
+            let request = Request::builder().method(method.clone()).uri(&concrete).body(empty()).unwrap();
             let answer = house.send(request).await;
             let is_listed = listed.contains(&(path.clone(), method.to_string()));
             assert_eq!(answer.status.as_u16() != 405, is_listed, "{method} {concrete}: {answer:?}");
@@ -137,7 +131,7 @@ async fn the_reference_page_shows_every_operation_and_needs_nothing_from_elsewhe
     let house = House::new();
     let document = openapi(&house).await;
     let request = Request::get("/docs").header("host", "agents.example:81");
-    let page = house.send(request.body(Body::empty()).unwrap()).await;
+    let page = house.send(request.body(empty()).unwrap()).await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
@@ -152,7 +146,7 @@ async fn the_reference_page_shows_every_operation_and_needs_nothing_from_elsewhe
     assert!(
         page.body.contains("-d &#39;{&quot;query&quot;:&quot;What is the capital of France?&quot;}&#39;")
     );
-    let forged = Request::get("/docs").header("host", "<script>").body(Body::empty()).unwrap();
+    let forged = Request::get("/docs").header("host", "<script>").body(empty()).unwrap();
     let forged = house.send(forged).await.body;
     assert!(forged.contains("http://127.0.0.1:8080/v1/invoke") && !forged.contains("<script"));
     for foreign in ["<script", "http://cdn", "https://", "style=\"", "onclick"] {

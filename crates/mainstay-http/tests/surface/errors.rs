@@ -1,11 +1,10 @@
 //! What every refusal looks like: its status, its code, and that nothing leaks.
 
-use axum::body::Body;
 use http::Request;
 use mainstay_core::{Code, codes};
 use serde_json::json;
 
-use crate::house::{House, post, settings, with};
+use crate::house::{Body, House, empty, post, settings, streamed, text, with};
 use crate::scripted::Script;
 
 /// Sends the request and expects an error of ours.
@@ -25,7 +24,7 @@ const INVOKE: &str = "/v1/agents/echo/invoke";
 async fn an_unknown_path_is_404() {
     let house = House::new();
     for path in ["/nope", "/v1/agents/echo", "/v1/invoke/", "/v1/runs/"] {
-        check(&house, Request::get(path).body(Body::empty()).unwrap(), 404, "UNKNOWN_ROUTE").await;
+        check(&house, Request::get(path).body(empty()).unwrap(), 404, "UNKNOWN_ROUTE").await;
     }
     assert_eq!(house.ledger.http.lock()[0], ("GET".to_owned(), "unknown".to_owned(), 404));
 }
@@ -36,9 +35,9 @@ async fn a_wrong_method_is_405_and_names_the_right_ones() {
     let answer = house.get(INVOKE).await;
     assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("POST")));
     assert_eq!(answer.code(), "METHOD_NOT_ALLOWED");
-    let answer = house.send(Request::put("/v1/sessions/s").body(Body::empty()).unwrap()).await;
+    let answer = house.send(Request::put("/v1/sessions/s").body(empty()).unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("GET, DELETE, HEAD")));
-    let answer = house.send(Request::options("/v1/agents").body(Body::empty()).unwrap()).await;
+    let answer = house.send(Request::options("/v1/agents").body(empty()).unwrap()).await;
     assert_eq!(answer.status.as_u16(), 405);
 }
 
@@ -55,10 +54,9 @@ async fn an_unknown_agent_is_404_and_the_known_ones_are_named() {
 async fn a_body_that_is_not_json_by_its_type_is_415() {
     let house = House::new();
     let form = Request::post(INVOKE).header("content-type", "application/x-www-form-urlencoded");
-    let error =
-        check(&house, form.body(Body::from("query=hi")).unwrap(), 415, "UNSUPPORTED_MEDIA_TYPE").await;
+    let error = check(&house, form.body(text("query=hi")).unwrap(), 415, "UNSUPPORTED_MEDIA_TYPE").await;
     assert!(error["help"].as_str().unwrap().contains("application/json"));
-    let bare = Request::post(INVOKE).body(Body::from(r#"{"query": "hi"}"#)).unwrap();
+    let bare = Request::post(INVOKE).body(text(r#"{"query": "hi"}"#)).unwrap();
     check(&house, bare, 415, "UNSUPPORTED_MEDIA_TYPE").await;
     let packed = with(post(INVOKE, "x"), "content-encoding", "gzip");
     check(&house, packed, 415, "UNSUPPORTED_MEDIA_TYPE").await;
@@ -103,9 +101,9 @@ async fn a_body_beyond_the_bound_is_413_declared_or_not() {
     check(&house, declared, 413, "BODY_TOO_LARGE").await;
     let pieces: Vec<Result<String, std::convert::Infallible>> =
         vec![Ok(large[..40_000].into()), Ok(large[40_000..].into())];
-    let streamed = Request::post(INVOKE).header("content-type", "application/json");
-    let streamed = streamed.body(Body::from_stream(futures_util::stream::iter(pieces))).unwrap();
-    check(&house, streamed, 413, "BODY_TOO_LARGE").await;
+    let builder = Request::post(INVOKE).header("content-type", "application/json");
+    let request = builder.body(streamed(futures_util::stream::iter(pieces))).unwrap();
+    check(&house, request, 413, "BODY_TOO_LARGE").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +174,7 @@ async fn a_refusal_that_takes_its_time_crowds_nobody_out() {
     let stream = house.open(post("/v1/agents/leaving/stream", json!({"query": "hi"}))).await;
     let endless = futures_util::stream::pending::<Result<String, std::convert::Infallible>>();
     let slow = Request::post(INVOKE).header("content-type", "application/json");
-    let refused = house.send(slow.body(Body::from_stream(endless)).unwrap());
+    let refused = house.send(slow.body(streamed(endless)).unwrap());
     tokio::pin!(refused);
     assert!(futures_util::poll!(refused.as_mut()).is_pending());
     assert_eq!(house.surface.in_flight(), 1);
@@ -217,14 +215,13 @@ async fn every_answer_carries_an_id_and_the_security_headers() {
     let house = House::new();
     for path in ["/health", "/nope", "/v1/agents", "/docs"] {
         let answer =
-            house.send(with(Request::get(path).body(Body::empty()).unwrap(), "x-request-id", "mine-7")).await;
+            house.send(with(Request::get(path).body(empty()).unwrap(), "x-request-id", "mine-7")).await;
         assert_eq!(answer.header("x-request-id"), Some("mine-7"), "{path}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
     }
-    let answer =
-        house.send(with(Request::get("/nope").body(Body::empty()).unwrap(), "x-request-id", "a b")).await;
+    let answer = house.send(with(Request::get("/nope").body(empty()).unwrap(), "x-request-id", "a b")).await;
     assert!(answer.header("x-request-id").unwrap().starts_with("req_"));
 }

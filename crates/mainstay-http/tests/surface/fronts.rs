@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::Request;
+use http_body_util::BodyExt as _;
 use mainstay_core::codes;
 use serde_json::json;
 
-use crate::house::{House, post, settings, until, with};
+use crate::house::{House, empty, post, settings, text, until, with};
 use crate::scripted::{Script, error};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -141,7 +141,7 @@ async fn errors_have_the_shape_of_the_front() {
         assert_eq!(answer.status.as_u16(), status, "{body}");
         assert_eq!(answer.json()["error"]["type"], "invalid_request_error", "{body}");
     }
-    let bare = Request::post(CHAT).body(Body::from("{}")).unwrap();
+    let bare = Request::post(CHAT).body(text("{}")).unwrap();
     let answer = house.send(bare).await;
     assert_eq!(
         (answer.status.as_u16(), &answer.json()["error"]["type"]),
@@ -161,8 +161,7 @@ async fn a_missing_key_has_the_shape_of_the_front() {
         (answer.status.as_u16(), &answer.json()["error"]["type"]),
         (401, &json!("authentication_error"))
     );
-    let request =
-        Request::get("/v1/models").header("anthropic-version", "2023-06-01").body(Body::empty()).unwrap();
+    let request = Request::get("/v1/models").header("anthropic-version", "2023-06-01").body(empty()).unwrap();
     assert_eq!(house.send(request).await.json()["type"], "error");
 }
 
@@ -231,9 +230,8 @@ async fn models_are_listed_in_the_shape_of_the_caller() {
         list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["claude", "either", "gpt"]);
     assert_eq!(list["data"][0]["created"], 1_700_000_000);
-    let versioned = |path: &str| {
-        Request::get(path).header("anthropic-version", "2023-06-01").body(Body::empty()).unwrap()
-    };
+    let versioned =
+        |path: &str| Request::get(path).header("anthropic-version", "2023-06-01").body(empty()).unwrap();
     let list = house.send(versioned("/v1/models")).await.json();
     assert_eq!((&list["data"][0]["type"], &list["has_more"]), (&json!("model"), &json!(false)));
     let one = house.get("/v1/models/gpt").await.json();

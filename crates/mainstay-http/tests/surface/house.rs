@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::BodyExt as _;
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use mainstay_agents::{Engine, Entry, Ports};
 use mainstay_core::clock::ManualClock;
 use mainstay_core::plan::{
@@ -16,7 +19,7 @@ use mainstay_core::plan::{
 use mainstay_core::{Name, plan};
 use mainstay_dialects::{anthropic, openai_chat};
 use mainstay_gateway::Gateway;
-use mainstay_http::{Access, Parts, Settings, Surface};
+use mainstay_http::{Access, BoxError, Parts, Settings, Surface, Tracked};
 use mainstay_net::server::Peer;
 use mainstay_testkit::memory_journal::MemoryJournal;
 use serde_json::Value;
@@ -112,6 +115,8 @@ pub(crate) fn settings() -> Settings {
             request_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(5),
             body_bytes_max: 64 * 1024,
             connections_max: 100,
             requests_max: 100,
@@ -211,7 +216,7 @@ impl House {
     }
 
     /// Makes a request from this machine; gives the answer with its body still to come.
-    pub(crate) async fn open(&self, mut request: Request<Body>) -> http::Response<Body> {
+    pub(crate) async fn open(&self, mut request: Request<Body>) -> http::Response<Tracked> {
         if request.extensions().get::<Peer>().is_none() {
             request.extensions_mut().insert(Peer(SocketAddr::from(([127, 0, 0, 1], 1))));
         }
@@ -230,11 +235,11 @@ impl House {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+        self.send(Request::get(path).body(empty()).unwrap()).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
-        self.send(Request::delete(path).body(Body::empty()).unwrap()).await
+        self.send(Request::delete(path).body(empty()).unwrap()).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: impl ToString) -> Answer {
@@ -242,10 +247,28 @@ impl House {
     }
 }
 
+/// A body that tests make.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+pub(crate) fn empty() -> Body {
+    text("")
+}
+
+pub(crate) fn text(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+pub(crate) fn streamed<E: Into<BoxError>>(
+    pieces: impl Stream<Item = Result<String, E>> + Send + 'static,
+) -> Body {
+    let framed = pieces.map(|piece| piece.map(|text| Frame::data(text.into())).map_err(Into::into));
+    StreamBody::new(framed).boxed_unsync()
+}
+
 /// A POST of JSON.
 pub(crate) fn post(path: &str, body: impl ToString) -> Request<Body> {
     let request = Request::post(path).header("content-type", "application/json");
-    request.body(Body::from(body.to_string())).unwrap()
+    request.body(text(body.to_string())).unwrap()
 }
 
 /// The same request with another header.

@@ -1,11 +1,11 @@
 //! Runs and sessions: read, followed, resumed, cancelled, forgotten.
 
-use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::Request;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::house::{Event, House, post, until, with};
+use crate::house::{Event, House, empty, post, until, with};
 use crate::scripted::Script;
 
 async fn run(house: &House, query: &str, session: Option<&str>) -> String {
@@ -73,7 +73,7 @@ async fn a_parameter_that_does_not_fit_is_422() {
 }
 
 async fn events_after(house: &House, id: &str, header: Option<&str>, query: &str) -> Vec<Event> {
-    let mut request = Request::get(format!("/v1/runs/{id}/events{query}")).body(Body::empty()).unwrap();
+    let mut request = Request::get(format!("/v1/runs/{id}/events{query}")).body(empty()).unwrap();
     if let Some(last) = header {
         request = with(request, "last-event-id", last);
     }
@@ -92,11 +92,8 @@ async fn a_stream_resumes_after_the_last_event_seen() {
     assert_eq!(events_after(&house, &id, None, "?after=2").await, whole[2..]);
     assert_eq!(events_after(&house, &id, Some("2"), "?after=0").await, whole[2..]);
     assert_eq!(events_after(&house, &id, Some("999"), "").await, []);
-    let refused = with(
-        Request::get(format!("/v1/runs/{id}/events")).body(Body::empty()).unwrap(),
-        "last-event-id",
-        "x",
-    );
+    let refused =
+        with(Request::get(format!("/v1/runs/{id}/events")).body(empty()).unwrap(), "last-event-id", "x");
     assert_eq!(house.send(refused).await.json()["error"]["field"], "last-event-id");
 }
 
@@ -107,7 +104,7 @@ async fn a_run_at_work_is_followed_live_and_ends_when_cancelled() {
     let started =
         house.post("/v1/agents/echo/invoke", json!({"query": "hi", "background": true})).await.json();
     let id = started["id"].as_str().unwrap();
-    let request = Request::get(format!("/v1/runs/{id}/events")).body(Body::empty()).unwrap();
+    let request = Request::get(format!("/v1/runs/{id}/events")).body(empty()).unwrap();
     let mut stream = house.open(request).await.into_body().into_data_stream();
     let mut seen = String::new();
     while !seen.contains("message.delta") {
@@ -129,7 +126,7 @@ async fn events_come_as_json_where_that_is_asked_for() {
     let house = House::new();
     let id = run(&house, "hi", None).await;
     let request = Request::get(format!("/v1/runs/{id}/events?after=1")).header("accept", "application/json");
-    let answer = house.send(request.body(Body::empty()).unwrap()).await;
+    let answer = house.send(request.body(empty()).unwrap()).await;
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let list = answer.json();
     let events = list["events"].as_array().unwrap();
@@ -141,7 +138,7 @@ async fn events_come_as_json_where_that_is_asked_for() {
     let path = format!("/v1/runs/{}/events", started["id"].as_str().unwrap());
     let so_far = async || {
         let request = Request::get(&path).header("accept", "application/json");
-        house.send(request.body(Body::empty()).unwrap()).await.json()
+        house.send(request.body(empty()).unwrap()).await.json()
     };
     until("the part", async || so_far().await["events"].to_string().contains("part")).await;
     assert_eq!(so_far().await["is_final"], json!(false));
@@ -197,7 +194,7 @@ async fn sessions_are_listed_read_and_forgotten() {
 async fn head_is_get_without_the_body() {
     let house = House::new();
     let id = run(&house, "hi", None).await;
-    let head = Request::head(format!("/v1/runs/{id}")).body(Body::empty()).unwrap();
+    let head = Request::head(format!("/v1/runs/{id}")).body(empty()).unwrap();
     let answer = house.send(head).await;
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, ""));
     assert!(answer.header("content-length").unwrap().parse::<u64>().unwrap() > 0);

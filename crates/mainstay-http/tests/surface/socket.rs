@@ -17,6 +17,8 @@ async fn listen(house: &House) -> (SocketAddr, CancellationToken) {
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let options = ServeOptions {
         header_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(5),
+        write_timeout: Duration::from_secs(5),
         connections_max: 16,
         close_timeout: Duration::from_secs(1),
     };

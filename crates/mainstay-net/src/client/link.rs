@@ -16,8 +16,10 @@ use super::Body;
 /// The stream below.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// The connection.
-pub(super) struct Link {
+/// The connection. One pointer, for it moves from the pool to the call to the answer and back.
+pub(super) struct Link(Box<Inner>);
+
+struct Inner {
     sender: SendRequest<Body>,
     /// `None` once it has ended.
     connection: Option<Connection<Stream, Body>>,
@@ -34,26 +36,26 @@ impl Link {
     /// Speaks HTTP/1.1 over `stream`.
     pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = Builder::new().handshake(stream).await?;
-        Ok(Self { sender, connection: Some(connection) })
+        Ok(Self(Box::new(Inner { sender, connection: Some(connection) })))
     }
 
     /// Lets the connection read and write what it can.
     pub(super) fn work(&mut self, cx: &mut Context<'_>) {
         let ended = |connection: &mut Connection<_, _>| Pin::new(connection).poll(cx).is_ready();
-        if self.connection.as_mut().is_some_and(ended) {
-            self.connection = None;
+        if self.0.connection.as_mut().is_some_and(ended) {
+            self.0.connection = None;
         }
     }
 
     /// Whether it can take a request now: open, and done with the last answer.
     pub(super) fn is_ready(&self) -> bool {
-        self.connection.is_some() && self.sender.is_ready()
+        self.0.connection.is_some() && self.0.sender.is_ready()
     }
 
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn call(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Lost> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let connection = &mut self.connection;
+        let Inner { sender, connection } = &mut *self.0;
+        let mut answer = pin!(sender.try_send_request(request));
         let answer = std::future::poll_fn(|cx| {
             // The answer is what the connection reads, so the connection goes first.
             let ended = |connection: &mut Connection<_, _>| Pin::new(connection).poll(cx).is_ready();

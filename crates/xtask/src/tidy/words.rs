@@ -25,6 +25,7 @@ const TEXT_ENDINGS: &[&str] = &[".rs", ".py", ".sh", ".toml", ".yaml", ".yml"];
 const OUTSIDE: &[&str] = &[
     "tokio",
     "axum",
+    "matchit",
     "hyper",
     "reqwest",
     "tonic",

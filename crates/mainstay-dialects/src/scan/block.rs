@@ -1,0 +1,133 @@
+//! What stands where in 64 bytes of a body: quotes, backslashes and control characters, a bit each.
+//!
+//! Text with an escape every few bytes is common (code, JSON within JSON). A search begun anew after each escape costs
+//! more than the bytes between, so escapes are told from the bits of a whole block, without a branch for each.
+//! The way to find them: Langdale and Lemire, "Parsing gigabytes of JSON per second", section 3.1.1.
+
+use wide::u8x16;
+
+/// Bytes of a block; each is a bit.
+pub(super) const BLOCK_BYTES: usize = 64;
+
+/// The bits of a block.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Block {
+    pub(super) quotes: u64,
+    pub(super) backslashes: u64,
+    /// What is below space, which no string may hold.
+    pub(super) controls: u64,
+}
+
+impl Block {
+    /// Looks at the block at `start`; beyond the end of the body there is nothing.
+    pub(super) fn read(body: &[u8], start: usize) -> Self {
+        with_lanes(body, start, |lanes| Self {
+            quotes: bits(lanes, |lane| lane.simd_eq(u8x16::splat(b'"'))),
+            backslashes: bits(lanes, |lane| lane.simd_eq(u8x16::splat(b'\\'))),
+            controls: bits(lanes, |lane| lane.min(u8x16::splat(0x1f)).simd_eq(lane)),
+        })
+    }
+}
+
+/// Where the block at `start` has a character that makes an escape of two (RFC 8259, section 7).
+pub(super) fn simple_escapes(body: &[u8], start: usize) -> u64 {
+    let is_simple = |lane: u8x16| {
+        let equals = |byte: u8| lane.simd_eq(u8x16::splat(byte));
+        let signs = equals(b'"') | equals(b'\\') | equals(b'/');
+        signs | equals(b'b') | equals(b'f') | equals(b'n') | equals(b'r') | equals(b't')
+    };
+    with_lanes(body, start, |lanes| bits(lanes, is_simple))
+}
+
+/// The characters that a backslash escapes. `carried`, in and out: whether the last byte before the block, or of it, is
+/// a backslash that escapes what follows.
+pub(super) fn escaped(backslashes: u64, carried: &mut bool) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let before = u64::from(*carried);
+    // A backslash that is itself escaped escapes nothing.
+    let backslashes = backslashes & !before;
+    let following = (backslashes << 1) | before;
+    let odd_starts = backslashes & !EVEN & !following;
+    // The sum runs through each stretch of backslashes that begins at an odd place and marks what follows it.
+    let (from_odd, overflow) = odd_starts.overflowing_add(backslashes);
+    *carried = overflow;
+    (EVEN ^ (from_odd << 1)) & following
+}
+
+type Lanes = [u8x16; 4];
+
+fn with_lanes<T>(body: &[u8], start: usize, look: impl FnOnce(&Lanes) -> T) -> T {
+    let rest = body.get(start..).unwrap_or_default();
+    match rest.first_chunk::<BLOCK_BYTES>() {
+        Some(block) => look(&lanes(block)),
+        None => {
+            let mut block = [b' '; BLOCK_BYTES];
+            block[..rest.len()].copy_from_slice(rest);
+            look(&lanes(&block))
+        }
+    }
+}
+
+fn lanes(block: &[u8; BLOCK_BYTES]) -> Lanes {
+    let (lanes, _) = block.as_chunks::<16>();
+    std::array::from_fn(|i| u8x16::new(lanes[i]))
+}
+
+fn bits(lanes: &Lanes, test: impl Fn(u8x16) -> u8x16) -> u64 {
+    let [a, b, c, d] = lanes.map(|lane| u64::from(test(lane).to_bitmask()));
+    a | (b << 16) | (c << 32) | (d << 48)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_judged_in_every_place() {
+        for byte in 0..=u8::MAX {
+            for at in 0..BLOCK_BYTES {
+                let mut body = [b'a'; BLOCK_BYTES];
+                body[at] = byte;
+                let block = Block::read(&body, 0);
+                let bit = |is: bool| u64::from(is) << at;
+                assert_eq!(block.quotes, bit(byte == b'"'), "{byte} at {at}");
+                assert_eq!(block.backslashes, bit(byte == b'\\'), "{byte} at {at}");
+                assert_eq!(block.controls, bit(byte < 0x20), "{byte} at {at}");
+                assert_eq!(simple_escapes(&body, 0), bit(br#""\/bfnrt"#.contains(&byte)), "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_nothing_beyond_the_end() {
+        for length in 0..BLOCK_BYTES {
+            let body = vec![b'"'; length];
+            assert_eq!(Block::read(&body, 0).quotes.count_ones() as usize, length);
+            assert_eq!(Block::read(&body, BLOCK_BYTES).quotes, 0);
+        }
+    }
+
+    /// Escapes found one by one.
+    fn naive(backslashes: u64, carried: &mut bool) -> u64 {
+        let mut escaped = 0;
+        for at in 0..BLOCK_BYTES {
+            if *carried {
+                escaped |= 1 << at;
+                *carried = false;
+            } else {
+                *carried = backslashes >> at & 1 == 1;
+            }
+        }
+        escaped
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn escapes_are_found_as_one_by_one(a: u64, b: u64, dense: bool, carry: bool) {
+            let backslashes = if dense { a | b } else { a & b };
+            let (mut ours, mut theirs) = (carry, carry);
+            let found = (escaped(backslashes, &mut ours), ours);
+            proptest::prop_assert_eq!(found, (naive(backslashes, &mut theirs), theirs));
+        }
+    }
+}
