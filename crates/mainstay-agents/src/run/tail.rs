@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use mainstay_core::run::{RunEvent, RunEventKind};
 use serde_json::Value;
 
-/// Most events kept of one run.
-const TAIL_EVENTS_MAX: usize = 128;
+/// Most events kept of one run. With a thousand runs at work every event counts: it holds a quarter of a kilobyte.
+const TAIL_EVENTS_MAX: usize = 32;
 
 /// Most bytes kept of one run, by [`weight`].
-const TAIL_BYTES_MAX: usize = 32 * 1024;
+const TAIL_BYTES_MAX: usize = 16 * 1024;
 
 /// What an event weighs beside its content, in bytes.
 const EVENT_BYTES: usize = 64;
@@ -99,7 +99,7 @@ mod tests {
         let mut tail = Tail::default();
         tail.extend((1..=200).map(|seq| text(seq, 1)).collect());
         check(&tail, 10, None);
-        check(&tail, 72, Some(&[73, 74, 75]));
+        check(&tail, 168, Some(&[169, 170, 171]));
         tail.extend(vec![text(201, TAIL_BYTES_MAX)]);
         check(&tail, 200, None);
         assert_eq!((tail.events.len(), tail.bytes), (0, 0));

@@ -1,4 +1,4 @@
-//! What stands where in 64 bytes of a body: quotes, backslashes and control characters, a bit each.
+//! What stands where in 64 bytes of a body: quotes and backslashes, a bit each.
 //!
 //! Text with an escape every few bytes is common (code, JSON within JSON). A search begun anew after each escape costs
 //! more than the bytes between, so escapes are told from the bits of a whole block, without a branch for each.
@@ -14,29 +14,31 @@ pub(super) const BLOCK_BYTES: usize = 64;
 pub(super) struct Block {
     pub(super) quotes: u64,
     pub(super) backslashes: u64,
-    /// What is below space, which no string may hold.
-    pub(super) controls: u64,
 }
 
 impl Block {
     /// Looks at the block at `start`; beyond the end of the body there is nothing.
     pub(super) fn read(body: &[u8], start: usize) -> Self {
-        with_lanes(body, start, |lanes| Self {
-            quotes: bits(lanes, |lane| lane.simd_eq(u8x16::splat(b'"'))),
-            backslashes: bits(lanes, |lane| lane.simd_eq(u8x16::splat(b'\\'))),
-            controls: bits(lanes, |lane| lane.min(u8x16::splat(0x1f)).simd_eq(lane)),
-        })
+        let rest = body.get(start..).unwrap_or_default();
+        match rest.first_chunk() {
+            Some(block) => Self::of(block),
+            None => {
+                let mut block = [b' '; BLOCK_BYTES];
+                block[..rest.len()].copy_from_slice(rest);
+                Self::of(&block)
+            }
+        }
     }
-}
 
-/// Where the block at `start` has a character that makes an escape of two (RFC 8259, section 7).
-pub(super) fn simple_escapes(body: &[u8], start: usize) -> u64 {
-    let is_simple = |lane: u8x16| {
-        let equals = |byte: u8| lane.simd_eq(u8x16::splat(byte));
-        let signs = equals(b'"') | equals(b'\\') | equals(b'/');
-        signs | equals(b'b') | equals(b'f') | equals(b'n') | equals(b'r') | equals(b't')
-    };
-    with_lanes(body, start, |lanes| bits(lanes, is_simple))
+    fn of(block: &[u8; BLOCK_BYTES]) -> Self {
+        let (lanes, _) = block.as_chunks::<16>();
+        let lanes: [u8x16; 4] = std::array::from_fn(|i| u8x16::new(lanes[i]));
+        let bits = |byte: u8| {
+            let [a, b, c, d] = lanes.map(|lane| u64::from(lane.simd_eq(u8x16::splat(byte)).to_bitmask()));
+            a | (b << 16) | (c << 32) | (d << 48)
+        };
+        Self { quotes: bits(b'"'), backslashes: bits(b'\\') }
+    }
 }
 
 /// The characters that a backslash escapes. `carried`, in and out: whether the last byte before the block, or of it, is
@@ -54,30 +56,6 @@ pub(super) fn escaped(backslashes: u64, carried: &mut bool) -> u64 {
     (EVEN ^ (from_odd << 1)) & following
 }
 
-type Lanes = [u8x16; 4];
-
-fn with_lanes<T>(body: &[u8], start: usize, look: impl FnOnce(&Lanes) -> T) -> T {
-    let rest = body.get(start..).unwrap_or_default();
-    match rest.first_chunk::<BLOCK_BYTES>() {
-        Some(block) => look(&lanes(block)),
-        None => {
-            let mut block = [b' '; BLOCK_BYTES];
-            block[..rest.len()].copy_from_slice(rest);
-            look(&lanes(&block))
-        }
-    }
-}
-
-fn lanes(block: &[u8; BLOCK_BYTES]) -> Lanes {
-    let (lanes, _) = block.as_chunks::<16>();
-    std::array::from_fn(|i| u8x16::new(lanes[i]))
-}
-
-fn bits(lanes: &Lanes, test: impl Fn(u8x16) -> u8x16) -> u64 {
-    let [a, b, c, d] = lanes.map(|lane| u64::from(test(lane).to_bitmask()));
-    a | (b << 16) | (c << 32) | (d << 48)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,8 +70,6 @@ mod tests {
                 let bit = |is: bool| u64::from(is) << at;
                 assert_eq!(block.quotes, bit(byte == b'"'), "{byte} at {at}");
                 assert_eq!(block.backslashes, bit(byte == b'\\'), "{byte} at {at}");
-                assert_eq!(block.controls, bit(byte < 0x20), "{byte} at {at}");
-                assert_eq!(simple_escapes(&body, 0), bit(br#""\/bfnrt"#.contains(&byte)), "{byte} at {at}");
             }
         }
     }
