@@ -14,5 +14,5 @@ mod service;
 mod supervisor;
 
 pub use backoff::Restart;
-pub use output::{Line, Sink, Source, to_terminal};
+pub use output::{Line, Sink, Source};
 pub use service::{AppService, Opening};

@@ -17,6 +17,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use client::{Answer, Client};
@@ -101,8 +102,9 @@ impl Launch {
         let mut child =
             self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let said = Said::default();
-        tokio::spawn(said.clone().listen(child.stdout.take().expect("stdout is piped")));
-        tokio::spawn(said.clone().listen(child.stderr.take().expect("stderr is piped")));
+        let (listening, heard) = watch::channel(true);
+        tokio::spawn(said.clone().listen(child.stdout.take().expect("stdout is piped"), heard.clone()));
+        tokio::spawn(said.clone().listen(child.stderr.take().expect("stderr is piped"), heard));
         let deadline = Instant::now() + PATIENCE;
         let address = loop {
             if let Some(address) = said.address() {
@@ -113,7 +115,7 @@ impl Launch {
             assert!(Instant::now() < deadline, "it does not listen:\n{}", said.text());
             tokio::time::sleep(LOOK_INTERVAL).await;
         };
-        Server { child, said, address }
+        Server { child, said, address, listening }
     }
 }
 
@@ -134,6 +136,7 @@ pub struct Server {
     child: Child,
     said: Said,
     address: SocketAddr,
+    listening: watch::Sender<bool>,
 }
 
 impl Server {
@@ -165,6 +168,11 @@ impl Server {
             assert!(Instant::now() < deadline, "it never said `{text}`:\n{}", self.said.text());
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    /// Stops reading what it prints, as a stalled log collector does, or goes on with it.
+    pub fn listen(&self, listening: bool) {
+        self.listening.send_replace(listening);
     }
 
     /// Asks it to stop (SIGTERM).
@@ -203,9 +211,11 @@ impl Server {
 struct Said(Arc<Mutex<String>>);
 
 impl Said {
-    async fn listen(self, from: impl AsyncRead + Unpin) {
+    async fn listen(self, from: impl AsyncRead + Unpin, mut listening: watch::Receiver<bool>) {
         let mut lines = BufReader::new(from).lines();
         while let Ok(Some(line)) = lines.next_line().await {
+            // Held open: a pipe that nobody reads, not one that is closed.
+            let _ = listening.wait_for(|listening| *listening).await;
             let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             text.push_str(&line);
             text.push('\n');

@@ -9,6 +9,7 @@ mod logging;
 mod serving;
 mod spec;
 mod stand_in;
+mod terminal;
 mod wire;
 
 use std::process::ExitCode;
@@ -21,8 +22,10 @@ fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(code) => return code,
     };
-    match commands::run(&matches) {
+    let code = match commands::run(&matches) {
         Ok(code) => code,
         Err(error) => exit::report(&error),
-    }
+    };
+    terminal::close();
+    code
 }

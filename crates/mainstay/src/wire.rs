@@ -23,6 +23,8 @@ use mainstay_journal::Journal;
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
 
+use crate::terminal;
+
 /// Everything that runs.
 pub(crate) struct House {
     pub(crate) engine: Engine,
@@ -175,7 +177,7 @@ fn open_app(
         folder: &plan.folder,
         secrets,
         client,
-        sink: mainstay_app::to_terminal(),
+        sink: Arc::new(terminal::app_line),
         restart: mainstay_app::Restart::default(),
     };
     Ok(Arc::new(AppService::open(opening).with_context(|| format!("open the app of agent `{name}`"))?))
