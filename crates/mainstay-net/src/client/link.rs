@@ -19,8 +19,8 @@ pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 /// The connection.
 pub(super) struct Link {
     sender: SendRequest<Body>,
-    /// `None` once it has ended.
-    connection: Option<Connection<Stream, Body>>,
+    /// `None` once it has ended. Boxed: it is large, and a link moves from the pool to a call to its answer and back.
+    connection: Option<Box<Connection<Stream, Body>>>,
 }
 
 /// A call without an answer.
@@ -34,12 +34,12 @@ impl Link {
     /// Speaks HTTP/1.1 over `stream`.
     pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = Builder::new().handshake(stream).await?;
-        Ok(Self { sender, connection: Some(connection) })
+        Ok(Self { sender, connection: Some(Box::new(connection)) })
     }
 
     /// Lets the connection read and write what it can.
     pub(super) fn work(&mut self, cx: &mut Context<'_>) {
-        let ended = |connection: &mut Connection<_, _>| Pin::new(connection).poll(cx).is_ready();
+        let ended = |connection: &mut Box<Connection<_, _>>| Pin::new(connection).poll(cx).is_ready();
         if self.connection.as_mut().is_some_and(ended) {
             self.connection = None;
         }
@@ -56,7 +56,7 @@ impl Link {
         let connection = &mut self.connection;
         let answer = std::future::poll_fn(|cx| {
             // The answer is what the connection reads, so the connection goes first.
-            let ended = |connection: &mut Connection<_, _>| Pin::new(connection).poll(cx).is_ready();
+            let ended = |connection: &mut Box<Connection<_, _>>| Pin::new(connection).poll(cx).is_ready();
             if connection.as_mut().is_some_and(ended) {
                 *connection = None;
             }
