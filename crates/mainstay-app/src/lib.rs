@@ -15,4 +15,5 @@ mod supervisor;
 
 pub use backoff::Restart;
 pub use output::{Line, Sink, Source};
+pub use process::orphans::reap_orphans;
 pub use service::{AppService, Opening};

@@ -68,6 +68,21 @@ impl Launch {
         Self { command }
     }
 
+    /// The same as process 1 of a process table of its own, as in a container. Wants `unshare` and its rights.
+    #[must_use]
+    pub fn as_process_one(self) -> Self {
+        let plain = self.command.as_std();
+        let mut command = Command::new("unshare");
+        command
+            .args(["-p", "-f", "--mount-proc", "--kill-child"])
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        command.current_dir(plain.get_current_dir().expect("it is set")).env_clear();
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Self { command }
+    }
+
     /// Adds a word.
     #[must_use]
     pub fn word(mut self, word: impl AsRef<std::ffi::OsStr>) -> Self {
@@ -144,6 +159,15 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The id of its process, or of what it was started by.
+    ///
+    /// # Panics
+    /// When it has ended and been waited for.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process has not been waited for")
     }
 
     /// A client of it, without a key.

@@ -1,10 +1,12 @@
-//! A process group: signals to all of it, and whether any of it is at work.
+//! A process group: signals to all of it, whether any of it is at work, and the end of those that are our children.
 
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
 use tokio::process::Child;
+
+use super::table;
 
 /// First and longest pause between looks at a group that is ending.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
@@ -18,6 +20,11 @@ impl Group {
     pub(super) fn of(child: &Child) -> io::Result<Self> {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         id.map(Self).ok_or_else(|| io::Error::other("the process has no id"))
+    }
+
+    /// Its id, which is its leader's.
+    pub(super) fn id(self) -> i32 {
+        self.0.as_raw_nonzero().get()
     }
 
     /// Asks every member to end.
@@ -46,36 +53,26 @@ impl Group {
         }
     }
 
-    /// A member that ended and that its parent has not noticed is not at work: as process 1 of a container we are the
-    /// parent of what the command left behind.
+    /// A member that ended and that its parent has not noticed is not at work.
     fn is_at_work(self) -> bool {
         test_kill_process_group(self.0).is_ok() && self.has_live_member().unwrap_or(true)
     }
 
     /// `None` where there is no `/proc`.
     fn has_live_member(self) -> Option<bool> {
-        let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-        let mut stats = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
-        Some(stats.any(|stat| group_if_live(&stat) == Some(self.0.as_raw_nonzero().get())))
+        Some(table::entries()?.any(|member| member.group == self.id() && !member.is_zombie))
     }
-}
 
-/// The group of the process that a line of proc(5) `stat` is about; `None` when it has ended.
-fn group_if_live(stat: &str) -> Option<i32> {
-    // State, parent and group follow the command's closing parenthesis; a command may hold parentheses itself.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let (state, _, group) = (fields.next()?, fields.next()?, fields.next()?);
-    (!matches!(state, "Z" | "X")).then(|| group.parse().ok()).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_that_ended_is_of_no_group() {
-        assert_eq!(group_if_live("12 (a) b)) S 1 77 77 0 -1"), Some(77));
-        assert_eq!(group_if_live("12 (sh) Z 1 77 77 0 -1"), None);
-        assert_eq!(group_if_live("nonsense"), None);
+    /// Waits for the members that are our children, once the group is killed and its leader and the command have been
+    /// waited for. As process 1 of a container we inherit what the command left behind, and nobody else waits for it.
+    pub(super) async fn reaped(self) {
+        let (mut pause, longest) = LOOKS;
+        // An error means that no child of ours is left in it.
+        while let Ok(waited) = waitpgid(self.0, WaitOptions::NOHANG) {
+            if waited.is_none() {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+        }
     }
 }

@@ -4,6 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
 fn start(command: &str) -> (Process, Arc<Mutex<Vec<String>>>) {
     let recipe = Recipe {
         agent: "helper".to_owned(),
@@ -30,6 +33,30 @@ async fn what_a_command_leaves_running_ends_with_it() {
     let (mut process, _) = start("sleep 1000 & exit 0");
     assert!(process.ended().await.unwrap().success());
     tokio::time::timeout(Duration::from_secs(10), process.group.emptied()).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_of_a_run_stays_as_a_zombie_where_we_inherit_it() {
+    // As process 1 of a container does.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let (mut process, _) = start("sh -c 'sleep 1000 & sleep 1000 & wait' & exit 0");
+    process.ended().await.unwrap();
+    let left: Vec<_> = table::entries().unwrap().filter(|left| left.group == process.group.id()).collect();
+    assert_eq!(left, []);
+}
+
+#[tokio::test]
+async fn a_command_that_leaves_the_group_does_not_hold_up_the_end() {
+    let (mut process, lines) =
+        start("exec setsid sh -c 'trap \"\" TERM; echo up; while :; do sleep 0.05; done'");
+    let up = async {
+        while lines.lock().unwrap().is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), up).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), process.stop(Duration::from_millis(100))).await.unwrap();
+    assert!(process.child.id().is_none());
 }
 
 #[tokio::test]

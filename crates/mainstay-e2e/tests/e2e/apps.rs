@@ -70,3 +70,34 @@ async fn a_reader_that_comes_back_is_told_how_many_lines_it_missed() {
     server.says(r#"{"level":"WARN","message":"mainstay: … "#).await;
     server.says(" lines dropped: nobody read them in time").await;
 }
+
+/// The ids of `parent`'s children, those alone that are zombies if so wanted.
+fn children(parent: u32, zombies: bool) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("there is a process table").filter_map(Result::ok);
+    let stats = processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
+    let child = |stat: String| {
+        let (id, rest) = stat.split_once(" (")?;
+        let mut fields = rest.rsplit_once(") ")?.1.split(' ');
+        let is_wanted = (fields.next()? == "Z" || !zombies) && fields.next()? == parent.to_string();
+        is_wanted.then(|| id.parse().ok()).flatten()
+    };
+    stats.filter_map(child).collect()
+}
+
+#[tokio::test]
+async fn as_process_one_it_leaves_no_zombies() {
+    let can = std::process::Command::new("unshare").args(["-p", "-f", "--mount-proc", "true"]).output();
+    if let Some(why) =
+        can.map_or_else(|e| Some(e.to_string()), |out| (!out.status.success()).then(|| format!("{out:?}")))
+    {
+        println!("not run: there are no process tables of our own to be had here: {why}");
+        return;
+    }
+    // What a run leaves in its group, and what left the group.
+    let place = place(&["sleep 1000 & setsid sh -c 'sleep 0.1; touch orphan' & exit 0"]);
+    let server = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]).as_process_one().start().await;
+    let inside = children(server.id(), false)[0];
+    until("three runs have ended", || server.said().contains("ends again and again")).await;
+    until("an orphan was at work", || place.path().join("orphan").exists()).await;
+    until("no zombie is left", || children(inside, true).is_empty()).await;
+}
