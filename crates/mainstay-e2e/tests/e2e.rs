@@ -5,6 +5,8 @@
 mod apps;
 #[path = "e2e/refusals.rs"]
 mod refusals;
+#[path = "e2e/reloading.rs"]
+mod reloading;
 #[path = "e2e/runs.rs"]
 mod runs;
 #[path = "e2e/serving.rs"]

@@ -204,6 +204,11 @@ impl Server {
         self.signal(Signal::TERM);
     }
 
+    /// Has it read its spec again (SIGHUP).
+    pub fn reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Kills it on the spot (SIGKILL) and waits until it is gone.
     ///
     /// # Panics

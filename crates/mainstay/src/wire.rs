@@ -1,6 +1,7 @@
 //! Joins adapters to engines and engines to surfaces. The only file that names both an adapter and a surface.
 //!
 //! A reload opens what changed and keeps what did not: a provider, tool or app whose settings are the same stays open.
+//! Commands of apps are started when everything is open.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,8 +42,10 @@ pub(crate) struct House {
 struct Members {
     providers: BTreeMap<Name, (Member, Arc<dyn Provider>)>,
     tools: BTreeMap<Name, (Member, Arc<dyn ToolSource>)>,
-    apps: BTreeMap<Name, (AppPlan, Arc<AppService>)>,
+    apps: Apps,
 }
+
+type Apps = BTreeMap<Name, (AppPlan, Arc<AppService>)>;
 
 impl House {
     /// Opens everything the plan names. The listener is bound already; nothing is served yet.
@@ -72,6 +75,9 @@ impl House {
             clock,
             settings: surface_settings(plan)?,
         });
+        for (_, app) in members.apps.values() {
+            app.start(&[]);
+        }
         let models_folder = models_folder.to_path_buf();
         Ok(Self { engine, gateway, surface, journal, members, models_folder, client })
     }
@@ -84,13 +90,22 @@ impl House {
         self.engine.reload(agents_table(plan, &members));
         self.surface.reload(settings);
         let old = std::mem::replace(&mut self.members, members);
-        for (name, (_, app)) in old.apps {
-            let kept = self.members.apps.get(&name).is_some_and(|(_, new)| Arc::ptr_eq(new, &app));
-            if !kept {
-                tokio::spawn(async move { app.stop(APP_STOP_GRACE).await });
-            }
-        }
+        self.replace_apps(old.apps);
         Ok(())
+    }
+
+    /// Starts the apps that are new, and retires those of `old` that are not kept.
+    fn replace_apps(&self, mut old: Apps) {
+        let new = |name: &Name| self.members.apps.get(name).map(|(_, app)| Arc::clone(app));
+        old.retain(|name, (_, app)| new(name).is_none_or(|new| !Arc::ptr_eq(&new, app)));
+        let replaced: Vec<_> = old.values().map(|(_, app)| Arc::clone(app)).collect();
+        for (_, app) in self.members.apps.values() {
+            app.start(&replaced);
+        }
+        for (name, (_, app)) in old {
+            app.replace(new(&name));
+            tokio::spawn(async move { app.retire(APP_STOP_GRACE).await });
+        }
     }
 
     /// Stops the apps, last of all.
@@ -130,7 +145,7 @@ fn open_members(
         let AgentKind::App(app) = &agent.kind else { continue };
         let open = match before.apps.get(name) {
             Some((same, open)) if same == app => Arc::clone(open),
-            _ => open_app(name, app, plan, &secrets, client)?,
+            _ => open_app(name, app, plan, &secrets)?,
         };
         members.apps.insert(name.clone(), (app.clone(), open));
     }
@@ -169,14 +184,12 @@ fn open_app(
     app: &AppPlan,
     plan: &Plan,
     secrets: &dyn SecretSource,
-    client: &Client,
 ) -> anyhow::Result<Arc<AppService>> {
     let opening = mainstay_app::Opening {
         name,
         plan: app,
         folder: &plan.folder,
         secrets,
-        client,
         sink: Arc::new(terminal::app_line),
         restart: mainstay_app::Restart::default(),
     };
