@@ -17,6 +17,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use mainstay_core::Redacted;
+use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinSet;
 
@@ -24,8 +25,8 @@ use crate::output::{self, Sink, Source};
 use group::Group;
 use orphans::Waited;
 
-/// What the guard does. It has none of our variables and none of the command's output.
-const GUARD: &str = "read -r _; kill -KILL 0";
+/// What the guard does. It outlives what the group is asked to end by, says when it does, and has none of our variables.
+const GUARD: &str = "trap '' HUP INT QUIT TERM; echo; read -r _; kill -KILL 0";
 
 /// How long the last output may take to arrive after the process ended, and what is left of the group to be gone.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
@@ -52,14 +53,17 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the command.
-    pub(crate) fn start(recipe: &Recipe, sink: &Sink) -> io::Result<Self> {
+    /// Starts the command, once its guard is at its post.
+    pub(crate) async fn start(recipe: &Recipe, sink: &Sink) -> io::Result<Self> {
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD, "mainstay-guard"]).env_clear().process_group(0);
-        guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let (mut guard, waited_guard) = orphans::spawn(&mut guard)?;
         // Taken out, because waiting for a child closes its standard input.
         let leash = guard.stdin.take();
+        if let Some(mut at_post) = guard.stdout.take() {
+            at_post.read_u8().await?;
+        }
         let group = Group::of(&guard)?;
         let env = recipe.env.iter().map(|(name, value)| (name, value.expose()));
         let mut command = Command::new("sh");

@@ -160,7 +160,7 @@ impl Watch {
 
     /// One run of the command, from its start to its end.
     async fn once(&mut self) -> End {
-        let mut process = match Process::start(&self.duty.recipe, &self.duty.sink) {
+        let mut process = match Process::start(&self.duty.recipe, &self.duty.sink).await {
             Ok(process) => process,
             Err(error) => return End::Failed(format!("could not be started: {error}")),
         };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use mainstay_agents::{Engine, Entry, Ports};
 use mainstay_app::AppService;
 use mainstay_core::app::App;
@@ -23,6 +24,7 @@ use mainstay_http::Surface;
 use mainstay_journal::Journal;
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
+use tokio_util::task::TaskTracker;
 
 use crate::terminal;
 
@@ -33,6 +35,8 @@ pub(crate) struct House {
     pub(crate) surface: Surface,
     pub(crate) journal: Arc<Journal>,
     members: Members,
+    /// Replaced apps on their way out.
+    retiring: TaskTracker,
     models_folder: std::path::PathBuf,
     client: Client,
 }
@@ -79,7 +83,8 @@ impl House {
             app.start(&[]);
         }
         let models_folder = models_folder.to_path_buf();
-        Ok(Self { engine, gateway, surface, journal, members, models_folder, client })
+        let retiring = TaskTracker::new();
+        Ok(Self { engine, gateway, surface, journal, members, retiring, models_folder, client })
     }
 
     /// Takes a new plan: all of it, or none if a part cannot be opened. Runs at work keep what they started with.
@@ -104,15 +109,15 @@ impl House {
         }
         for (name, (_, app)) in old {
             app.replace(new(&name));
-            tokio::spawn(async move { app.retire(APP_STOP_GRACE).await });
+            self.retiring.spawn(async move { app.retire(APP_STOP_GRACE).await });
         }
     }
 
-    /// Stops the apps, last of all.
+    /// Stops the apps, last of all and all at once: they share the grace, and so do those that are being replaced.
     pub(crate) async fn stop_apps(&self, grace: Duration) {
-        for (_, app) in self.members.apps.values() {
-            app.stop(grace).await;
-        }
+        let stopping = join_all(self.members.apps.values().map(|(_, app)| app.stop(grace)));
+        self.retiring.close();
+        let _ = tokio::join!(stopping, tokio::time::timeout(grace, self.retiring.wait()));
     }
 }
 

@@ -1,9 +1,10 @@
-//! A process group: signals to all of it, whether any of it is at work, and the end of those that are our children.
+//! A process group: signals to all of it, whether any of it but its guard is at work, and the end of those that are our
+//! children.
 
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::process::Child;
 
 use super::table;
@@ -16,7 +17,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 pub(super) struct Group(Pid);
 
 impl Group {
-    /// The group of a child that was started as the leader of its own.
+    /// The group of the guard, which was started as the leader of its own.
     pub(super) fn of(child: &Child) -> io::Result<Self> {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         id.map(Self).ok_or_else(|| io::Error::other("the process has no id"))
@@ -44,7 +45,7 @@ impl Group {
         }
     }
 
-    /// Waits until no member is at work.
+    /// Waits until no member but the guard is at work.
     pub(super) async fn emptied(self) {
         let (mut pause, longest) = LOOKS;
         while self.is_at_work() {
@@ -53,14 +54,11 @@ impl Group {
         }
     }
 
-    /// A member that ended and that its parent has not noticed is not at work.
+    /// A member that ended and that its parent has not noticed is not at work, nor is the guard, which leads the group.
+    /// Where there is no process table, nobody is known to be.
     fn is_at_work(self) -> bool {
-        test_kill_process_group(self.0).is_ok() && self.has_live_member().unwrap_or(true)
-    }
-
-    /// `None` where there is no `/proc`.
-    fn has_live_member(self) -> Option<bool> {
-        Some(table::entries()?.any(|member| member.group == self.id() && !member.is_zombie))
+        let mut members = table::entries().into_iter().flatten().filter(|entry| entry.group == self.id());
+        members.any(|member| member.id != self.id() && !member.is_zombie)
     }
 
     /// Waits for the members that are our children, once the group is killed and its leader and the command have been

@@ -71,17 +71,23 @@ async fn a_reader_that_comes_back_is_told_how_many_lines_it_missed() {
     server.says(" lines dropped: nobody read them in time").await;
 }
 
-/// The ids of `parent`'s children, those alone that are zombies if so wanted.
-fn children(parent: u32, zombies: bool) -> Vec<u32> {
+/// A process of this machine.
+struct Process {
+    id: String,
+    parent: String,
+    is_zombie: bool,
+}
+
+fn processes() -> Vec<Process> {
     let processes = std::fs::read_dir("/proc").expect("there is a process table").filter_map(Result::ok);
     let stats = processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
-    let child = |stat: String| {
+    let process = |stat: String| {
         let (id, rest) = stat.split_once(" (")?;
         let mut fields = rest.rsplit_once(") ")?.1.split(' ');
-        let is_wanted = (fields.next()? == "Z" || !zombies) && fields.next()? == parent.to_string();
-        is_wanted.then(|| id.parse().ok()).flatten()
+        let (is_zombie, parent) = (fields.next()? == "Z", fields.next()?.to_owned());
+        Some(Process { id: id.to_owned(), parent, is_zombie })
     };
-    stats.filter_map(child).collect()
+    stats.filter_map(process).collect()
 }
 
 #[tokio::test]
@@ -96,8 +102,42 @@ async fn as_process_one_it_leaves_no_zombies() {
     // What a run leaves in its group, and what left the group.
     let place = place(&["sleep 1000 & setsid sh -c 'sleep 0.1; touch orphan' & exit 0"]);
     let server = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]).as_process_one().start().await;
-    let inside = children(server.id(), false)[0];
+    let starter = server.id().to_string();
+    let inside = processes().into_iter().find(|process| process.parent == starter).expect("it is at work").id;
     until("three runs have ended", || server.said().contains("ends again and again")).await;
     until("an orphan was at work", || place.path().join("orphan").exists()).await;
-    until("no zombie is left", || children(inside, true).is_empty()).await;
+    let zombie = |process: &Process| process.is_zombie && process.parent == inside;
+    until("no zombie is left", || !processes().iter().any(zombie)).await;
+}
+
+#[tokio::test]
+async fn apps_are_stopped_together() {
+    // Each ends only when the other was asked to: one after the other, the first would be killed.
+    let command = |own: &str, other: &str| {
+        let asked = format!("touch {own}; while [ ! -e {other} ]; do sleep 0.05; done; echo met {own}; exit");
+        format!("trap '{asked}' TERM; echo up {own}; while :; do sleep 0.05; done")
+    };
+    let place = place(&[&command("x", "y"), &command("y", "x")]);
+    let mut server = place.serve().await;
+    server.says("up x").await;
+    server.says("up y").await;
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0));
+    server.says("met x").await;
+    server.says("met y").await;
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_stop_ends_with_us_when_we_are_killed_meanwhile() {
+    let place = place(&["trap 'echo asked' TERM; echo id $$; while :; do sleep 0.05; done"]);
+    let server = place.serve().await;
+    server.says("id ").await;
+    let said = server.said();
+    let id =
+        said.lines().find_map(|line| line.strip_prefix("a | id ")).expect("the app said its id").to_owned();
+    server.terminate();
+    server.says("asked").await;
+    server.kill().await;
+    let lives = |process: &Process| process.id == id && !process.is_zombie;
+    until("the app is gone", || !processes().iter().any(lives)).await;
 }
