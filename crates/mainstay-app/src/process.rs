@@ -11,6 +11,7 @@ mod group;
 pub(crate) mod orphans;
 mod table;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -38,6 +39,8 @@ pub(crate) struct Recipe {
     pub(crate) command: String,
     pub(crate) folder: PathBuf,
     pub(crate) env: Vec<(String, Redacted<String>)>,
+    /// Variables of ours that it does not inherit.
+    pub(crate) withheld: BTreeSet<String>,
 }
 
 /// A command at work. Dropping it kills the group.
@@ -67,7 +70,11 @@ impl Process {
         let group = Group::of(&guard)?;
         let env = recipe.env.iter().map(|(name, value)| (name, value.expose()));
         let mut command = Command::new("sh");
-        command.args(["-c", &recipe.command]).current_dir(&recipe.folder).envs(env);
+        command.args(["-c", &recipe.command]).current_dir(&recipe.folder);
+        for name in &recipe.withheld {
+            command.env_remove(name);
+        }
+        command.envs(env);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (mut child, waited_child) = orphans::spawn(command.process_group(group.id()).kill_on_drop(true))?;
         let mut output = JoinSet::new();

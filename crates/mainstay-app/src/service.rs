@@ -6,6 +6,7 @@
 
 mod calls;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -41,6 +42,8 @@ pub struct Opening<'a> {
     pub folder: &'a Path,
     /// Where secrets of its environment come from; read at opening.
     pub secrets: &'a dyn SecretSource,
+    /// Variables of ours that its command does not inherit; those of its own environment it has all the same.
+    pub withheld: &'a BTreeSet<String>,
     /// Takes the app's output.
     pub sink: Sink,
     /// When a command that ended is started again.
@@ -78,7 +81,7 @@ impl AppService {
     /// # Errors
     /// `SECRET_UNAVAILABLE`; `CONFIG_VALUE` when the plan's URL is none.
     pub fn open(opening: Opening<'_>) -> Result<Self> {
-        let Opening { name, plan, folder, secrets, sink, restart } = opening;
+        let Opening { name, plan, folder, secrets, withheld, sink, restart } = opening;
         let client = Client::new(ClientOptions::default());
         let channel = Channel::new(plan, client.clone())?;
         let health = channel::join(&plan.url, &plan.health_path)?;
@@ -90,6 +93,7 @@ impl AppService {
                     command: command.clone(),
                     folder: folder.to_path_buf(),
                     env: environment(plan, secrets)?,
+                    withheld: withheld.clone(),
                 },
                 sink,
                 client: client.clone(),

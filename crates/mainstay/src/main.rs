@@ -11,6 +11,7 @@ mod spec;
 mod stand_in;
 mod terminal;
 mod wire;
+mod withheld;
 
 use std::process::ExitCode;
 

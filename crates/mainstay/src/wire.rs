@@ -3,7 +3,7 @@
 //! A reload opens what changed and keeps what did not: a provider, tool or app whose settings are the same stays open.
 //! Commands of apps are started when everything is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
 use tokio_util::task::TaskTracker;
 
-use crate::terminal;
+use crate::{terminal, withheld};
 
 /// Everything that runs.
 pub(crate) struct House {
@@ -146,11 +146,12 @@ fn open_members(
         };
         members.tools.insert(name.clone(), (member.clone(), open));
     }
+    let withheld = withheld::variables(plan);
     for (name, agent) in &plan.agents {
         let AgentKind::App(app) = &agent.kind else { continue };
         let open = match before.apps.get(name) {
             Some((same, open)) if same == app => Arc::clone(open),
-            _ => open_app(name, app, plan, &secrets)?,
+            _ => open_app(name, app, plan, &secrets, &withheld)?,
         };
         members.apps.insert(name.clone(), (app.clone(), open));
     }
@@ -189,12 +190,14 @@ fn open_app(
     app: &AppPlan,
     plan: &Plan,
     secrets: &dyn SecretSource,
+    withheld: &BTreeSet<String>,
 ) -> anyhow::Result<Arc<AppService>> {
     let opening = mainstay_app::Opening {
         name,
         plan: app,
         folder: &plan.folder,
         secrets,
+        withheld,
         sink: Arc::new(terminal::app_line),
         restart: mainstay_app::Restart::default(),
     };

@@ -13,6 +13,7 @@ async fn start(command: &str) -> (Process, Arc<Mutex<Vec<String>>>) {
         command: command.to_owned(),
         folder: ".".into(),
         env: vec![("TOKEN".to_owned(), Redacted::new("hunter2".to_owned()))],
+        withheld: ["CARGO_PKG_NAME", "TOKEN"].map(str::to_owned).into(),
     };
     assert!(!format!("{recipe:?}").contains("hunter2"), "a secret was shown");
     let lines = Arc::new(Mutex::new(Vec::new()));
@@ -26,6 +27,13 @@ async fn a_command_ends_with_its_own_status_and_its_last_words_are_kept() {
     let (mut process, lines) = start("printf 'a\\nlast'; exit 5").await;
     assert_eq!(process.ended().await.unwrap().code(), Some(5));
     assert_eq!(*lines.lock().unwrap(), ["a", "last"]);
+}
+
+#[tokio::test]
+async fn a_command_inherits_what_is_not_withheld_and_has_what_it_is_given() {
+    let (mut process, lines) = start("echo ${CARGO_PKG_NAME-none} $CARGO_PKG_VERSION $TOKEN").await;
+    process.ended().await.unwrap();
+    assert_eq!(*lines.lock().unwrap(), [concat!("none ", env!("CARGO_PKG_VERSION"), " hunter2")]);
 }
 
 #[tokio::test]
@@ -106,6 +114,7 @@ async fn a_folder_that_does_not_exist_is_an_error_of_the_start() {
         command: "true".to_owned(),
         folder: "/no/such".into(),
         env: Vec::new(),
+        withheld: BTreeSet::new(),
     };
     let sink: Sink = Arc::new(|_| ());
     assert!(Process::start(&recipe, &sink).await.is_err());

@@ -53,6 +53,7 @@ fn opened(plan: &AppPlan, folder: &Path, sink: Sink) -> Result<AppService> {
         plan,
         folder,
         secrets: &Fixed,
+        withheld: &BTreeSet::new(),
         sink,
         restart,
     })

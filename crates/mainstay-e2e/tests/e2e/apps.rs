@@ -141,3 +141,47 @@ async fn an_app_that_does_not_stop_ends_with_us_when_we_are_killed_meanwhile() {
     let lives = |process: &Process| process.id == id && !process.is_zombie;
     until("the app is gone", || !processes().iter().any(lives)).await;
 }
+
+#[tokio::test]
+async fn an_app_does_not_inherit_the_secrets_of_others() {
+    let place = Place::new(
+        "name: e2e
+access: { keys: [{ name: web, key: \"env:WEB_KEY\" }] }
+providers:
+  vendor: { openai: { api_key: \"env:VENDOR_KEY\" } }
+models:
+  default: { targets: [vendor/any] }
+tools:
+  tickets:
+    http:
+      description: Reads a ticket.
+      url: https://tickets.example/
+      parameters: { type: object }
+      headers: { authorization: \"Bearer ${env:TICKETS_TOKEN}\" }
+agents:
+  a:
+    app:
+      url: http://127.0.0.1:9
+      command: echo [$WEB_KEY$VENDOR_KEY$TICKETS_TOKEN$B_TOKEN] [$PLAIN] [$OWN]; exec sleep 1000
+      env: { OWN: \"env:VENDOR_KEY\" }
+  b:
+    app:
+      url: http://127.0.0.1:9
+      command: echo [$WEB_KEY$VENDOR_KEY$TICKETS_TOKEN] [$PLAIN] [$B_TOKEN]; exec sleep 1000
+      env: { B_TOKEN: \"env:B_TOKEN\" }
+",
+    );
+    let mut launch = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]);
+    for (name, value) in [
+        ("WEB_KEY", "web"),
+        ("VENDOR_KEY", "vendor"),
+        ("TICKETS_TOKEN", "tickets"),
+        ("B_TOKEN", "b"),
+        ("PLAIN", "plain"),
+    ] {
+        launch = launch.variable(name, value);
+    }
+    let server = launch.start().await;
+    server.says("a | [] [plain] [vendor]").await;
+    server.says("b | [] [plain] [b]").await;
+}
