@@ -14,5 +14,6 @@ mod service;
 mod supervisor;
 
 pub use backoff::Restart;
-pub use output::{Line, Sink, Source, to_terminal};
+pub use output::{Line, Sink, Source};
+pub use process::orphans::reap_orphans;
 pub use service::{AppService, Opening};

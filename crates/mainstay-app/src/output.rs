@@ -1,6 +1,5 @@
 //! What an app's process writes, line by line, with the agent's name. Interprets nothing and keeps nothing.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -10,7 +9,7 @@ const LINE_BYTES_MAX: usize = 8 * 1024;
 /// Stands where a line was cut.
 const CUT: &str = " …";
 
-/// Takes each line as it comes. Called from the reading task: it must not block for long.
+/// Takes each line as it comes. Called from the reading task, so it must not wait: not even for whoever reads our output.
 pub type Sink = Arc<dyn Fn(Line<'_>) + Send + Sync>;
 
 /// A line that an app wrote.
@@ -31,18 +30,6 @@ pub enum Source {
     Stdout,
     /// Standard error.
     Stderr,
-}
-
-/// A sink that writes to our own standard output and error, each line after `agent | `.
-#[must_use]
-pub fn to_terminal() -> Sink {
-    Arc::new(|line| {
-        // A terminal that is gone must not end the app.
-        let _ = match line.source {
-            Source::Stdout => writeln!(std::io::stdout().lock(), "{} | {}", line.agent, line.text),
-            Source::Stderr => writeln!(std::io::stderr().lock(), "{} | {}", line.agent, line.text),
-        };
-    })
 }
 
 /// Reads a stream to its end.

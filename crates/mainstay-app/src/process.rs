@@ -1,34 +1,36 @@
-//! One run of an app's command: a process group of its own that ends as a whole. It does not restart anything.
+//! One run of an app's command: a process group that ends as a whole. It does not restart anything.
 //!
 //! ```text
-//!   sh ─ exec ─► the command, leader of the group ──► its children …
-//!    └─ & ─────► a guard that reads our pipe; when we are gone, it kills the group
+//!   Mainstay ─┬─► guard, leader of the group: reads our pipe; when we are gone, it kills the group
+//!             └─► the command, member of the group ──► its children …
 //! ```
 //! Thus nothing stays behind, not even when Mainstay itself is killed. A process that leaves the group on purpose
 //! (`setsid`) is out of reach.
 
 mod group;
+pub(crate) mod orphans;
+mod table;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use mainstay_core::Redacted;
+use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinSet;
 
 use crate::output::{self, Sink, Source};
 use group::Group;
+use orphans::Waited;
 
-/// Runs the guard, then becomes the command. Without its own `/dev/null` the guard would hold the output open.
-const GUARDED: &str = "exec 3<&0 </dev/null
-{ read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 &
-exec 3<&-
-exec sh -c \"$1\"";
+/// What the guard does. It outlives what the group is asked to end by, says when it does, and has none of our variables.
+const GUARD: &str = "trap '' HUP INT QUIT TERM; echo; read -r _; kill -KILL 0";
 
-/// How long the last output may take to arrive after the process ended.
-const OUTPUT_GRACE: Duration = Duration::from_millis(500);
+/// How long the last output may take to arrive after the process ended, and what is left of the group to be gone.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -37,32 +39,44 @@ pub(crate) struct Recipe {
     pub(crate) command: String,
     pub(crate) folder: PathBuf,
     pub(crate) env: Vec<(String, Redacted<String>)>,
+    /// Variables of ours that it does not inherit.
+    pub(crate) withheld: BTreeSet<String>,
 }
 
 /// A command at work. Dropping it kills the group.
 pub(crate) struct Process {
     child: Child,
+    guard: Child,
     group: Group,
     /// The guard's pipe: closing it kills what is left.
     leash: Option<ChildStdin>,
     output: JoinSet<()>,
+    /// The two children that are waited for here, until they have been.
+    waited: Vec<Waited>,
 }
 
 impl Process {
-    /// Starts the command.
-    pub(crate) fn start(recipe: &Recipe, sink: &Sink) -> io::Result<Self> {
+    /// Starts the command, once its guard is at its post.
+    pub(crate) async fn start(recipe: &Recipe, sink: &Sink) -> io::Result<Self> {
+        let mut guard = Command::new("sh");
+        guard.args(["-c", GUARD, "mainstay-guard"]).env_clear().process_group(0);
+        guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let (mut guard, waited_guard) = orphans::spawn(&mut guard)?;
+        // Taken out, because waiting for a child closes its standard input.
+        let leash = guard.stdin.take();
+        if let Some(mut at_post) = guard.stdout.take() {
+            at_post.read_u8().await?;
+        }
+        let group = Group::of(&guard)?;
         let env = recipe.env.iter().map(|(name, value)| (name, value.expose()));
-        let mut child = Command::new("sh")
-            .args(["-c", GUARDED, "mainstay", &recipe.command])
-            .current_dir(&recipe.folder)
-            .envs(env)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let group = Group::of(&child)?;
+        let mut command = Command::new("sh");
+        command.args(["-c", &recipe.command]).current_dir(&recipe.folder);
+        for name in &recipe.withheld {
+            command.env_remove(name);
+        }
+        command.envs(env);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (mut child, waited_child) = orphans::spawn(command.process_group(group.id()).kill_on_drop(true))?;
         let mut output = JoinSet::new();
         if let Some(stdout) = child.stdout.take() {
             output.spawn(output::pump(stdout, recipe.agent.clone(), Source::Stdout, sink.clone()));
@@ -70,15 +84,12 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             output.spawn(output::pump(stderr, recipe.agent.clone(), Source::Stderr, sink.clone()));
         }
-        // Taken out, because waiting for a child closes its standard input.
-        let leash = child.stdin.take();
-        Ok(Self { child, group, leash, output })
+        Ok(Self { child, guard, group, leash, output, waited: vec![waited_guard, waited_child] })
     }
 
     /// Waits for the command to end of itself, and leaves nothing of its group. May be dropped and called again.
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await?;
-        self.group.kill();
         self.close().await;
         Ok(status)
     }
@@ -90,17 +101,23 @@ impl Process {
             let _ = self.child.wait().await;
             self.group.emptied().await;
         };
-        if tokio::time::timeout(grace, gone).await.is_err() {
-            self.group.kill();
-            let _ = self.child.wait().await;
-        }
+        let _ = tokio::time::timeout(grace, gone).await;
         self.close().await;
     }
 
+    /// Kills what is left, notes that it is gone, and takes the last output.
     async fn close(&mut self) {
+        // Until its leader has been waited for, the group's id is nobody else's.
+        if self.guard.id().is_some() {
+            self.group.kill();
+        }
         self.leash = None;
+        // For a command that left the group; an error means that it has ended.
+        let _ = self.child.start_kill();
+        let _ = (self.child.wait().await, self.guard.wait().await);
+        self.waited.clear();
         let whole = async { while self.output.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(OUTPUT_GRACE, whole).await;
+        let _ = tokio::time::timeout(CLOSE_GRACE, async { tokio::join!(whole, self.group.reaped()) }).await;
         self.output.abort_all();
     }
 }

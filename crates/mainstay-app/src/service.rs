@@ -1,6 +1,14 @@
 //! An app agent's service behind the core port: its process, if we start it, and the channel to it.
+//!
+//! ```text
+//!   open ──► start ──► calls … ──► replace (further calls go to the successor) ──► retire: calls end, then the process
+//! ```
 
+mod calls;
+
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -8,7 +16,7 @@ use mainstay_core::app::{App, AppEvent, AppRequest};
 use mainstay_core::plan::{AppPlan, EnvValue};
 use mainstay_core::secret::SecretSource;
 use mainstay_core::{BoxStream, Ctx, Error, Name, Redacted, Result, codes};
-use mainstay_net::client::Client;
+use mainstay_net::client::{Client, ClientOptions};
 
 use crate::backoff::Restart;
 use crate::channel::{self, Channel};
@@ -16,6 +24,12 @@ use crate::health;
 use crate::output::Sink;
 use crate::process::Recipe;
 use crate::supervisor::{Duty, State, Supervisor};
+use calls::Calls;
+
+/// Longest wait of a call for an app that is starting.
+const START_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long the calls of a service that retires may take to end before its process is asked to.
+const CALLS_GRACE: Duration = Duration::from_secs(5);
 
 /// What opening takes.
 #[derive(Clone)]
@@ -28,8 +42,8 @@ pub struct Opening<'a> {
     pub folder: &'a Path,
     /// Where secrets of its environment come from; read at opening.
     pub secrets: &'a dyn SecretSource,
-    /// The shared client.
-    pub client: &'a Client,
+    /// Variables of ours that its command does not inherit; those of its own environment it has all the same.
+    pub withheld: &'a BTreeSet<String>,
     /// Takes the app's output.
     pub sink: Sink,
     /// When a command that ended is started again.
@@ -46,9 +60,13 @@ impl std::fmt::Debug for Opening<'_> {
 pub struct AppService {
     name: Name,
     channel: Channel,
+    /// Its own, so that no connection outlives the process that it leads to.
     client: Client,
     health: http::Uri,
     supervisor: Option<Supervisor>,
+    calls: Calls,
+    /// Set once it is replaced; `None` when nothing takes its place.
+    successor: OnceLock<Option<Arc<Self>>>,
 }
 
 impl std::fmt::Debug for AppService {
@@ -58,22 +76,24 @@ impl std::fmt::Debug for AppService {
 }
 
 impl AppService {
-    /// Opens the service and starts its command, without waiting for it. Must be called within a runtime.
+    /// Opens the service; its command is not started yet.
     ///
     /// # Errors
     /// `SECRET_UNAVAILABLE`; `CONFIG_VALUE` when the plan's URL is none.
     pub fn open(opening: Opening<'_>) -> Result<Self> {
-        let Opening { name, plan, folder, secrets, client, sink, restart } = opening;
+        let Opening { name, plan, folder, secrets, withheld, sink, restart } = opening;
+        let client = Client::new(ClientOptions::default());
         let channel = Channel::new(plan, client.clone())?;
         let health = channel::join(&plan.url, &plan.health_path)?;
         let supervisor = match &plan.command {
             None => None,
-            Some(command) => Some(Supervisor::start(Duty {
+            Some(command) => Some(Supervisor::new(Duty {
                 recipe: Recipe {
                     agent: name.as_str().to_owned(),
                     command: command.clone(),
                     folder: folder.to_path_buf(),
                     env: environment(plan, secrets)?,
+                    withheld: withheld.clone(),
                 },
                 sink,
                 client: client.clone(),
@@ -82,7 +102,35 @@ impl AppService {
                 restart,
             })),
         };
-        Ok(Self { name: name.clone(), channel, client: client.clone(), health, supervisor })
+        let (calls, successor) = (Calls::new(), OnceLock::new());
+        Ok(Self { name: name.clone(), channel, client, health, supervisor, calls, successor })
+    }
+
+    /// Starts the command, if there is one, without waiting for it: at once, or when those of `replaced` that have the same
+    /// port are gone. Two at one port would fight for it, and the old one would answer for the new. Only the first start
+    /// counts. Must be called within a runtime.
+    pub fn start(&self, replaced: &[Arc<Self>]) {
+        let Some(supervisor) = &self.supervisor else { return };
+        let same_port = replaced.iter().filter(|old| port(&old.health) == port(&self.health));
+        let gone: Vec<_> =
+            same_port.filter_map(|old| old.supervisor.as_ref()).map(Supervisor::gone).collect();
+        supervisor.start(async {
+            for gone in gone {
+                gone.await;
+            }
+        });
+    }
+
+    /// Sends further calls to what takes this service's place, if anything does. The first successor stays.
+    pub fn replace(&self, successor: Option<Arc<Self>>) {
+        let _ = self.successor.set(successor);
+    }
+
+    /// Stops the service once its calls have ended, or have had their time; for one that was replaced.
+    pub async fn retire(&self, grace: Duration) {
+        // Those that are not done by then have the process's own grace.
+        let _ = tokio::time::timeout(CALLS_GRACE, self.calls.ended()).await;
+        self.stop(grace).await;
     }
 
     fn unavailable(&self, why: &str) -> Error {
@@ -90,8 +138,17 @@ impl AppService {
             .with_help("read the app's output, which bears the agent's name")
     }
 
-    /// Whether a call can be tried. Errors: `APP_UNAVAILABLE`.
-    fn admit(&self) -> Result<()> {
+    /// Waits for an app that is starting; then whether a call can be tried. Errors: `APP_UNAVAILABLE`.
+    async fn admit(&self, ctx: &Ctx) -> Result<()> {
+        if let Some(supervisor) = &self.supervisor {
+            let left = ctx.remaining(Instant::now()).unwrap_or(START_WAIT_MAX);
+            let _ = tokio::time::timeout(left.min(START_WAIT_MAX), supervisor.started()).await;
+        }
+        self.standing()
+    }
+
+    /// Whether a call can be tried now. Errors: `APP_UNAVAILABLE`.
+    fn standing(&self) -> Result<()> {
         let Some(supervisor) = &self.supervisor else { return Ok(()) };
         match supervisor.state() {
             State::Up | State::Doubtful => Ok(()),
@@ -106,18 +163,28 @@ impl AppService {
 #[async_trait]
 impl App for AppService {
     async fn invoke(&self, ctx: &Ctx, request: AppRequest) -> Result<BoxStream<Result<AppEvent>>> {
-        self.admit()?;
+        let admitted = self.admit(ctx).await;
+        let call = self.calls.begin();
+        // Looked for when the call is counted: who retires us waits for the calls counted, and there are no others.
+        match self.successor.get() {
+            Some(Some(successor)) => {
+                drop(call);
+                return successor.invoke(ctx, request).await;
+            }
+            Some(None) => return Err(self.unavailable("is stopped")),
+            None => admitted?,
+        }
         let outcome = self.channel.ask(ctx, &request).await;
         if let (Err(error), Some(supervisor)) = (&outcome, &self.supervisor)
             && error.code() == &codes::APP_UNAVAILABLE
         {
             supervisor.doubt();
         }
-        outcome
+        outcome.map(|answer| call.with(answer))
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {
-        self.admit()?;
+        self.standing()?;
         let left = ctx.remaining(Instant::now()).unwrap_or(health::PROBE_TIMEOUT);
         let probe = health::probe(&self.client, &self.health, left.min(health::PROBE_TIMEOUT)).await;
         probe.map_err(|why| self.unavailable(&why))
@@ -128,6 +195,11 @@ impl App for AppService {
             supervisor.stop(grace).await;
         }
     }
+}
+
+/// Where a service listens, as far as two on this machine can be at odds over it.
+fn port(url: &http::Uri) -> Option<u16> {
+    url.port_u16().or_else(|| (url.scheme_str() == Some("https")).then_some(443)).or(Some(80))
 }
 
 /// The plan's variables with their secrets. Errors: `SECRET_UNAVAILABLE`.

@@ -1,14 +1,16 @@
 //! Keeps an app's command at work: starts it, waits for its health, starts it again with growing pauses, stops it.
 //!
 //! ```text
+//!   (predecessor gone)
 //!   Starting ──healthy──► Up ◄──healthy── Doubtful ◄── a call could not connect
 //!      │  ▲               │ ended             │ ended, or not healthy within the start timeout
 //!      ▼  └── pause ── Waiting ◄──────────────┘
 //!   Stopped, from everywhere, when asked or when the service is dropped
 //! ```
 
+use std::future::Future;
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mainstay_net::client::Client;
@@ -25,7 +27,7 @@ const CRASH_LOOP: u32 = 3;
 /// Where the command stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Started, not healthy yet; the last reason, if one is known.
+    /// Started, or soon, and not healthy yet; the last reason, if one is known.
     Starting(Option<String>),
     /// Was healthy when last asked.
     Up,
@@ -52,17 +54,44 @@ pub(crate) struct Supervisor {
     state: watch::Receiver<State>,
     stop: watch::Sender<Option<Duration>>,
     doubt: Arc<Notify>,
+    /// Until it is started.
+    idle: Mutex<Option<Watch>>,
 }
 
 impl Supervisor {
-    /// Starts the command. Must be called within a runtime.
-    pub(crate) fn start(duty: Duty) -> Self {
+    /// A supervisor that has not started its command yet.
+    pub(crate) fn new(duty: Duty) -> Self {
         let (tell, state) = watch::channel(State::Starting(None));
         let (stop, stopped) = watch::channel(None);
         let doubt = Arc::new(Notify::new());
         let watching = Watch { duty, tell, stopped, doubt: Arc::clone(&doubt) };
-        tokio::spawn(watching.run());
-        Self { state, stop, doubt }
+        Self { state, stop, doubt, idle: Mutex::new(Some(watching)) }
+    }
+
+    /// Starts the command when `before` is over. Only the first start counts. Must be called within a runtime.
+    pub(crate) fn start(&self, before: impl Future<Output = ()> + Send + 'static) {
+        if let Some(watching) = self.idle() {
+            tokio::spawn(watching.run(before));
+        }
+    }
+
+    fn idle(&self) -> Option<Watch> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Waits until it is no longer starting: healthy, failed or stopped.
+    pub(crate) async fn started(&self) {
+        // An error means that the task is gone, which is no start either.
+        let _ = self.state.clone().wait_for(|state| !matches!(state, State::Starting(_))).await;
+    }
+
+    /// Waits until the command is stopped for good; holds nothing of the supervisor.
+    pub(crate) fn gone(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut state = self.state.clone();
+        async move {
+            // An error means that the task is gone, and the command with it.
+            let _ = state.wait_for(|state| *state == State::Stopped).await;
+        }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -83,8 +112,10 @@ impl Supervisor {
             }
             first
         });
-        // An error means that the task is gone, and the command with it.
-        let _ = self.state.clone().wait_for(|state| *state == State::Stopped).await;
+        if let Some(never_started) = self.idle() {
+            never_started.tell.send_replace(State::Stopped);
+        }
+        self.gone().await;
     }
 }
 
@@ -102,7 +133,15 @@ enum End {
 }
 
 impl Watch {
-    async fn run(mut self) {
+    async fn run(mut self, before: impl Future<Output = ()>) {
+        tokio::select! {
+            () = before => self.supervise().await,
+            _ = wanted(&mut self.stopped) => {}
+        }
+        self.tell.send_replace(State::Stopped);
+    }
+
+    async fn supervise(&mut self) {
         let mut backoff = Backoff::new(self.duty.restart);
         loop {
             self.tell.send_replace(State::Starting(None));
@@ -117,12 +156,11 @@ impl Watch {
                 _ = wanted(&mut self.stopped) => break,
             }
         }
-        self.tell.send_replace(State::Stopped);
     }
 
     /// One run of the command, from its start to its end.
     async fn once(&mut self) -> End {
-        let mut process = match Process::start(&self.duty.recipe, &self.duty.sink) {
+        let mut process = match Process::start(&self.duty.recipe, &self.duty.sink).await {
             Ok(process) => process,
             Err(error) => return End::Failed(format!("could not be started: {error}")),
         };

@@ -55,8 +55,8 @@ pub struct AppOutput {
 #[async_trait]
 pub trait App: Send + Sync {
     /// Asks the app once; never retries. Bounded by the context's deadline. Cancel by dropping: the connection is
-    /// closed. Errors: `APP_UNAVAILABLE` when it cannot be reached or is starting, `APP_FAILED` for an answer of 5xx
-    /// or one that breaks the contract, `APP_REJECTED` for 4xx, `DEADLINE_EXCEEDED`.
+    /// closed. Errors: `APP_UNAVAILABLE` when it cannot be reached or does not come up in time, `APP_FAILED` for an
+    /// answer of 5xx or one that breaks the contract, `APP_REJECTED` for 4xx, `DEADLINE_EXCEEDED`.
     async fn invoke(&self, ctx: &Ctx, request: AppRequest) -> Result<BoxStream<Result<AppEvent>>>;
 
     /// Whether the app answers its health check now. Errors: `APP_UNAVAILABLE` with the reason.

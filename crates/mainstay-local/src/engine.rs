@@ -1,5 +1,6 @@
 //! A model file behind a queue: one thread computes one answer after another, so that the threads that serve requests
-//! never do. Loading begins in the background at once; callers wait for it in the queue.
+//! never do. Loading begins in the background at once; callers wait for it in the queue. Engines of the same file and
+//! bounds share one thread and one model.
 //!
 //! ```text
 //! complete() ── queue (bounded; full = OVERLOADED) ──► thread: load once ─► prompt ─► tokens ──► events ──► caller
@@ -8,9 +9,11 @@
 
 mod generation;
 mod loaded;
+mod shared;
 mod worker;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt, stream};
@@ -21,7 +24,7 @@ use tokio::sync::mpsc;
 use worker::Job;
 
 /// What an [`Engine`] runs and how much it may use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
     /// The GGUF file.
     pub file: PathBuf,
@@ -53,28 +56,30 @@ impl EngineOptions {
     }
 }
 
-/// A running model. Dropping it ends its thread once the answer at hand is done.
+/// A running model under a name. Dropping the last one of a model ends its thread once the answer at hand is done.
 #[derive(Debug)]
 pub struct Engine {
+    name: String,
+    running: Arc<Running>,
+}
+
+/// The way to a model's thread.
+#[derive(Debug)]
+struct Running {
     jobs: mpsc::Sender<Job>,
     events_max: usize,
 }
 
 impl Engine {
-    /// Starts the thread, which begins to load the file. A file that cannot be loaded is reported by each
-    /// [`Engine::complete`], which tries again: a file that was pulled in the meantime is found.
+    /// Starts the thread, which begins to load the file; or joins an engine that differs in its name alone. A file that
+    /// cannot be loaded is reported by each [`Engine::complete`], which tries again: a file that was pulled in the
+    /// meantime is found.
     ///
     /// # Errors
     /// `INTERNAL` when no thread can be started.
     pub fn open(options: EngineOptions) -> Result<Self> {
-        let (jobs, waiting) = mpsc::channel(options.queue_max.max(1));
-        // An answer's events always fit, so a slow reader never holds up the next request: two per token at most.
-        let events_max = options.context_tokens_max * 2 + 64;
-        std::thread::Builder::new()
-            .name("model".to_owned())
-            .spawn(move || worker::run(options, waiting))
-            .map_err(|e| Error::bug("no thread for the local model").with_source(e))?;
-        Ok(Self { jobs, events_max })
+        let name = options.name.clone();
+        Ok(Self { name, running: shared::running(options)? })
     }
 
     /// Asks the model. Returns when the answer begins: the queue has come to it, the model is loaded and the prompt
@@ -85,12 +90,15 @@ impl Engine {
     /// `PROVIDER_INVALID_REQUEST` when the prompt does not fit, `UNSUPPORTED` for pictures and JSON formats,
     /// `PROVIDER_TIMEOUT` past the deadline.
     pub async fn complete(&self, deadline: Option<Instant>, request: ModelRequest) -> Result<ModelStream> {
-        let (events, mut received) = mpsc::channel(self.events_max);
-        self.jobs.try_send(Job { request, deadline, events }).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => {
-                Error::new(&codes::OVERLOADED, "too many requests wait for the local model")
+        let Running { jobs, events_max } = &*self.running;
+        let (events, mut received) = mpsc::channel(*events_max);
+        jobs.try_send(Job { request, name: self.name.clone(), deadline, events }).map_err(|refused| {
+            match refused {
+                mpsc::error::TrySendError::Full(_) => {
+                    Error::new(&codes::OVERLOADED, "too many requests wait for the local model")
+                }
+                mpsc::error::TrySendError::Closed(_) => Error::bug("the local model's thread has ended"),
             }
-            mpsc::error::TrySendError::Closed(_) => Error::bug("the local model's thread has ended"),
         })?;
         let first: ModelEvent = received
             .recv()
@@ -98,6 +106,20 @@ impl Engine {
             .unwrap_or_else(|| Err(Error::bug("the local model's thread gave no answer")))?;
         let rest = stream::poll_fn(move |context| received.poll_recv(context));
         Ok(stream::once(async { Ok(first) }).chain(rest).boxed())
+    }
+}
+
+impl Running {
+    /// Starts a thread for a model.
+    fn start(options: EngineOptions) -> Result<Self> {
+        let (jobs, waiting) = mpsc::channel(options.queue_max.max(1));
+        // An answer's events always fit, so a slow reader never holds up the next request: two per token at most.
+        let events_max = options.context_tokens_max * 2 + 64;
+        std::thread::Builder::new()
+            .name("model".to_owned())
+            .spawn(move || worker::run(options, waiting))
+            .map_err(|e| Error::bug("no thread for the local model").with_source(e))?;
+        Ok(Self { jobs, events_max })
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use client::{Answer, Client};
@@ -67,6 +68,21 @@ impl Launch {
         Self { command }
     }
 
+    /// The same as process 1 of a process table of its own, as in a container. Wants `unshare` and its rights.
+    #[must_use]
+    pub fn as_process_one(self) -> Self {
+        let plain = self.command.as_std();
+        let mut command = Command::new("unshare");
+        command
+            .args(["-p", "-f", "--mount-proc", "--kill-child"])
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        command.current_dir(plain.get_current_dir().expect("it is set")).env_clear();
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Self { command }
+    }
+
     /// Adds a word.
     #[must_use]
     pub fn word(mut self, word: impl AsRef<std::ffi::OsStr>) -> Self {
@@ -101,8 +117,9 @@ impl Launch {
         let mut child =
             self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let said = Said::default();
-        tokio::spawn(said.clone().listen(child.stdout.take().expect("stdout is piped")));
-        tokio::spawn(said.clone().listen(child.stderr.take().expect("stderr is piped")));
+        let (listening, heard) = watch::channel(true);
+        tokio::spawn(said.clone().listen(child.stdout.take().expect("stdout is piped"), heard.clone()));
+        tokio::spawn(said.clone().listen(child.stderr.take().expect("stderr is piped"), heard));
         let deadline = Instant::now() + PATIENCE;
         let address = loop {
             if let Some(address) = said.address() {
@@ -113,7 +130,7 @@ impl Launch {
             assert!(Instant::now() < deadline, "it does not listen:\n{}", said.text());
             tokio::time::sleep(LOOK_INTERVAL).await;
         };
-        Server { child, said, address }
+        Server { child, said, address, listening }
     }
 }
 
@@ -134,6 +151,7 @@ pub struct Server {
     child: Child,
     said: Said,
     address: SocketAddr,
+    listening: watch::Sender<bool>,
 }
 
 impl Server {
@@ -141,6 +159,15 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The id of its process, or of what it was started by.
+    ///
+    /// # Panics
+    /// When it has ended and been waited for.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process has not been waited for")
     }
 
     /// A client of it, without a key.
@@ -167,9 +194,19 @@ impl Server {
         }
     }
 
+    /// Stops reading what it prints, as a stalled log collector does, or goes on with it.
+    pub fn listen(&self, listening: bool) {
+        self.listening.send_replace(listening);
+    }
+
     /// Asks it to stop (SIGTERM).
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Has it read its spec again (SIGHUP).
+    pub fn reload(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// Kills it on the spot (SIGKILL) and waits until it is gone.
@@ -203,9 +240,11 @@ impl Server {
 struct Said(Arc<Mutex<String>>);
 
 impl Said {
-    async fn listen(self, from: impl AsyncRead + Unpin) {
+    async fn listen(self, from: impl AsyncRead + Unpin, mut listening: watch::Receiver<bool>) {
         let mut lines = BufReader::new(from).lines();
         while let Ok(Some(line)) = lines.next_line().await {
+            // Held open: a pipe that nobody reads, not one that is closed.
+            let _ = listening.wait_for(|listening| *listening).await;
             let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             text.push_str(&line);
             text.push('\n');

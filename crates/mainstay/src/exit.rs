@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use mainstay_core::{Error, Kind};
 
+use crate::terminal;
+
 /// It worked.
 pub(crate) const OK: u8 = 0;
 /// It was done, and the answer is no (a failed run, an unhealthy server).
@@ -40,22 +42,22 @@ impl std::fmt::Display for Explained {
 impl std::error::Error for Explained {}
 
 /// Prints an error with its causes and its help, and gives its exit code.
-#[expect(clippy::print_stderr, reason = "the command line's own voice")]
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(Explained(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
     }
-    eprintln!("mainstay: {error:#}");
+    let mut lines = vec![format!("mainstay: {error:#}")];
     let ours = error.chain().find_map(|e| e.downcast_ref::<Error>());
     if let Some(error) = ours {
         if let Some(internal) = error.internal() {
-            eprintln!("  detail: {internal}");
+            lines.push(format!("  detail: {internal}"));
         }
         if let Some(help) = error.help() {
-            eprintln!("  help: {help}");
+            lines.push(format!("  help: {help}"));
         }
-        eprintln!("  code: {} (docs/errors/{0}.md)", error.code().id);
+        lines.push(format!("  code: {} (docs/errors/{0}.md)", error.code().id));
     }
+    terminal::complain(&(lines.join("\n") + "\n"));
     ExitCode::from(ours.map_or(FAILED, code_for))
 }
 

@@ -9,7 +9,9 @@ mod logging;
 mod serving;
 mod spec;
 mod stand_in;
+mod terminal;
 mod wire;
+mod withheld;
 
 use std::process::ExitCode;
 
@@ -21,8 +23,10 @@ fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(code) => return code,
     };
-    match commands::run(&matches) {
+    let code = match commands::run(&matches) {
         Ok(code) => code,
         Err(error) => exit::report(&error),
-    }
+    };
+    terminal::close();
+    code
 }

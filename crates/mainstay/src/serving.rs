@@ -67,6 +67,7 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
     if options.dev {
         plan = stand_in::prepare(plan, &models_folder).await?;
     }
+    tokio::spawn(mainstay_app::reap_orphans());
     let mut house = House::open(&plan, &models_folder).await?;
     let stop = CancellationToken::new();
     let served =

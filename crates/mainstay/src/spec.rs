@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Overrides, Source};
 use mainstay_core::{Error, KindDef, Plan, codes};
 
-use crate::{environment, exit};
+use crate::{environment, exit, terminal};
 
 /// A plan and what it was read from.
 #[derive(Debug)]
@@ -26,13 +26,12 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Prints the faults as they are read best, and gives the error to end with.
-    #[expect(clippy::print_stderr, reason = "the command line's own voice")]
     pub(crate) fn explain(self) -> anyhow::Error {
         match self {
             Self::Unreadable(error) => error.into(),
             Self::Faults(faults) => {
                 use std::io::IsTerminal as _;
-                eprint!("{}", faults.render(std::io::stderr().is_terminal()));
+                terminal::complain(&faults.render(std::io::stderr().is_terminal()));
                 exit::Explained(exit::CONFIGURATION).into()
             }
         }

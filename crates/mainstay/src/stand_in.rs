@@ -13,6 +13,11 @@ use mainstay_providers::providers;
 
 #[cfg(feature = "local")]
 use crate::commands::models;
+#[cfg(feature = "local")]
+use crate::terminal::complain;
+
+#[cfg(feature = "local")]
+const GOING_ON: &str = "  going on with the scripted provider in its place: its answers come from no model";
 
 /// A build without local models lacks none.
 #[cfg(not(feature = "local"))]
@@ -22,7 +27,6 @@ pub(crate) async fn prepare(plan: Plan, _: &Path) -> anyhow::Result<Plan> {
 
 #[cfg(feature = "local")]
 /// The plan with what is missing put right. Nothing is fetched that is here already.
-#[expect(clippy::print_stderr, reason = "the command's own voice")]
 pub(crate) async fn prepare(mut plan: Plan, models_folder: &Path) -> anyhow::Result<Plan> {
     // A service of apps alone asks no model by itself; what its model front needs is pulled by hand.
     if !plan.agents.values().any(|agent| matches!(agent.kind, AgentKind::Declared(_))) {
@@ -34,17 +38,14 @@ pub(crate) async fn prepare(mut plan: Plan, models_folder: &Path) -> anyhow::Res
             .map(|def| (def.library_models)(&member.settings))
             .unwrap_or_default();
         for model in needed.iter().filter(|model| library.installed(model).is_err()) {
-            eprintln!("  provider `{name}` needs the model `{model}`, which is not here yet");
+            complain(&format!("  provider `{name}` needs the model `{model}`, which is not here yet\n"));
             let fetched = match Source::parse(model) {
                 Ok(source) => models::fetch(&library, &source).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = fetched {
-                eprintln!("  cannot fetch it: {error}");
-                error.help().into_iter().for_each(|help| eprintln!("  help: {help}"));
-                eprintln!(
-                    "  going on with the scripted provider in its place: its answers come from no model\n"
-                );
+                let help = error.help().map(|help| format!("  help: {help}\n")).unwrap_or_default();
+                complain(&format!("  cannot fetch it: {error}\n{help}{GOING_ON}\n\n"));
                 *member = stand_in();
                 break;
             }

@@ -1,13 +1,15 @@
 //! Joins adapters to engines and engines to surfaces. The only file that names both an adapter and a surface.
 //!
 //! A reload opens what changed and keeps what did not: a provider, tool or app whose settings are the same stays open.
+//! Commands of apps are started when everything is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use mainstay_agents::{Engine, Entry, Ports};
 use mainstay_app::AppService;
 use mainstay_core::app::App;
@@ -22,6 +24,9 @@ use mainstay_http::Surface;
 use mainstay_journal::Journal;
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
+use tokio_util::task::TaskTracker;
+
+use crate::{terminal, withheld};
 
 /// Everything that runs.
 pub(crate) struct House {
@@ -30,6 +35,8 @@ pub(crate) struct House {
     pub(crate) surface: Surface,
     pub(crate) journal: Arc<Journal>,
     members: Members,
+    /// Replaced apps on their way out.
+    retiring: TaskTracker,
     models_folder: std::path::PathBuf,
     client: Client,
 }
@@ -39,8 +46,10 @@ pub(crate) struct House {
 struct Members {
     providers: BTreeMap<Name, (Member, Arc<dyn Provider>)>,
     tools: BTreeMap<Name, (Member, Arc<dyn ToolSource>)>,
-    apps: BTreeMap<Name, (AppPlan, Arc<AppService>)>,
+    apps: Apps,
 }
+
+type Apps = BTreeMap<Name, (AppPlan, Arc<AppService>)>;
 
 impl House {
     /// Opens everything the plan names. The listener is bound already; nothing is served yet.
@@ -70,8 +79,12 @@ impl House {
             clock,
             settings: surface_settings(plan)?,
         });
+        for (_, app) in members.apps.values() {
+            app.start(&[]);
+        }
         let models_folder = models_folder.to_path_buf();
-        Ok(Self { engine, gateway, surface, journal, members, models_folder, client })
+        let retiring = TaskTracker::new();
+        Ok(Self { engine, gateway, surface, journal, members, retiring, models_folder, client })
     }
 
     /// Takes a new plan: all of it, or none if a part cannot be opened. Runs at work keep what they started with.
@@ -82,20 +95,29 @@ impl House {
         self.engine.reload(agents_table(plan, &members));
         self.surface.reload(settings);
         let old = std::mem::replace(&mut self.members, members);
-        for (name, (_, app)) in old.apps {
-            let kept = self.members.apps.get(&name).is_some_and(|(_, new)| Arc::ptr_eq(new, &app));
-            if !kept {
-                tokio::spawn(async move { app.stop(APP_STOP_GRACE).await });
-            }
-        }
+        self.replace_apps(old.apps);
         Ok(())
     }
 
-    /// Stops the apps, last of all.
-    pub(crate) async fn stop_apps(&self, grace: Duration) {
+    /// Starts the apps that are new, and retires those of `old` that are not kept.
+    fn replace_apps(&self, mut old: Apps) {
+        let new = |name: &Name| self.members.apps.get(name).map(|(_, app)| Arc::clone(app));
+        old.retain(|name, (_, app)| new(name).is_none_or(|new| !Arc::ptr_eq(&new, app)));
+        let replaced: Vec<_> = old.values().map(|(_, app)| Arc::clone(app)).collect();
         for (_, app) in self.members.apps.values() {
-            app.stop(grace).await;
+            app.start(&replaced);
         }
+        for (name, (_, app)) in old {
+            app.replace(new(&name));
+            self.retiring.spawn(async move { app.retire(APP_STOP_GRACE).await });
+        }
+    }
+
+    /// Stops the apps, last of all and all at once: they share the grace, and so do those that are being replaced.
+    pub(crate) async fn stop_apps(&self, grace: Duration) {
+        let stopping = join_all(self.members.apps.values().map(|(_, app)| app.stop(grace)));
+        self.retiring.close();
+        let _ = tokio::join!(stopping, tokio::time::timeout(grace, self.retiring.wait()));
     }
 }
 
@@ -124,11 +146,12 @@ fn open_members(
         };
         members.tools.insert(name.clone(), (member.clone(), open));
     }
+    let withheld = withheld::variables(plan);
     for (name, agent) in &plan.agents {
         let AgentKind::App(app) = &agent.kind else { continue };
         let open = match before.apps.get(name) {
             Some((same, open)) if same == app => Arc::clone(open),
-            _ => open_app(name, app, plan, &secrets, client)?,
+            _ => open_app(name, app, plan, &secrets, &withheld)?,
         };
         members.apps.insert(name.clone(), (app.clone(), open));
     }
@@ -167,15 +190,15 @@ fn open_app(
     app: &AppPlan,
     plan: &Plan,
     secrets: &dyn SecretSource,
-    client: &Client,
+    withheld: &BTreeSet<String>,
 ) -> anyhow::Result<Arc<AppService>> {
     let opening = mainstay_app::Opening {
         name,
         plan: app,
         folder: &plan.folder,
         secrets,
-        client,
-        sink: mainstay_app::to_terminal(),
+        withheld,
+        sink: Arc::new(terminal::app_line),
         restart: mainstay_app::Restart::default(),
     };
     Ok(Arc::new(AppService::open(opening).with_context(|| format!("open the app of agent `{name}`"))?))

@@ -1,10 +1,13 @@
-//! A process group: signals to all of it, and whether any of it is at work.
+//! A process group: signals to all of it, whether any of it but its guard is at work, and the end of those that are our
+//! children.
 
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::process::Child;
+
+use super::table;
 
 /// First and longest pause between looks at a group that is ending.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
@@ -14,10 +17,15 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 pub(super) struct Group(Pid);
 
 impl Group {
-    /// The group of a child that was started as the leader of its own.
+    /// The group of the guard, which was started as the leader of its own.
     pub(super) fn of(child: &Child) -> io::Result<Self> {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         id.map(Self).ok_or_else(|| io::Error::other("the process has no id"))
+    }
+
+    /// Its id, which is its leader's.
+    pub(super) fn id(self) -> i32 {
+        self.0.as_raw_nonzero().get()
     }
 
     /// Asks every member to end.
@@ -37,7 +45,7 @@ impl Group {
         }
     }
 
-    /// Waits until no member is at work.
+    /// Waits until no member but the guard is at work.
     pub(super) async fn emptied(self) {
         let (mut pause, longest) = LOOKS;
         while self.is_at_work() {
@@ -46,36 +54,23 @@ impl Group {
         }
     }
 
-    /// A member that ended and that its parent has not noticed is not at work: as process 1 of a container we are the
-    /// parent of what the command left behind.
+    /// A member that ended and that its parent has not noticed is not at work, nor is the guard, which leads the group.
+    /// Where there is no process table, nobody is known to be.
     fn is_at_work(self) -> bool {
-        test_kill_process_group(self.0).is_ok() && self.has_live_member().unwrap_or(true)
+        let mut members = table::entries().into_iter().flatten().filter(|entry| entry.group == self.id());
+        members.any(|member| member.id != self.id() && !member.is_zombie)
     }
 
-    /// `None` where there is no `/proc`.
-    fn has_live_member(self) -> Option<bool> {
-        let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-        let mut stats = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
-        Some(stats.any(|stat| group_if_live(&stat) == Some(self.0.as_raw_nonzero().get())))
-    }
-}
-
-/// The group of the process that a line of proc(5) `stat` is about; `None` when it has ended.
-fn group_if_live(stat: &str) -> Option<i32> {
-    // State, parent and group follow the command's closing parenthesis; a command may hold parentheses itself.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let (state, _, group) = (fields.next()?, fields.next()?, fields.next()?);
-    (!matches!(state, "Z" | "X")).then(|| group.parse().ok()).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_that_ended_is_of_no_group() {
-        assert_eq!(group_if_live("12 (a) b)) S 1 77 77 0 -1"), Some(77));
-        assert_eq!(group_if_live("12 (sh) Z 1 77 77 0 -1"), None);
-        assert_eq!(group_if_live("nonsense"), None);
+    /// Waits for the members that are our children, once the group is killed and its leader and the command have been
+    /// waited for. As process 1 of a container we inherit what the command left behind, and nobody else waits for it.
+    pub(super) async fn reaped(self) {
+        let (mut pause, longest) = LOOKS;
+        // An error means that no child of ours is left in it.
+        while let Ok(waited) = waitpgid(self.0, WaitOptions::NOHANG) {
+            if waited.is_none() {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+        }
     }
 }

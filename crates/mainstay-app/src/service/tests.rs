@@ -2,15 +2,13 @@
 
 mod answers;
 mod processes;
-
-use std::future::Future;
-use std::sync::Arc;
+mod replacing;
 
 use futures_util::StreamExt as _;
 use mainstay_core::app::AppOutput;
 use mainstay_core::run::RunInput;
 use mainstay_core::{RunId, SecretRef, SessionId};
-use mainstay_net::client::ClientOptions;
+use std::future::Future;
 
 use super::*;
 
@@ -42,13 +40,20 @@ fn plan(url: &str) -> AppPlan {
 }
 
 fn open(plan: &AppPlan, folder: &Path, sink: Sink) -> Result<AppService> {
+    let service = opened(plan, folder, sink)?;
+    service.start(&[]);
+    Ok(service)
+}
+
+/// A service whose command is not started.
+fn opened(plan: &AppPlan, folder: &Path, sink: Sink) -> Result<AppService> {
     let restart = Restart { first: Duration::from_millis(20), ..Restart::default() };
     AppService::open(Opening {
         name: &Name::parse("helper").unwrap(),
         plan,
         folder,
         secrets: &Fixed,
-        client: &Client::new(ClientOptions::default()),
+        withheld: &BTreeSet::new(),
         sink,
         restart,
     })

@@ -102,3 +102,14 @@ fn every_source_can_be_written_as_a_reference() {
         assert!(std::ptr::eq(find(def.source).unwrap(), def), "`{}` stands twice", def.source);
     }
 }
+
+#[test]
+fn the_variables_that_settings_refer_to_are_found_wherever_they_stand() {
+    let settings = serde_json::json!({
+        "api_key": "env:A",
+        "headers": { "x": "Bearer ${env:B}", "y": "${file:k}${env:C}-${env:D}", "z": "file:env" },
+        "list": [1, null, ["env:E"]],
+        "description": "env is short for environment; ${env:unclosed",
+    });
+    assert_eq!(env::variables_in(&settings), ["A", "B", "C", "D", "E"].map(str::to_owned).into());
+}

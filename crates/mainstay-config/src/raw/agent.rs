@@ -111,7 +111,8 @@ pub(crate) struct App {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub(crate) command: Option<String>,
-    /// Variables added to the command's environment: text, or a reference to a secret (`env:NAME`, `file:PATH`).
+    /// Variables added to the command's environment: text, or a reference to a secret (`env:NAME`, `file:PATH`). A
+    /// variable that the spec takes a secret from is not inherited, so list it here if the command needs it.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 200, "propertyNames" = variables()))]
     pub(crate) env: BTreeMap<String, String>,

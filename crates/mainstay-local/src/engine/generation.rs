@@ -19,6 +19,8 @@ const PROMPT_BYTES_PER_TOKEN_MAX: usize = 32;
 
 /// Who waits for the answer.
 pub(super) struct Caller<'a> {
+    /// What it calls the model.
+    pub(super) name: &'a str,
     pub(super) events: &'a mpsc::Sender<Result<ModelEvent>>,
     pub(super) deadline: Option<Instant>,
 }
@@ -53,7 +55,7 @@ pub(super) fn run(
     }
     let prompt = loaded.dialogue().prompt(request)?;
     let tokens = tokens_of(&prompt, loaded)?;
-    let start = ModelEvent::Start { id: answer_id(), model: options.name.clone() };
+    let start = ModelEvent::Start { id: answer_id(), model: caller.name.to_owned() };
     if !caller.send(start) {
         return Ok(());
     }

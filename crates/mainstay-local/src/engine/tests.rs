@@ -1,5 +1,6 @@
 //! Engines over a tiny model: order of events, bounds, cancellation, waiting and failing.
 
+use std::fs::FileTimes;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ async fn ask(engine: &Engine, request: ModelRequest) -> Result<(String, Usage, F
     else {
         panic!("{events:?}")
     };
-    assert!(model == "tiny" && id.starts_with("local_"));
+    assert!(*model == engine.name && id.starts_with("local_"));
     let text = texts.iter().map(|event| match event {
         ModelEvent::Text(text) => text.as_str(),
         other => panic!("{other:?}"),
@@ -191,4 +192,39 @@ async fn the_quantised_copy_is_made_once_and_mended_when_damaged() {
     let left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "no unfinished files stay: {left:?}");
+}
+
+/// Tokens of its prompt that an engine remembers from what the others were asked.
+async fn remembered(engine: &Engine) -> u64 {
+    ask(engine, request("hello", 1)).await.unwrap().1.cache_read
+}
+
+#[tokio::test]
+async fn engines_of_one_file_share_the_model_but_not_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("tiny.gguf"), folder.path().join("link.gguf"));
+    tiny::write(&file, 256, 7);
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let options = EngineOptions { threads: 2, queue_max: 4, ..EngineOptions::new(&link, "other") };
+    let (one, other) = (engine(&file), Engine::open(options.clone()).unwrap());
+    assert_eq!(remembered(&one).await, 0);
+    assert!(remembered(&other).await > 0, "the file is loaded twice");
+    drop(one);
+    assert!(remembered(&engine(&file)).await > 0, "the last one keeps it");
+    let fewer_threads = Engine::open(EngineOptions { threads: 1, ..options.clone() }).unwrap();
+    let less_context = Engine::open(EngineOptions { context_tokens_max: 128, ..options }).unwrap();
+    assert_eq!((remembered(&fewer_threads).await, remembered(&less_context).await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_holds_or_whose_file_was_replaced_is_loaded_anew() {
+    let (first, folder) = tiny_engine(256);
+    let file = folder.path().join("tiny.gguf");
+    assert_eq!(remembered(&first).await, 0);
+    let replaced = FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+    std::fs::File::options().write(true).open(&file).unwrap().set_times(replaced).unwrap();
+    let second = engine(&file);
+    assert_eq!(remembered(&second).await, 0);
+    drop((first, second));
+    assert_eq!(remembered(&engine(&file)).await, 0);
 }

@@ -17,6 +17,8 @@ use super::loaded::Loaded;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) request: ModelRequest,
+    /// What the model is called in the answer.
+    pub(super) name: String,
     pub(super) deadline: Option<Instant>,
     pub(super) events: mpsc::Sender<Result<ModelEvent>>,
 }
@@ -71,8 +73,8 @@ fn load(options: &EngineOptions, pool: &ThreadPool) -> Result<Loaded> {
 
 /// Whether the model is still sound afterwards.
 fn answer(job: Job, options: &EngineOptions, pool: &ThreadPool, loaded: &mut Loaded) -> bool {
-    let Job { request, deadline, events } = job;
-    let caller = Caller { events: &events, deadline };
+    let Job { request, name, deadline, events } = job;
+    let caller = Caller { name: &name, events: &events, deadline };
     let work = || pool.install(|| generation::run(&request, options, loaded, &caller));
     let outcome = catch_unwind(AssertUnwindSafe(work));
     let sound = outcome.is_ok();

@@ -8,7 +8,7 @@ use mainstay_core::Error;
 use mainstay_local::library::{self, Library, ListedModel, Progress, PullOptions, Source};
 
 use super::{Def, client_runtime};
-use crate::{environment, exit};
+use crate::{environment, exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "models", command, run };
 
@@ -63,7 +63,6 @@ fn list(library: &Library) -> anyhow::Result<()> {
 }
 
 /// Fetches a model with a progress bar on standard error, and says where it is.
-#[expect(clippy::print_stderr, reason = "the command's own voice")]
 pub(crate) async fn fetch(library: &Library, source: &Source) -> Result<(), Error> {
     let style =
         ProgressStyle::with_template("  {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
@@ -88,6 +87,6 @@ pub(crate) async fn fetch(library: &Library, source: &Source) -> Result<(), Erro
     };
     let file = library::pull(library, source, &options, &mut progress).await;
     bar.finish_and_clear();
-    eprintln!("  {} is in {}", source.model_name(), file?.display());
+    terminal::complain(&format!("  {} is in {}\n", source.model_name(), file?.display()));
     Ok(())
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use mainstay_core::Plan;
 
+use crate::terminal;
+
 /// Prints the machine-readable line and, for development, the banner.
-#[expect(clippy::print_stdout, reason = "the command's output")]
 pub(super) fn print(plan: &Plan, address: SocketAddr, dev: bool, took: Duration) {
     if dev {
-        println!("{}", text(plan, address, took));
+        terminal::print(&(text(plan, address, took) + "\n"));
     }
-    println!("mainstay: listening on http://{address}");
+    terminal::print(&format!("mainstay: listening on http://{address}\n"));
 }
 
 fn text(plan: &Plan, address: SocketAddr, took: Duration) -> String {

@@ -48,15 +48,16 @@ server.serve_forever()
 
 type Lines = Arc<Mutex<Vec<(String, Source, String)>>>;
 
-struct Fixture {
-    service: AppService,
-    folder: tempfile::TempDir,
+pub(super) struct Fixture {
+    pub(super) service: AppService,
+    pub(super) folder: tempfile::TempDir,
+    pub(super) plan: AppPlan,
     lines: Lines,
 }
 
 impl Fixture {
     /// A service that runs `command`, in which `APP` stands for the app's start.
-    fn run(command: &str, change: impl FnOnce(&mut AppPlan)) -> Self {
+    pub(super) fn run(command: &str, change: impl FnOnce(&mut AppPlan)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("app.py"), APP).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -69,10 +70,10 @@ impl Fixture {
             kept.lock().unwrap().push((line.agent.to_owned(), line.source, line.text.to_owned()));
         });
         let service = open(&plan, folder.path(), sink).unwrap();
-        Self { service, folder, lines }
+        Self { service, folder, plan, lines }
     }
 
-    async fn ready(&self) {
+    pub(super) async fn ready(&self) {
         eventually("the app is ready", async || self.service.ready(&Ctx::system()).await.ok()).await;
     }
 
@@ -85,7 +86,7 @@ impl Fixture {
     }
 
     /// Waits until the app is not ready for a reason that holds `words`.
-    async fn unready(&self, words: &str) -> Error {
+    pub(super) async fn unready(&self, words: &str) -> Error {
         let reason = async || {
             let error = self.service.ready(&Ctx::system()).await.err()?;
             error.message().contains(words).then_some(error)
@@ -100,12 +101,12 @@ impl Fixture {
 }
 
 /// Whether the process is at work (a zombie is not).
-fn lives(id: u64) -> bool {
+pub(super) fn lives(id: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-async fn dead(id: u64) {
+pub(super) async fn dead(id: u64) {
     assert!(id > 0);
     eventually("the process is gone", async || (!lives(id)).then_some(())).await;
 }
@@ -114,9 +115,7 @@ async fn dead(id: u64) {
 async fn a_command_runs_in_the_specs_folder_with_its_variables_and_its_output_is_shown() {
     let secret = EnvValue::Secret(SecretRef::parse("env:TOKEN").unwrap());
     let app = Fixture::run("APP", |plan| plan.env = vec![("TOKEN".to_owned(), secret)]);
-    let starting = answer(&app.service, "who").await.unwrap_err();
-    assert_eq!(starting.code().id, "APP_UNAVAILABLE");
-    assert!(starting.message().contains("agent `helper` is starting"), "{starting}");
+    app.unready("agent `helper` is starting").await;
     app.ready().await;
     let facts = app.facts("print").await;
     assert_eq!(facts["env"], "<TOKEN>");
