@@ -105,8 +105,7 @@ async fn invoke(mut call: Call) -> Result {
     let agent = call.path_param("agent");
     let start = question.start(BOUNDS, false, call.headers())?;
     let background = start.background;
-    let ctx = if background { call.ctx.clone() } else { call.bounded_ctx() };
-    let handle = ask::begin(&call, &ctx, Some(agent), start).await?;
+    let handle = ask::begin(&call, &call.ctx, Some(agent), start).await?;
     let begun = Begun::from(&handle);
     let mut response = if background {
         let mut response = reply::json(&StartedView::new(&begun, agent));

@@ -127,7 +127,7 @@ async fn stream(mut call: Call) -> Result {
 
 async fn whole(call: &Call, question: Question, bounds: Bounds) -> Result<Run> {
     let start = question.start(bounds, false, call.headers())?;
-    let handle = ask::begin(call, &call.bounded_ctx(), None, start).await?;
+    let handle = ask::begin(call, &call.ctx, None, start).await?;
     ask::answer(call, handle).await
 }
 

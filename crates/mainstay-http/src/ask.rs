@@ -12,8 +12,6 @@ use crate::error::{self, Failure};
 
 /// Longest idempotency key, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
-/// After the caller's patience is over, how long the engine may take to say so itself.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What a caller wrote, fields of all routes together.
 #[derive(Debug, Default)]
@@ -73,14 +71,18 @@ pub(crate) async fn begin(call: &Call, ctx: &Ctx, agent: Option<&str>, start: St
     call.shared.engine.start(ctx, &agent, start).await
 }
 
-/// The answered run. Errors: what the run failed with; `DEADLINE_EXCEEDED`.
+/// The answered run. Errors: what the run failed with; `DEADLINE_EXCEEDED` when the caller has waited long enough: to the
+/// run that is a caller who left, and its `on_disconnect` says whether it goes on.
 pub(crate) async fn answer(call: &Call, handle: RunHandle) -> Result<Run, Failure> {
     let id = handle.id().clone();
-    let run = match tokio::time::timeout(call.patience() + GRACE, handle.wait()).await {
+    let run = match tokio::time::timeout(call.patience(), handle.wait()).await {
         Ok(ended) => ended.map_err(|error| Failure::of_run(error, &id))?,
         Err(_) => {
-            let error = Error::new(&codes::DEADLINE_EXCEEDED, "answer in time")
-                .with_help("stream the answer, or ask with `background`, or raise `server.request_timeout`");
+            let waited = call.patience().as_secs_f32();
+            let message = format!("wait for the answer: it did not come within {waited} s");
+            let help = "the run is at `/v1/runs/{run_id}`; stream the answer, ask with `background`, or raise \
+                        `server.request_timeout`";
+            let error = Error::new(&codes::DEADLINE_EXCEEDED, message).with_help(help);
             return Err(Failure::of_run(error, &id));
         }
     };

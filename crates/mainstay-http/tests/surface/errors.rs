@@ -4,7 +4,7 @@ use http::Request;
 use mainstay_core::{Code, codes};
 use serde_json::json;
 
-use crate::house::{Body, House, empty, post, settings, streamed, text, with};
+use crate::house::{Body, House, empty, post, settings, streamed, text, until, with};
 use crate::scripted::Script;
 
 /// Sends the request and expects an error of ours.
@@ -108,13 +108,21 @@ async fn a_body_beyond_the_bound_is_413_declared_or_not() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_does_not_come_in_time_is_504_and_names_its_run() {
-    let house = House::new();
-    house.next(Script::Hang);
-    let answer = house.post(INVOKE, json!({"query": "hi"})).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (504, "DEADLINE_EXCEEDED"), "{answer:?}");
-    let run = answer.json()["error"]["run_id"].as_str().unwrap().to_owned();
-    assert_eq!(answer.header("x-run-id"), Some(run.as_str()));
-    assert_eq!(house.get(&format!("/v1/runs/{run}")).await.json()["status"], "failed");
+    for (on_disconnect, then) in [("continue", "running"), ("cancel", "cancelled")] {
+        let house = House::new();
+        house.next(Script::Hang);
+        let answer = house.post(INVOKE, json!({"query": "hi", "on_disconnect": on_disconnect})).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str()),
+            (504, "DEADLINE_EXCEEDED"),
+            "{answer:?}"
+        );
+        assert!(answer.body.contains("server.request_timeout"), "{answer:?}");
+        let run = answer.json()["error"]["run_id"].as_str().unwrap().to_owned();
+        assert_eq!(answer.header("x-run-id"), Some(run.as_str()));
+        let status = async || house.get(&format!("/v1/runs/{run}")).await.json()["status"].clone();
+        until("the run is as its policy says", async || status().await == then).await;
+    }
 }
 
 /// A provider's failure, as the caller of an agent sees it.
