@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::model::{FinishReason, ModelRequest, ModelStream, Usage};
-use crate::{BoxStream, Ctx, Error, Result};
+use crate::{BoxStream, Code, Ctx, Error, Result};
 
 /// The name of a wire dialect, e.g. of an API family. Core knows none; the dialects crate names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,8 +47,10 @@ pub trait Provider: Send + Sync {
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream>;
 
     /// Sends a request of one of `capabilities().dialects` as received but for its edits, and returns the answer's
-    /// bytes as they come, error answers included. Errors: `UNSUPPORTED` for another dialect; `PROVIDER_*` when no
-    /// answer came at all.
+    /// bytes as they come, error answers included. The future ends when the answer has begun: a stream with its first
+    /// event that carries data, which together with what came before it is the beginning of the body. So a stream that
+    /// fails at once is a failed answer, and how long to wait for a first event is the caller's to say. Errors:
+    /// `UNSUPPORTED` for another dialect; `PROVIDER_*` when no answer came at all.
     async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse>;
 
     /// The models on offer. Errors: `UNSUPPORTED` where the endpoint has no list; `PROVIDER_*`.
@@ -83,7 +85,8 @@ pub struct WireResponse {
     pub status: u16,
     /// Headers that the dialect passes back (content type, rate limits, request ids), lowercase names.
     pub headers: Vec<(String, String)>,
-    /// For a status of 400 and above: what it means, for fallback and for metrics.
+    /// For a status of 400 and above, and for an answer that is an error whatever its status says (a stream whose
+    /// first event reports one): what it means, for fallback and for metrics.
     pub failure: Option<Error>,
     /// The body, frame by frame. Frames of a stream are whole events. A failed answer's body is bounded.
     pub body: BoxStream<Result<WireFrame>>,
@@ -116,4 +119,6 @@ pub struct Tap {
     pub usage: Option<Usage>,
     /// Why the answer ended.
     pub finish: Option<FinishReason>,
+    /// The frame reports that the answer failed, and this is what it means.
+    pub failure: Option<&'static Code>,
 }

@@ -22,6 +22,9 @@ use crate::loopback::{Answer, Loopback, Request, pieces, whole};
 /// Bytes of a stream that go out together: few enough to cut events and characters in the middle.
 const CHUNK_BYTES: usize = 37;
 
+/// What keeps a connection alive while there is nothing to say.
+const COMMENT: &[u8] = b": at work\n\n";
+
 /// A running endpoint.
 #[derive(Debug)]
 pub struct FakeUpstream {
@@ -143,6 +146,16 @@ fn answer(dialect: &'static str, behaviour: Behaviour, request: &Received) -> Op
             let event = stream::once(std::future::ready(Ok(error_event(dialect))));
             streamed(beginning(dialect).chain(event).boxed())
         }
+        Behaviour::FailsAtOnce if !streams => {
+            let errors: Value =
+                serde_json::from_slice(&recorded(dialect, "errors.json")).expect("it is JSON");
+            whole(200, "application/json", errors["error_inside"]["body"].to_string())
+        }
+        Behaviour::FailsAtOnce => {
+            let event = error_event(dialect);
+            streamed(whole_stream([COMMENT, &event[..]].concat().into()))
+        }
+        Behaviour::SaysNothing => streamed(whole_stream(Bytes::from_static(COMMENT))),
         Behaviour::Hangs | Behaviour::Gone => streamed(beginning(dialect).chain(stream::pending()).boxed()),
     })
 }

@@ -16,6 +16,8 @@ enum Act {
     Fail(&'static mainstay_core::Code),
     Status(u16, &'static mainstay_core::Code),
     Say(&'static str),
+    /// Says something and then reports a failure in the stream.
+    SayAndReport(&'static str, &'static mainstay_core::Code),
     FailAfterStart(&'static mainstay_core::Code),
     Hang,
 }
@@ -52,7 +54,9 @@ impl Provider for Fake {
         self.asked.lock().push(format!("complete {}", request.model));
         let start = Ok(ModelEvent::Start { id: "1".into(), model: request.model });
         match self.next() {
-            Act::Fail(code) | Act::Status(_, code) => Err(Error::new(code, "told to")),
+            Act::Fail(code) | Act::Status(_, code) | Act::SayAndReport(_, code) => {
+                Err(Error::new(code, "told to"))
+            }
             Act::Say(text) => {
                 let usage = Usage { output: 3, ..Usage::default() };
                 let rest = [
@@ -73,13 +77,16 @@ impl Provider for Fake {
         self.asked.lock().push(format!("forward {}", request.model));
         let answer = |status, failure, text: &'static str| {
             let tap = Tap { usage: Some(Usage { output: 7, ..Usage::default() }), ..Tap::default() };
-            let frame = WireFrame { bytes: Bytes::from_static(text.as_bytes()), tap: Some(Box::new(tap)) };
-            Ok(WireResponse { status, headers: vec![], failure, body: Box::pin(stream::iter([Ok(frame)])) })
+            frames(status, failure, vec![(text, tap)])
         };
         match self.next() {
             Act::Fail(code) | Act::FailAfterStart(code) => Err(Error::new(code, "told to")),
             Act::Status(status, code) => answer(status, Some(Error::new(code, "told to")), "refused"),
             Act::Say(text) => answer(200, None, text),
+            Act::SayAndReport(text, code) => {
+                let report = Tap { failure: Some(code), ..Tap::default() };
+                frames(200, None, vec![(text, Tap::default()), (" failed", report)])
+            }
             Act::Hang => std::future::pending().await,
         }
     }
@@ -87,6 +94,14 @@ impl Provider for Fake {
     async fn models(&self, _: &Ctx) -> Result<Vec<ModelCard>> {
         Err(Error::new(&codes::UNSUPPORTED, "no list"))
     }
+}
+
+fn frames(status: u16, failure: Option<Error>, said: Vec<(&'static str, Tap)>) -> Result<WireResponse> {
+    let frame = |(text, tap): (&'static str, Tap)| {
+        Ok(WireFrame { bytes: Bytes::from_static(text.as_bytes()), tap: Some(Box::new(tap)) })
+    };
+    let body = Box::pin(stream::iter(said.into_iter().map(frame)));
+    Ok(WireResponse { status, headers: vec![], failure, body })
 }
 
 #[derive(Default)]
@@ -219,6 +234,33 @@ async fn a_failure_before_the_first_word_still_hands_over() {
     let request = ModelRequest { model: "m".into(), ..ModelRequest::default() };
     let events = gateway.complete(&Ctx::system(), request).await.unwrap();
     assert_eq!(said(Answer::Events(events)).await, "b");
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_at_once_hands_over_whatever_its_status_says() {
+    let first = Fake::new(&[OURS], [Act::Status(200, &codes::PROVIDER_UNAVAILABLE)]);
+    let second = Fake::new(&[OURS], [Act::Say("b")]);
+    let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+    let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
+    assert_eq!(said(answer).await, "200 b");
+    assert_eq!(book.0.lock()[0].1, "PROVIDER_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn a_failure_that_a_stream_reports_is_what_its_call_came_to() {
+    for leaves in [false, true] {
+        let only = Fake::new(&[OURS], [Act::SayAndReport("half", &codes::PROVIDER_UNAVAILABLE)]);
+        let (gateway, book) = gateway(&[("a", only)]);
+        let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
+        let Answer::Wire(mut wire) = answer else { panic!("bytes were to pass") };
+        let frames = if leaves { 2 } else { 3 };
+        for _ in 0..frames {
+            wire.body.next().await;
+        }
+        drop(wire);
+        let outcomes: Vec<String> = book.0.lock().iter().map(|r| r.1.clone()).collect();
+        assert_eq!(outcomes, ["PROVIDER_UNAVAILABLE"], "leaves: {leaves}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,10 @@ pub enum Behaviour {
     Fails(&'static str),
     /// Says `Hei ` and then reports in the stream that it is overloaded.
     FailsInside,
+    /// Answers with status 200 and nothing but a report that it is overloaded, in a stream after a comment.
+    FailsAtOnce,
+    /// Begins a stream with a comment and ends it in good order.
+    SaysNothing,
     /// Breaks the connection after `Hei `, or in the middle of a whole answer.
     Breaks,
     /// Ends the stream in good order after `Hei `.

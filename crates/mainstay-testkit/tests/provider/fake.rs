@@ -39,6 +39,7 @@ pub(crate) enum Fault {
     KeepsTheCallersModel,
     DropsHeaders,
     SwallowsMeaning,
+    AnswersTooEarly,
     SpeaksAnyDialect,
     ChangesItsMind,
     ReadsOnePage,

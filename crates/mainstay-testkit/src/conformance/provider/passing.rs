@@ -18,6 +18,9 @@ promises! {
     the_request_arrives_as_it_was_but_for_its_model_and_edits,
     headers_pass_both_ways,
     a_failed_answer_passes_with_its_meaning,
+    an_answer_that_is_nothing_but_a_failure_is_a_failed_answer,
+    a_passed_stream_that_says_nothing_is_no_answer,
+    a_failure_inside_a_passed_stream_is_noticed,
     a_passed_stream_that_breaks_fails_after_what_came,
     a_passed_stream_that_ends_early_fails_after_what_came,
     nobody_to_pass_it_to_is_an_error,
@@ -49,6 +52,7 @@ async fn read(response: WireResponse) -> (Vec<u8>, Tap, Option<Error>) {
                     noticed.model = tap.model.or(noticed.model);
                     noticed.usage = tap.usage.or(noticed.usage);
                     noticed.finish = tap.finish.or(noticed.finish);
+                    noticed.failure = tap.failure.or(noticed.failure);
                 }
             }
             Err(error) => {
@@ -74,7 +78,8 @@ async fn passes_whole(open: Open, stream: bool) {
     let (bytes, noticed, error) = read(response).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(text(&bytes), text(&rig.recorded(stream)), "the bytes were changed");
-    let wanted = Tap { model: Some(MODEL.to_owned()), usage: Some(USAGE), finish: Some(FinishReason::Stop) };
+    let model = Some(MODEL.to_owned());
+    let wanted = Tap { model, usage: Some(USAGE), finish: Some(FinishReason::Stop), failure: None };
     assert_eq!(noticed, wanted);
 }
 
@@ -157,6 +162,36 @@ async fn a_failed_answer_passes_with_its_meaning(open: Open) {
         let (bytes, _, error) = read(response).await;
         assert!(error.is_none() && text(&bytes).contains("words with the prompt"), "{}", text(&bytes));
     }
+}
+
+async fn an_answer_that_is_nothing_but_a_failure_is_a_failed_answer(open: Open) {
+    for stream in [true, false] {
+        let rig = open(Behaviour::FailsAtOnce).await;
+        let Some(request) = request(&rig, stream) else { return };
+        let response = pass(&rig, request).await.expect("a failed answer is an answer");
+        let failure = response.failure.as_ref().expect("the first event is waited for, and its meaning told");
+        assert_eq!(failure.code().id, "PROVIDER_UNAVAILABLE");
+        let repeats = format!("{failure:?}").contains("words with the prompt");
+        assert!(!repeats, "it repeats the provider: {failure:?}");
+        let (bytes, _, error) = read(response).await;
+        assert!(error.is_none() && text(&bytes).contains("words with the prompt"), "{}", text(&bytes));
+    }
+}
+
+async fn a_passed_stream_that_says_nothing_is_no_answer(open: Open) {
+    let rig = open(Behaviour::SaysNothing).await;
+    let Some(request) = request(&rig, true) else { return };
+    let error = pass(&rig, request).await.expect_err("nothing was said");
+    assert_eq!(error.code().id, "PROVIDER_BAD_RESPONSE");
+}
+
+async fn a_failure_inside_a_passed_stream_is_noticed(open: Open) {
+    let rig = open(Behaviour::FailsInside).await;
+    let Some(request) = request(&rig, true) else { return };
+    let (bytes, noticed, error) = read(pass(&rig, request).await.expect("the answer begins")).await;
+    assert!(error.is_none(), "the stream has told its failure itself: {error:?}");
+    assert!(text(&bytes).contains("Hei ") && text(&bytes).contains("words with the prompt"));
+    assert_eq!(noticed.failure.expect("the failure is noticed").id, "PROVIDER_UNAVAILABLE");
 }
 
 async fn breaks_off(open: Open, behaviour: Behaviour) {
