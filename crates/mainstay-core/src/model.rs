@@ -92,7 +92,7 @@ pub enum ResponseFormat {
 /// A step of an answer.
 ///
 /// Order: `Dropped` if there is cause for it, `Start`, then any number of deltas, then `Usage` and `Finish` once each (in either order), then the end.
-/// Tool calls may be interleaved by `index`; a call's `ToolCallStart` precedes its deltas.
+/// Tool calls may be interleaved by `index`; a call's `ToolCallStart` precedes its deltas. `Alive` may stand anywhere.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelEvent {
     /// Fields of the request that this target cannot carry, as dotted paths; never empty.
@@ -130,6 +130,9 @@ pub enum ModelEvent {
     Usage(Usage),
     /// Why the answer ended.
     Finish(FinishReason),
+    /// Something came that says nothing yet (a ping, a comment, a piece of a larger event): the provider is at work.
+    /// It tells work from silence to whoever bounds the wait, which is the gateway; nobody above it sees this event.
+    Alive,
 }
 
 /// Why an answer ended.
@@ -275,7 +278,7 @@ impl Assembler {
             }
             ModelEvent::Usage(usage) => self.usage = *usage,
             ModelEvent::Finish(reason) => self.finish = Some(reason.clone()),
-            ModelEvent::Dropped(_) => {}
+            ModelEvent::Dropped(_) | ModelEvent::Alive => {}
         }
     }
 

@@ -42,14 +42,16 @@ pub trait Provider: Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
     /// Asks `request.model` and returns its events. The future ends when the provider accepted the call (its status
-    /// is known); later failures come as the stream's last item. Errors: the `PROVIDER_*` codes;
+    /// is known); later failures come as the stream's last item. Whatever comes from the provider shows in the stream,
+    /// if only as `Alive`, so that the caller can bound the provider's silence. Errors: the `PROVIDER_*` codes;
     /// `PROVIDER_BAD_RESPONSE` when the answer ends without its dialect's closing event.
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream>;
 
     /// Sends a request of one of `capabilities().dialects` as received but for its edits, and returns the answer's
     /// bytes as they come, error answers included. The future ends when the answer has begun: a stream with its first
     /// event that carries data, which together with what came before it is the beginning of the body. So a stream that
-    /// fails at once is a failed answer, and how long to wait for a first event is the caller's to say. Errors:
+    /// fails at once is a failed answer, and how long to wait for a first event is the caller's to say. From then on
+    /// whatever comes shows in the body, if only as an empty frame. Errors:
     /// `UNSUPPORTED` for another dialect; `PROVIDER_*` when no answer came at all.
     async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse>;
 
@@ -104,7 +106,7 @@ impl std::fmt::Debug for WireResponse {
 /// Bytes to pass on, and what was noticed in them.
 #[derive(Clone, Debug, Default)]
 pub struct WireFrame {
-    /// The bytes as received. May be empty when the frame was stripped.
+    /// The bytes as received. Empty when the frame was stripped, and for a sign of life: a piece of a larger event came.
     pub bytes: Bytes,
     /// What was noticed; `None` for most frames.
     pub tap: Option<Box<Tap>>,

@@ -61,9 +61,13 @@ impl Drop for Account {
     }
 }
 
-/// What an account reads from the items of an answer.
+/// What is read from the items of an answer.
 pub(crate) trait Metered {
     fn usage(&self) -> Option<Usage>;
+    /// Whether it says why the answer ends.
+    fn finishes(&self) -> bool;
+    /// Whether it says nothing but that the provider is at work.
+    fn is_only_life(&self) -> bool;
     /// What it reports the answer to have failed with.
     fn failure(&self) -> Option<&'static Code>;
 }
@@ -71,6 +75,14 @@ pub(crate) trait Metered {
 impl Metered for WireFrame {
     fn usage(&self) -> Option<Usage> {
         self.tap.as_ref().and_then(|tap| tap.usage)
+    }
+
+    fn finishes(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.finish.is_some() || tap.failure.is_some())
+    }
+
+    fn is_only_life(&self) -> bool {
+        self.bytes.is_empty() && self.tap.is_none()
     }
 
     fn failure(&self) -> Option<&'static Code> {
@@ -81,6 +93,14 @@ impl Metered for WireFrame {
 impl Metered for ModelEvent {
     fn usage(&self) -> Option<Usage> {
         if let Self::Usage(usage) = self { Some(*usage) } else { None }
+    }
+
+    fn finishes(&self) -> bool {
+        matches!(self, Self::Finish(_))
+    }
+
+    fn is_only_life(&self) -> bool {
+        matches!(self, Self::Alive)
     }
 
     /// A failure comes as the stream's error.

@@ -16,6 +16,7 @@ use mainstay_core::{Ctx, Error, Kind, Name, Result, codes};
 
 use crate::account::{Account, Accounted};
 use crate::fallover;
+use crate::silence::Attended;
 use crate::table::Table;
 
 /// The engine; cheap to clone.
@@ -119,7 +120,7 @@ impl Gateway {
             let provider = table.provider(target)?;
             let mut account = Account::open(&self.0.telemetry, name, &target.provider);
             match ask.at(ctx, provider.as_ref(), model, target, is_last).await {
-                Ok(begun) => return Ok(accounted(begun, account)),
+                Ok(begun) => return Ok(accounted(begun, account, model.idle_timeout)),
                 Err(error) => {
                     account.settle(error.code().id);
                     if is_last || !fallover::may_help(&error) || expired(ctx) {
@@ -176,12 +177,17 @@ impl Ask<'_> {
     }
 }
 
-fn accounted(begun: Answer, account: Account) -> Answer {
+/// The rest of an answer, watched and reported.
+fn accounted(begun: Answer, account: Account, idle_timeout: Duration) -> Answer {
     match begun {
-        Answer::Events(events) => Answer::Events(Box::pin(Accounted::new(events, account, "ok"))),
+        Answer::Events(events) => {
+            let events = Attended::new(events, idle_timeout);
+            Answer::Events(Box::pin(Accounted::new(events, account, "ok")))
+        }
         Answer::Wire(mut wire) => {
             let outcome = wire.failure.as_ref().map_or("ok", |error| error.code().id);
-            wire.body = Box::pin(Accounted::new(wire.body, account, outcome));
+            let body = Attended::new(wire.body, idle_timeout);
+            wire.body = Box::pin(Accounted::new(body, account, outcome));
             Answer::Wire(wire)
         }
     }
@@ -233,6 +239,9 @@ async fn begin(call: impl Future<Output = Result<ModelStream>>) -> Result<ModelS
     let mut held = Vec::with_capacity(2);
     while let Some(event) = events.next().await {
         let event = event?;
+        if event == ModelEvent::Alive {
+            continue;
+        }
         let says_nothing =
             matches!(event, ModelEvent::Dropped(_) | ModelEvent::Start { .. } | ModelEvent::Usage(_));
         held.push(Ok(event));

@@ -156,6 +156,15 @@ fn answer(dialect: &'static str, behaviour: Behaviour, request: &Received) -> Op
             streamed(whole_stream([COMMENT, &event[..]].concat().into()))
         }
         Behaviour::SaysNothing => streamed(whole_stream(Bytes::from_static(COMMENT))),
+        Behaviour::Thinks => {
+            let parts = [COMMENT, b"data: {"].map(|part| Ok(Bytes::from_static(part)));
+            // Each in a packet of its own, so that it has to be noticed by itself.
+            let parts = stream::iter(parts).then(|part| async {
+                tokio::task::yield_now().await;
+                part
+            });
+            streamed(beginning(dialect).chain(parts).chain(stream::pending()).boxed())
+        }
         Behaviour::Hangs | Behaviour::Gone => streamed(beginning(dialect).chain(stream::pending()).boxed()),
     })
 }

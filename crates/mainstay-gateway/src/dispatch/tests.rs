@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use mainstay_core::BoxStream;
 use mainstay_core::model::{FinishReason, Usage};
 use mainstay_core::provider::{Capabilities, ModelCard, Tap, WireFrame};
 use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport, RunReport, ToolReport};
@@ -16,6 +17,8 @@ enum Act {
     Fail(&'static mainstay_core::Code),
     Status(u16, &'static mainstay_core::Code),
     Say(&'static str),
+    /// Says something and then nothing more.
+    SayAndStall(&'static str),
     /// Says something and then reports a failure in the stream.
     SayAndReport(&'static str, &'static mainstay_core::Code),
     FailAfterStart(&'static mainstay_core::Code),
@@ -69,6 +72,10 @@ impl Provider for Fake {
             Act::FailAfterStart(code) => {
                 Ok(Box::pin(stream::iter([start, Err(Error::new(code, "told to"))])))
             }
+            Act::SayAndStall(text) => {
+                let said = stream::iter([start, Ok(ModelEvent::Text(text.into()))]);
+                Ok(Box::pin(said.chain(stream::pending())))
+            }
             Act::Hang => std::future::pending().await,
         }
     }
@@ -86,6 +93,10 @@ impl Provider for Fake {
             Act::SayAndReport(text, code) => {
                 let report = Tap { failure: Some(code), ..Tap::default() };
                 frames(200, None, vec![(text, Tap::default()), (" failed", report)])
+            }
+            Act::SayAndStall(text) => {
+                let begun = frames(200, None, vec![(text, Tap::default())])?;
+                Ok(WireResponse { body: Box::pin(begun.body.chain(stream::pending())), ..begun })
             }
             Act::Hang => std::future::pending().await,
         }
@@ -130,6 +141,7 @@ fn gateway(providers: &[(&str, Arc<Fake>)]) -> (Gateway, Arc<Book>) {
     let model = Model {
         targets: providers.iter().map(|(p, _)| target(p)).collect(),
         first_byte_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(7),
         max_tokens_default: 100,
     };
     let table = Table {
@@ -177,6 +189,16 @@ async fn said(answer: Answer) -> String {
             text
         }
     }
+}
+
+/// What an answer fails with after what it says.
+async fn failure<T>(mut answer: BoxStream<Result<T>>) -> Error {
+    while let Some(item) = answer.next().await {
+        if let Err(error) = item {
+            return error;
+        }
+    }
+    panic!("the answer was to fail")
 }
 
 #[tokio::test]
@@ -271,6 +293,21 @@ async fn a_silent_target_is_left_after_the_first_byte_timeout() {
     let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
     assert_eq!(said(answer).await, "200 b");
     assert_eq!(book.0.lock()[0].1, "PROVIDER_TIMEOUT");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_stalls_ends_in_a_timeout_on_either_path() {
+    for dialects in [&[OURS][..], &[]] {
+        let only = Fake::new(dialects, [Act::SayAndStall("half")]);
+        let (gateway, book) = gateway(&[("a", only)]);
+        let decode = |_: &[u8]| Ok(ModelRequest::default());
+        let failed = match gateway.dispatch(&Ctx::system(), ask(&decode)).await.unwrap() {
+            Answer::Wire(wire) => failure(wire.body).await,
+            Answer::Events(events) => failure(events).await,
+        };
+        assert_eq!(failed.code(), &codes::PROVIDER_TIMEOUT);
+        assert_eq!(book.0.lock()[0].1, "PROVIDER_TIMEOUT");
+    }
 }
 
 #[tokio::test]

@@ -152,6 +152,15 @@ async fn a_translated_stream_that_breaks_ends_in_the_fronts_own_error() {
     assert!(!answer.body.contains("[DONE]") && !answer.body.contains("secret"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_translated_stream_that_falls_silent_ends_in_the_fronts_own_error() {
+    let house = House::new();
+    house.anthropic.next(Script::Stall("half"));
+    let answer = house.post(CHAT, openai_question(true)).await;
+    assert_eq!(answer.events().pop().unwrap().json()["error"]["code"], "PROVIDER_TIMEOUT");
+    assert!(answer.body.contains("half") && !answer.body.contains("[DONE]"), "{}", answer.body);
+}
+
 #[tokio::test]
 async fn a_field_that_does_not_fit_is_named_in_translation() {
     let house = House::new();

@@ -68,6 +68,9 @@ fn decoded(
                 }
                 None => break,
             }
+            if events.is_empty() {
+                yield Ok(ModelEvent::Alive);
+            }
             for event in events.drain(..) {
                 yield Ok(event);
             }

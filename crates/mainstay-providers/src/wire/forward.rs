@@ -198,6 +198,9 @@ impl Stream for Tapped {
                 return Poll::Ready(this.failed.take().map(Err));
             }
             std::task::ready!(this.poll_chunk(cx));
+            if this.ready.is_empty() && !this.over {
+                return Poll::Ready(Some(Ok(WireFrame::default())));
+            }
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum Behaviour {
     EndsEarly,
     /// Says `Hei ` and nothing more.
     Hangs,
+    /// Says `Hei `, and then a comment, the beginning of an event and nothing more.
+    Thinks,
     /// Takes the request and never answers.
     Silent,
     /// Answers with something else than its dialect.
@@ -168,6 +170,7 @@ async fn ask(rig: &Arc<dyn Rig>, request: ModelRequest) -> (Vec<ModelEvent>, Res
     };
     while let Some(event) = stream.next().await {
         match event {
+            Ok(ModelEvent::Alive) => {}
             Ok(event) => events.push(event),
             Err(error) => {
                 assert!(stream.next().await.is_none(), "the first error ends the answer");

@@ -40,6 +40,7 @@ pub(crate) enum Fault {
     DropsHeaders,
     SwallowsMeaning,
     AnswersTooEarly,
+    HidesLife,
     SpeaksAnyDialect,
     ChangesItsMind,
     ReadsOnePage,
@@ -94,6 +95,12 @@ impl Fake {
         self.seen.send_modify(|seen| seen.received.push(received));
     }
 
+    /// Whether the answer goes on for ever.
+    pub(crate) fn hangs(&self) -> bool {
+        let thinks = self.behaviour == Behaviour::Thinks && !self.has(Fault::HidesLife);
+        self.behaviour == Behaviour::Hangs || thinks
+    }
+
     pub(crate) fn caller(&self) -> Caller {
         Caller((!self.has(Fault::OutlivesItsCaller)).then(|| self.seen.clone()))
     }
@@ -131,8 +138,11 @@ impl Fake {
             Behaviour::FailsInside => broken(&codes::PROVIDER_UNAVAILABLE),
             _ => None,
         };
-        if failure.is_some() || self.behaviour == Behaviour::Hangs {
+        if failure.is_some() || matches!(self.behaviour, Behaviour::Hangs | Behaviour::Thinks) {
             events.push(text("Hei "));
+            if self.behaviour == Behaviour::Thinks && !self.has(Fault::HidesLife) {
+                events.push(ModelEvent::Alive);
+            }
             return (events, failure.filter(|_| !self.has(Fault::HidesCuts)));
         }
         let mut finish = FinishReason::Stop;
@@ -238,7 +248,7 @@ impl Provider for Fake {
             std::future::pending::<()>().await;
         }
         let (events, failure) = self.events(request.stream);
-        let hangs = self.behaviour == Behaviour::Hangs;
+        let hangs = self.hangs();
         let ending = failure.map(Err);
         let events = futures_util::stream::iter(events.into_iter().map(Ok).chain(ending));
         if hangs {

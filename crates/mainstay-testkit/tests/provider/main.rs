@@ -56,6 +56,8 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::AnswersTooEarly, "an_answer_that_is_nothing_but_a_failure_is_a_failed_answer"),
     (Fault::AnswersTooEarly, "a_passed_stream_that_says_nothing_is_no_answer"),
     (Fault::NoticesNothing, "a_failure_inside_a_passed_stream_is_noticed"),
+    (Fault::HidesLife, "a_provider_at_work_can_be_told_from_a_silent_one"),
+    (Fault::HidesLife, "a_provider_at_work_on_a_passed_stream_can_be_told_from_a_silent_one"),
     (Fault::HidesCuts, "a_passed_stream_that_breaks_fails_after_what_came"),
     (Fault::HidesCuts, "a_passed_stream_that_ends_early_fails_after_what_came"),
     (Fault::SpeaksAnyDialect, "a_dialect_that_is_not_declared_is_unsupported"),

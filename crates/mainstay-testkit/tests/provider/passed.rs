@@ -42,7 +42,7 @@ impl Fake {
         }
         let frames = self.frames(&request);
         let caller = self.caller();
-        let hangs = self.behaviour == Behaviour::Hangs;
+        let hangs = self.hangs();
         let frames = stream::iter(frames);
         let body = if hangs { frames.chain(stream::pending()).left_stream() } else { frames.right_stream() };
         let body = body.map(move |frame| {
@@ -116,7 +116,12 @@ impl Fake {
             }
             if breaks && event.contains("Hei ") {
                 let broken = Error::new(&codes::PROVIDER_BAD_RESPONSE, "the fake breaks off as told");
-                let told = self.behaviour != Behaviour::Hangs && !self.has(Fault::HidesCuts);
+                if self.behaviour == Behaviour::Thinks {
+                    let life = [&b": at work\n\n"[..], b""]
+                        .map(|bytes| WireFrame { bytes: bytes.into(), tap: None });
+                    frames.extend(life.into_iter().filter(|_| !self.has(Fault::HidesLife)).map(Ok));
+                }
+                let told = !self.hangs() && !self.has(Fault::HidesCuts);
                 frames.extend(told.then_some(Err(broken)));
                 return frames;
             }

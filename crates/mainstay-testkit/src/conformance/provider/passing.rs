@@ -21,6 +21,7 @@ promises! {
     an_answer_that_is_nothing_but_a_failure_is_a_failed_answer,
     a_passed_stream_that_says_nothing_is_no_answer,
     a_failure_inside_a_passed_stream_is_noticed,
+    a_provider_at_work_on_a_passed_stream_can_be_told_from_a_silent_one,
     a_passed_stream_that_breaks_fails_after_what_came,
     a_passed_stream_that_ends_early_fails_after_what_came,
     nobody_to_pass_it_to_is_an_error,
@@ -192,6 +193,20 @@ async fn a_failure_inside_a_passed_stream_is_noticed(open: Open) {
     assert!(error.is_none(), "the stream has told its failure itself: {error:?}");
     assert!(text(&bytes).contains("Hei ") && text(&bytes).contains("words with the prompt"));
     assert_eq!(noticed.failure.expect("the failure is noticed").id, "PROVIDER_UNAVAILABLE");
+}
+
+async fn a_provider_at_work_on_a_passed_stream_can_be_told_from_a_silent_one(open: Open) {
+    let rig = open(Behaviour::Thinks).await;
+    let Some(request) = request(&rig, true) else { return };
+    let mut body = pass(&rig, request).await.expect("the answer begins").body;
+    let mut passed = String::new();
+    loop {
+        let frame = body.next().await.expect("the answer does not end").expect("the answer goes on");
+        if frame.bytes.is_empty() && passed.ends_with(": at work\n\n") {
+            return;
+        }
+        passed.push_str(&text(&frame.bytes));
+    }
 }
 
 async fn breaks_off(open: Open, behaviour: Behaviour) {
