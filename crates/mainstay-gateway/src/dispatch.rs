@@ -52,7 +52,11 @@ pub struct FrontRequest<'a> {
     pub strip_usage: bool,
     /// The caller's headers that the dialect passes on.
     pub headers: Vec<(&'static str, String)>,
-    /// Reads the body into canonical form; called at most once, and only for a target of another dialect.
+    /// Whether the body carries what providers of its own dialect would refuse (another vendor's signatures): then it
+    /// passes to none of them as it is.
+    pub is_mixed: bool,
+    /// Reads the body into canonical form; called anew for each target that gets a translation. The bytes are what is
+    /// kept while a target is asked: in canonical form they can take a hundred times the space.
     pub decode: &'a (dyn Fn(&[u8]) -> Result<ModelRequest> + Send + Sync),
 }
 
@@ -108,7 +112,7 @@ impl Gateway {
     /// request (4xx) is no error here: it is passed on as it came.
     pub async fn dispatch(&self, ctx: &Ctx, request: FrontRequest<'_>) -> Result<Answer> {
         let name = request.model;
-        self.first_to_answer(ctx, name, Ask { front: Some(&request), canonical: None }).await
+        self.first_to_answer(ctx, name, Ask::Front(&request)).await
     }
 
     async fn first_to_answer(&self, ctx: &Ctx, name: &str, mut ask: Ask<'_>) -> Result<Answer> {
@@ -140,17 +144,17 @@ impl Gateway {
 impl ModelClient for Gateway {
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
         let name = request.model.clone();
-        match self.first_to_answer(ctx, &name, Ask { front: None, canonical: Some(request) }).await? {
+        match self.first_to_answer(ctx, &name, Ask::Canonical(request)).await? {
             Answer::Events(events) => Ok(events),
             Answer::Wire(_) => Err(Error::bug("a canonical request was answered with bytes")),
         }
     }
 }
 
-/// What is asked: a front's bytes, the canonical form, or both once the bytes had to be decoded.
-struct Ask<'a> {
-    front: Option<&'a FrontRequest<'a>>,
-    canonical: Option<ModelRequest>,
+/// What is asked: a front's bytes, or the canonical form.
+enum Ask<'a> {
+    Front(&'a FrontRequest<'a>),
+    Canonical(ModelRequest),
 }
 
 impl Ask<'_> {
@@ -163,17 +167,24 @@ impl Ask<'_> {
         target: &Target,
         is_last: bool,
     ) -> Result<Answer> {
-        if let Some(front) = self.front {
-            if provider.capabilities().dialects.contains(&front.dialect) {
+        let mut canonical = match self {
+            Self::Front(front) if front.passes_to(provider) => {
                 let begun = within(ctx, model, provider.forward(ctx, wire_request(front, target))).await;
                 return judge(begun?, is_last).map(Answer::Wire);
             }
-            if self.canonical.is_none() {
-                self.canonical = Some((front.decode)(&front.body)?);
-            }
-        }
-        let canonical = retarget(self.canonical.as_ref(), model, target);
+            Self::Front(front) => (front.decode)(&front.body)?,
+            Self::Canonical(request) if is_last => std::mem::take(request),
+            Self::Canonical(request) => request.clone(),
+        };
+        canonical.model.clone_from(&target.model);
+        canonical.max_tokens_default = Some(model.max_tokens_default);
         within(ctx, model, begin(provider.complete(ctx, canonical))).await.map(Answer::Events)
+    }
+}
+
+impl FrontRequest<'_> {
+    fn passes_to(&self, provider: &dyn Provider) -> bool {
+        !self.is_mixed && provider.capabilities().dialects.contains(&self.dialect)
     }
 }
 
@@ -204,13 +215,6 @@ fn wire_request(request: &FrontRequest<'_>, target: &Target) -> WireRequest {
         strip_usage: request.strip_usage,
         headers: request.headers.clone(),
     }
-}
-
-fn retarget(request: Option<&ModelRequest>, model: &Model, target: &Target) -> ModelRequest {
-    let mut canonical = request.cloned().unwrap_or_default();
-    canonical.model.clone_from(&target.model);
-    canonical.max_tokens_default = Some(model.max_tokens_default);
-    canonical
 }
 
 /// An answer that blames the request goes to the caller as it came, for it names what to change; one that blames the

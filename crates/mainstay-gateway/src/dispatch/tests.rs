@@ -162,6 +162,7 @@ fn ask<'a>(decode: &'a (dyn Fn(&[u8]) -> Result<ModelRequest> + Send + Sync)) ->
         stream: true,
         strip_usage: false,
         headers: vec![],
+        is_mixed: false,
         decode,
     }
 }
@@ -212,7 +213,18 @@ async fn the_same_dialect_passes_as_bytes_under_the_targets_name() {
 }
 
 #[tokio::test]
-async fn another_dialect_is_decoded_once_for_all_its_targets() {
+async fn a_body_that_its_own_dialect_would_refuse_is_translated() {
+    let only = Fake::new(&[OURS], [Act::Say("events")]);
+    let (gateway, _) = gateway(&[("a", Arc::clone(&only))]);
+    let decode = |_: &[u8]| Ok(ModelRequest::default());
+    let request = FrontRequest { is_mixed: true, ..ask(&decode) };
+    let answer = gateway.dispatch(&Ctx::system(), request).await.unwrap();
+    assert_eq!(said(answer).await, "events");
+    assert_eq!(*only.asked.lock(), ["complete a-model"]);
+}
+
+#[tokio::test]
+async fn another_dialect_is_decoded_for_each_target_and_not_kept_for_the_next() {
     let first = Fake::new(&[], [Act::Fail(&codes::PROVIDER_UNAVAILABLE)]);
     let second = Fake::new(&[], [Act::Say("events")]);
     let (gateway, _) = gateway(&[("a", first), ("b", Arc::clone(&second))]);
@@ -223,7 +235,7 @@ async fn another_dialect_is_decoded_once_for_all_its_targets() {
     };
     let answer = gateway.dispatch(&Ctx::system(), ask(&decode)).await.unwrap();
     assert_eq!(said(answer).await, "events");
-    assert_eq!(decodes.into_inner(), 1);
+    assert_eq!(decodes.into_inner(), 2);
     assert_eq!(*second.asked.lock(), ["complete b-model"]);
 }
 

@@ -12,16 +12,10 @@ use super::{Endpoint, failure, is_event_stream, whole};
 
 impl Endpoint {
     /// Asks in this endpoint's dialect at `path`.
-    pub(crate) async fn complete(
-        &self,
-        ctx: &Ctx,
-        path: &str,
-        request: &ModelRequest,
-    ) -> Result<ModelStream> {
-        let max_tokens_default = request.max_tokens_default.unwrap_or(self.options.max_tokens_default);
-        let options = EncodeOptions { max_tokens_default, ..self.options.clone() };
-        let Encoded { body, dropped, hints } = (self.codec.encode_request)(request, &options);
-        let answer = self.post(ctx, path, body.into(), &[], request.stream).await?;
+    pub(crate) async fn complete(&self, ctx: &Ctx, path: &str, request: ModelRequest) -> Result<ModelStream> {
+        let stream = request.stream;
+        let Encoded { body, dropped, hints } = self.encoded(request);
+        let answer = self.post(ctx, path, body.into(), &[], stream).await?;
         if !answer.status().is_success() {
             return Err(failure::of_answer(self.codec, answer).await.0);
         }
@@ -31,6 +25,13 @@ impl Endpoint {
         }
         let events = (self.codec.decode_response)(&whole(answer.into_body()).await?, &hints)?;
         Ok(after_dropped(dropped, stream::iter(events.into_iter().map(Ok))))
+    }
+
+    /// The request as written. It is taken, so that nobody holds it while the answer is waited for.
+    fn encoded(&self, request: ModelRequest) -> Encoded {
+        let max_tokens_default = request.max_tokens_default.unwrap_or(self.options.max_tokens_default);
+        let options = EncodeOptions { max_tokens_default, ..self.options.clone() };
+        (self.codec.encode_request)(&request, &options)
     }
 }
 
