@@ -52,8 +52,8 @@ pub trait Provider: Send + Sync {
     /// bytes as they come, error answers included. The future ends when the answer has begun: a stream with its first
     /// event that carries data, which together with what came before it is the beginning of the body. So a stream that
     /// fails at once is a failed answer, and how long to wait for a first event is the caller's to say. From then on
-    /// whatever comes shows in the body, if only as an empty frame. Errors:
-    /// `UNSUPPORTED` for another dialect; `PROVIDER_*` when no answer came at all.
+    /// whatever comes shows in the body, if only as an empty frame. Errors: `UNSUPPORTED` for another dialect;
+    /// `PROVIDER_*` when no answer came, or something that is none (a redirect, a page, an empty body).
     async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse>;
 
     /// The models on offer. Errors: `UNSUPPORTED` where the endpoint has no list; `PROVIDER_*`.
@@ -84,7 +84,7 @@ pub struct WireRequest {
 
 /// An answer in a provider's own dialect.
 pub struct WireResponse {
-    /// The provider's status.
+    /// The provider's status: one of success, or 400 and above.
     pub status: u16,
     /// Headers that the dialect passes back (content type, rate limits, request ids), lowercase names.
     pub headers: Vec<(String, String)>,

@@ -148,6 +148,11 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
+/// Whether an answer is a page for people.
+fn is_page(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"))
+}
+
 /// Adds the spec's own headers. Faults: a name or value that HTTP does not allow.
 pub(crate) fn add_headers(headers: &mut HeaderMap, extra: &std::collections::BTreeMap<String, String>) {
     for (name, value) in extra {

@@ -132,6 +132,8 @@ fn answer(dialect: &'static str, behaviour: Behaviour, request: &Received) -> Op
     Some(match behaviour {
         Behaviour::Silent => return None,
         Behaviour::Page => whole(200, "text/html", "<html>a proxy's page</html>"),
+        Behaviour::Moved => whole(307, "text/html", "<html>moved</html>"),
+        Behaviour::Empty => whole(204, "application/json", ""),
         Behaviour::Fails(name) => failed(dialect, name),
         Behaviour::Says(name) if streams => streamed(whole_stream(recorded(dialect, &file(name, "sse")))),
         Behaviour::Says(name) => whole(200, "application/json", recorded(dialect, &file(name, "json"))),

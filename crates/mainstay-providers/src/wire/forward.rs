@@ -17,7 +17,7 @@ use mainstay_dialects::envelope::splice;
 use mainstay_dialects::sse::{Frame, Parser};
 use mainstay_net::client::AnswerBody;
 
-use super::{Endpoint, failure, is_event_stream, whole};
+use super::{Endpoint, failure, is_event_stream, is_page, whole};
 
 /// Headers of the answer that go back to the caller; with those that begin with one of `PASSED_PREFIXES`.
 const PASSED: &[&str] = &[
@@ -53,6 +53,10 @@ impl Endpoint {
             let frame = WireFrame { bytes: body, tap: None };
             return Ok(WireResponse { status, headers, failure: Some(error), body: at_hand([frame]) });
         }
+        if !answer.status().is_success() || is_page(answer.headers()) {
+            // A redirect, or the page of whoever sits in front: no answer of any dialect, so nothing to pass on.
+            return Err(failure::of_answer(self.codec, answer).await.0);
+        }
         if is_event_stream(answer.headers()) {
             let mut body = Tapped::new(answer.into_body(), self.codec, request.strip_usage);
             body.begin().await?;
@@ -65,6 +69,10 @@ impl Endpoint {
             });
         }
         let bytes = whole(answer.into_body()).await?;
+        if bytes.trim_ascii().is_empty() {
+            let message = format!("read the provider's answer: it is empty (status {status})");
+            return Err(Error::new(&codes::PROVIDER_BAD_RESPONSE, message));
+        }
         let Seen { tap, failure, .. } = (self.codec.tap_body)(&bytes);
         let frame = WireFrame { bytes, tap: tap.map(Box::new) };
         Ok(WireResponse { status, headers, failure, body: at_hand([frame]) })

@@ -50,6 +50,10 @@ pub enum Behaviour {
     Silent,
     /// Answers with something else than its dialect.
     Page,
+    /// Says that it has moved.
+    Moved,
+    /// Answers that there is no content.
+    Empty,
     /// Cannot be reached.
     Gone,
 }

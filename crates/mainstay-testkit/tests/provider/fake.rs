@@ -41,6 +41,7 @@ pub(crate) enum Fault {
     SwallowsMeaning,
     AnswersTooEarly,
     HidesLife,
+    PassesAnything,
     SpeaksAnyDialect,
     ChangesItsMind,
     ReadsOnePage,
@@ -118,7 +119,9 @@ impl Fake {
                 (&codes::PROVIDER_INVALID_REQUEST, Retry::Permanent)
             }
             Behaviour::Fails(_) | Behaviour::Gone => (&codes::PROVIDER_UNAVAILABLE, Retry::Temporary(None)),
-            Behaviour::Page => (&codes::PROVIDER_BAD_RESPONSE, Retry::Temporary(None)),
+            Behaviour::Page | Behaviour::Moved | Behaviour::Empty => {
+                (&codes::PROVIDER_BAD_RESPONSE, Retry::Temporary(None))
+            }
             _ => return None,
         };
         let code = if self.has(Fault::AlwaysUnavailable) { &codes::PROVIDER_UNAVAILABLE } else { code };

@@ -53,6 +53,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::KeepsTheCallersModel, "the_model_asked_for_is_the_one_that_upstream_sees"),
     (Fault::DropsHeaders, "headers_pass_both_ways"),
     (Fault::SwallowsMeaning, "a_failed_answer_passes_with_its_meaning"),
+    (Fault::PassesAnything, "an_answer_of_another_kind_does_not_pass"),
     (Fault::AnswersTooEarly, "an_answer_that_is_nothing_but_a_failure_is_a_failed_answer"),
     (Fault::AnswersTooEarly, "a_passed_stream_that_says_nothing_is_no_answer"),
     (Fault::NoticesNothing, "a_failure_inside_a_passed_stream_is_noticed"),

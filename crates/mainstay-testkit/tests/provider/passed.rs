@@ -31,7 +31,12 @@ impl Fake {
             .filter(|_| headers)
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        if self.behaviour == Behaviour::SaysNothing && !self.has(Fault::AnswersTooEarly) {
+        let nothing = match self.behaviour {
+            Behaviour::SaysNothing => !self.has(Fault::AnswersTooEarly),
+            Behaviour::Page | Behaviour::Moved | Behaviour::Empty => !self.has(Fault::PassesAnything),
+            _ => false,
+        };
+        if nothing {
             return Err(Error::new(&codes::PROVIDER_BAD_RESPONSE, "the fake says nothing as told"));
         }
         if let Some(failure) = self.passed_failure() {

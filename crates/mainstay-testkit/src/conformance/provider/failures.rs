@@ -83,7 +83,9 @@ async fn a_provider_that_cannot_be_reached_is_unavailable(open: Open) {
 }
 
 async fn an_answer_of_another_kind_is_a_bad_response(open: Open) {
-    fails(&open, Behaviour::Page, "PROVIDER_BAD_RESPONSE").await;
+    for behaviour in [Behaviour::Page, Behaviour::Moved, Behaviour::Empty] {
+        fails(&open, behaviour, "PROVIDER_BAD_RESPONSE").await;
+    }
 }
 
 async fn broken_off(open: &Open, behaviour: Behaviour, code: &str) {

@@ -18,6 +18,7 @@ promises! {
     the_request_arrives_as_it_was_but_for_its_model_and_edits,
     headers_pass_both_ways,
     a_failed_answer_passes_with_its_meaning,
+    an_answer_of_another_kind_does_not_pass,
     an_answer_that_is_nothing_but_a_failure_is_a_failed_answer,
     a_passed_stream_that_says_nothing_is_no_answer,
     a_failure_inside_a_passed_stream_is_noticed,
@@ -162,6 +163,17 @@ async fn a_failed_answer_passes_with_its_meaning(open: Open) {
         assert_eq!(failure.retry(), Retry::Temporary(Some(Duration::from_secs(2))));
         let (bytes, _, error) = read(response).await;
         assert!(error.is_none() && text(&bytes).contains("words with the prompt"), "{}", text(&bytes));
+    }
+}
+
+async fn an_answer_of_another_kind_does_not_pass(open: Open) {
+    for behaviour in [Behaviour::Page, Behaviour::Moved, Behaviour::Empty] {
+        for stream in [true, false] {
+            let rig = open(behaviour).await;
+            let Some(request) = request(&rig, stream) else { return };
+            let error = pass(&rig, request).await.expect_err("there is nothing to pass");
+            assert_eq!(error.code().id, "PROVIDER_BAD_RESPONSE", "{behaviour:?}");
+        }
     }
 }
 
