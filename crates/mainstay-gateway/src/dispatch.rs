@@ -108,8 +108,8 @@ impl Gateway {
     /// the bytes; for any other the request is decoded.
     ///
     /// # Errors
-    /// `MODEL_NOT_FOUND`; what `decode` says; the last target's `PROVIDER_*` code. A provider's answer that blames the
-    /// request (4xx) is no error here: it is passed on as it came.
+    /// `MODEL_NOT_FOUND`; what `decode` says, where no target failed before; the last target's `PROVIDER_*` code. An
+    /// answer that blames the request (4xx) is no error here: it is passed on as it came.
     pub async fn dispatch(&self, ctx: &Ctx, request: FrontRequest<'_>) -> Result<Answer> {
         let name = request.model;
         self.first_to_answer(ctx, name, Ask::Front(&request)).await
@@ -121,9 +121,14 @@ impl Gateway {
         let mut last = None;
         for (position, target) in model.targets.iter().enumerate() {
             let is_last = position + 1 == model.targets.len();
-            let provider = table.provider(target)?;
+            let provider = table.provider(target)?.as_ref();
+            let request = match ask.request(provider, model, target, is_last) {
+                Ok(request) => request,
+                // That this target cannot be asked says less than how those before it failed.
+                Err(error) => return Err(last.unwrap_or(error)),
+            };
             let mut account = Account::open(&self.0.telemetry, name, &target.provider);
-            match ask.at(ctx, provider.as_ref(), model, target, is_last).await {
+            match request.ask(ctx, provider, model, is_last).await {
                 Ok(begun) => return Ok(accounted(begun, account, model.idle_timeout)),
                 Err(error) => {
                     account.settle(error.code().id);
@@ -157,20 +162,24 @@ enum Ask<'a> {
     Canonical(ModelRequest),
 }
 
+/// What one target is asked.
+enum Request {
+    Wire(WireRequest),
+    Canonical(ModelRequest),
+}
+
 impl Ask<'_> {
-    /// Asks one target.
-    async fn at(
+    /// The request for a target. Errors: what decoding it says.
+    fn request(
         &mut self,
-        ctx: &Ctx,
         provider: &dyn Provider,
         model: &Model,
         target: &Target,
         is_last: bool,
-    ) -> Result<Answer> {
+    ) -> Result<Request> {
         let mut canonical = match self {
             Self::Front(front) if front.passes_to(provider) => {
-                let begun = within(ctx, model, provider.forward(ctx, wire_request(front, target))).await;
-                return judge(begun?, is_last).map(Answer::Wire);
+                return Ok(Request::Wire(wire_request(front, target)));
             }
             Self::Front(front) => (front.decode)(&front.body)?,
             Self::Canonical(request) if is_last => std::mem::take(request),
@@ -178,7 +187,22 @@ impl Ask<'_> {
         };
         canonical.model.clone_from(&target.model);
         canonical.max_tokens_default = Some(model.max_tokens_default);
-        within(ctx, model, begin(provider.complete(ctx, canonical))).await.map(Answer::Events)
+        Ok(Request::Canonical(canonical))
+    }
+}
+
+impl Request {
+    /// Asks a target, until its answer begins.
+    async fn ask(self, ctx: &Ctx, provider: &dyn Provider, model: &Model, is_last: bool) -> Result<Answer> {
+        match self {
+            Self::Wire(request) => {
+                let begun = within(ctx, model, provider.forward(ctx, request)).await?;
+                judge(begun, is_last).map(Answer::Wire)
+            }
+            Self::Canonical(request) => {
+                within(ctx, model, begin(provider.complete(ctx, request))).await.map(Answer::Events)
+            }
+        }
     }
 }
 
@@ -217,23 +241,14 @@ fn wire_request(request: &FrontRequest<'_>, target: &Target) -> WireRequest {
     }
 }
 
-/// An answer that blames the request goes to the caller as it came, for it names what to change; one that blames the
-/// provider or our credentials becomes an error, which the next target or a fallback answer may cure.
+/// An answer that blames the request goes to the caller as it came, for it names what to change; so does the last
+/// target's word that it does not have the model. One that blames the provider or our credentials becomes an error,
+/// which the next target or a fallback answer may cure.
 fn judge(mut wire: WireResponse, is_last: bool) -> Result<WireResponse> {
+    let passes = |error: &Error| !fallover::may_help(error) || (is_last && error.kind() == Kind::NotFound);
     match wire.failure.take() {
-        Some(error) if error.kind() != Kind::InvalidArgument => Err(error),
-        Some(error) => {
-            // Another target may know a model or a size that this one does not; the last word is passed on.
-            let elsewhere =
-                !is_last && error.code() == &codes::PROVIDER_INVALID_REQUEST && wire.status == 404;
-            wire.failure = Some(error);
-            if elsewhere {
-                Err(Error::new(&codes::PROVIDER_UNAVAILABLE, "the target does not have this model"))
-            } else {
-                Ok(wire)
-            }
-        }
-        None => Ok(wire),
+        Some(error) if !passes(&error) => Err(error),
+        failure => Ok(WireResponse { failure, ..wire }),
     }
 }
 

@@ -261,6 +261,39 @@ async fn an_answer_that_blames_the_request_is_passed_on() {
 }
 
 #[tokio::test]
+async fn a_target_that_lacks_its_model_hands_over_on_either_path_unless_it_is_the_last() {
+    let lacks = &codes::PROVIDER_MODEL_NOT_FOUND;
+    let decode = |_: &[u8]| Ok(ModelRequest::default());
+    for dialects in [&[OURS][..], &[]] {
+        let first = Fake::new(dialects, [Act::Status(404, lacks), Act::Status(404, lacks)]);
+        let second = Fake::new(dialects, [Act::Say("b"), Act::Status(404, lacks)]);
+        let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+        let answer = gateway.dispatch(&Ctx::system(), ask(&decode)).await.unwrap();
+        assert!(said(answer).await.ends_with('b'));
+        assert_eq!(book.0.lock()[0].1, "PROVIDER_MODEL_NOT_FOUND");
+        match gateway.dispatch(&Ctx::system(), ask(&decode)).await {
+            Ok(answer) => assert_eq!(said(answer).await, "404 refused"),
+            Err(error) => assert_eq!((error.code(), dialects.len()), (lacks, 0)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_asked_does_not_hide_why_the_one_before_it_failed() {
+    let first = Fake::new(&[OURS], [Act::Fail(&codes::PROVIDER_UNAVAILABLE)]);
+    let second = Fake::new(&[], []);
+    let (gateway, book) = gateway(&[("a", first), ("b", Arc::clone(&second))]);
+    let decode = |_: &[u8]| Err(Error::new(&codes::INVALID_FIELD, "it has no canonical form"));
+    let error = gateway.dispatch(&Ctx::system(), ask(&decode)).await.unwrap_err();
+    assert_eq!(error.code(), &codes::PROVIDER_UNAVAILABLE);
+    let reported: Vec<String> = book.0.lock().iter().map(|r| r.0.clone()).collect();
+    assert_eq!((reported, second.asked.lock().len()), (vec!["a".to_owned()], 0));
+    let request = FrontRequest { dialect: Dialect("theirs"), ..ask(&decode) };
+    let error = gateway.dispatch(&Ctx::system(), request).await.unwrap_err();
+    assert_eq!(error.code(), &codes::INVALID_FIELD, "with nothing before it, it is the answer");
+}
+
+#[tokio::test]
 async fn a_failure_before_the_first_word_still_hands_over() {
     let first = Fake::new(&[], [Act::FailAfterStart(&codes::PROVIDER_UNAVAILABLE)]);
     let second = Fake::new(&[], [Act::Say("b")]);

@@ -115,9 +115,8 @@ impl Fake {
                 (&codes::PROVIDER_RATE_LIMITED, Retry::Temporary(Some(Duration::from_secs(2))))
             }
             Behaviour::Fails("refused") => (&codes::PROVIDER_CONTENT_FILTER, Retry::Permanent),
-            Behaviour::Fails("invalid" | "unknown_model") => {
-                (&codes::PROVIDER_INVALID_REQUEST, Retry::Permanent)
-            }
+            Behaviour::Fails("invalid") => (&codes::PROVIDER_INVALID_REQUEST, Retry::Permanent),
+            Behaviour::Fails("unknown_model") => (&codes::PROVIDER_MODEL_NOT_FOUND, Retry::Permanent),
             Behaviour::Fails(_) | Behaviour::Gone => (&codes::PROVIDER_UNAVAILABLE, Retry::Temporary(None)),
             Behaviour::Page | Behaviour::Moved | Behaviour::Empty => {
                 (&codes::PROVIDER_BAD_RESPONSE, Retry::Temporary(None))

@@ -34,7 +34,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::AlwaysTemporary, "an_empty_account_is_not_a_rate_limit"),
     (Fault::AlwaysTemporary, "a_rate_limit_says_when_to_come_back"),
     (Fault::AlwaysUnavailable, "a_prompt_that_is_refused_is_told"),
-    (Fault::AlwaysUnavailable, "an_unknown_model_is_invalid"),
+    (Fault::AlwaysUnavailable, "a_model_that_the_provider_lacks_is_told"),
     (Fault::AlwaysUnavailable, "an_answer_of_another_kind_is_a_bad_response"),
     (Fault::RepeatsTheProvider, "a_request_that_is_not_accepted_is_invalid"),
     (Fault::HidesCuts, "a_stream_that_breaks_is_a_bad_response_after_what_came"),

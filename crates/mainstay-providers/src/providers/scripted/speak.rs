@@ -138,6 +138,7 @@ fn status_error(status: Status) -> Error {
         401 | 403 => &codes::PROVIDER_AUTH,
         402 => &codes::PROVIDER_QUOTA,
         429 => &codes::PROVIDER_RATE_LIMITED,
+        404 => &codes::PROVIDER_MODEL_NOT_FOUND,
         400..=499 => &codes::PROVIDER_INVALID_REQUEST,
         _ => &codes::PROVIDER_UNAVAILABLE,
     };

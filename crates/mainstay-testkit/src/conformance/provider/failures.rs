@@ -15,7 +15,7 @@ promises! {
     a_rate_limit_says_when_to_come_back,
     a_prompt_that_is_refused_is_told,
     a_request_that_is_not_accepted_is_invalid,
-    an_unknown_model_is_invalid,
+    a_model_that_the_provider_lacks_is_told,
     an_overloaded_provider_may_be_asked_again,
     a_provider_that_cannot_be_reached_is_unavailable,
     an_answer_of_another_kind_is_a_bad_response,
@@ -68,8 +68,9 @@ async fn a_request_that_is_not_accepted_is_invalid(open: Open) {
     assert_eq!(error.retry(), Retry::Permanent);
 }
 
-async fn an_unknown_model_is_invalid(open: Open) {
-    fails(&open, Behaviour::Fails("unknown_model"), "PROVIDER_INVALID_REQUEST").await;
+async fn a_model_that_the_provider_lacks_is_told(open: Open) {
+    let error = fails(&open, Behaviour::Fails("unknown_model"), "PROVIDER_MODEL_NOT_FOUND").await;
+    assert_eq!(error.retry(), Retry::Permanent);
 }
 
 async fn an_overloaded_provider_may_be_asked_again(open: Open) {
