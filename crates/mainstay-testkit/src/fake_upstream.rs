@@ -144,6 +144,9 @@ fn answer(dialect: &'static str, behaviour: Behaviour, request: &Received) -> Op
             pieces(200, "application/json", half.chain(broken()))
         }
         Behaviour::EndsEarly => streamed(beginning(dialect)),
+        Behaviour::BreaksAfterwards => {
+            streamed(whole_stream(recorded(dialect, "text.sse")).chain(broken()).boxed())
+        }
         Behaviour::FailsInside => {
             let event = stream::once(std::future::ready(Ok(error_event(dialect))));
             streamed(beginning(dialect).chain(event).boxed())

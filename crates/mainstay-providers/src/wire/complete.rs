@@ -3,12 +3,12 @@
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
 use mainstay_core::model::{ModelEvent, ModelRequest, ModelStream};
-use mainstay_core::{Ctx, Error, Result, codes};
+use mainstay_core::{Ctx, Result};
 use mainstay_dialects::codec::{EncodeOptions, Encoded, StreamDecoder};
 use mainstay_dialects::sse::Parser;
 use mainstay_net::client::AnswerBody;
 
-use super::{Endpoint, failure, is_event_stream, whole};
+use super::{Endpoint, broke_off, failure, is_event_stream, whole};
 
 impl Endpoint {
     /// Asks in this endpoint's dialect at `path`.
@@ -54,7 +54,7 @@ fn decoded(
     async_stream::stream! {
         let mut parser = Parser::default();
         let mut events = Vec::new();
-        let mut failed = None;
+        let (mut failed, mut cut) = (None, None);
         while failed.is_none() && !decoder.done() {
             match body.frame().await {
                 Some(Ok(frame)) => {
@@ -64,8 +64,8 @@ fn decoded(
                     }
                 }
                 Some(Err(error)) => {
-                    let message = "read the provider's stream: it broke off";
-                    failed = Some(Error::new(&codes::PROVIDER_BAD_RESPONSE, message).with_source(error));
+                    cut = Some(broke_off(error));
+                    break;
                 }
                 None => break,
             }
@@ -77,10 +77,11 @@ fn decoded(
             }
         }
         if failed.is_none() {
-            if let Some(rest) = parser.finish() {
+            if let Some(rest) = parser.finish().filter(|_| cut.is_none()) {
                 failed = decoder.push(&rest, &mut events).err();
             }
-            failed = failed.or_else(|| decoder.end(&mut events).err());
+            // How the connection of a stream ends that was whole is nobody's concern.
+            failed = failed.or_else(|| decoder.end(&mut events).err().map(|ending| cut.unwrap_or(ending)));
         }
         for event in events {
             yield Ok(event);

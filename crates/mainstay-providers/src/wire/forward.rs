@@ -17,7 +17,7 @@ use mainstay_dialects::envelope::splice;
 use mainstay_dialects::sse::{Frame, Parser};
 use mainstay_net::client::AnswerBody;
 
-use super::{Endpoint, failure, is_event_stream, is_page, whole};
+use super::{Endpoint, broke_off, failure, is_event_stream, is_page, whole};
 
 /// Headers of the answer that go back to the caller; with those that begin with one of `PASSED_PREFIXES`.
 const PASSED: &[&str] = &[
@@ -169,10 +169,11 @@ impl Tapped {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let failed = match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => frame.into_data().ok().and_then(|chunk| self.take(chunk).err()),
-            Some(Err(error)) => Some(
-                Error::new(&codes::PROVIDER_BAD_RESPONSE, "read the provider's stream: it broke off")
-                    .with_source(error),
-            ),
+            Some(Err(error)) => {
+                self.over = true;
+                // How the connection of a stream ends that was whole is nobody's concern.
+                (!self.state.complete).then(|| broke_off(error))
+            }
             None => self.end(),
         };
         if failed.is_some() {

@@ -42,6 +42,8 @@ pub enum Behaviour {
     Breaks,
     /// Ends the stream in good order after `Hei `.
     EndsEarly,
+    /// Says `text` in a stream and then breaks the connection.
+    BreaksAfterwards,
     /// Says `Hei ` and nothing more.
     Hangs,
     /// Says `Hei `, and then a comment, the beginning of an event and nothing more.

@@ -31,6 +31,7 @@ pub(crate) enum Fault {
     AlwaysUnavailable,
     RepeatsTheProvider,
     HidesCuts,
+    MindsTheConnection,
     OutlivesItsCaller,
     Rewrites,
     NoticesNothing,
@@ -180,7 +181,8 @@ impl Fake {
         if self.has(Fault::FinishesTwice) {
             events.push(ModelEvent::Finish(finish));
         }
-        (events, None)
+        let minds = self.behaviour == Behaviour::BreaksAfterwards && self.has(Fault::MindsTheConnection);
+        (events, broken(&codes::PROVIDER_BAD_RESPONSE).filter(|_| minds))
     }
 
     pub(crate) fn usage(&self, stream: bool) -> Usage {

@@ -39,6 +39,8 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::RepeatsTheProvider, "a_request_that_is_not_accepted_is_invalid"),
     (Fault::HidesCuts, "a_stream_that_breaks_is_a_bad_response_after_what_came"),
     (Fault::HidesCuts, "a_stream_that_ends_early_is_a_bad_response_after_what_came"),
+    (Fault::MindsTheConnection, "a_connection_that_breaks_after_the_end_is_no_failure"),
+    (Fault::MindsTheConnection, "a_connection_that_breaks_after_the_end_of_a_passed_stream_is_no_failure"),
     (Fault::HidesCuts, "a_failure_inside_a_stream_keeps_its_class"),
     (Fault::HidesCuts, "a_whole_answer_that_breaks_is_a_bad_response"),
     (Fault::OutlivesItsCaller, "dropping_a_call_is_noticed_upstream"),

@@ -103,7 +103,7 @@ impl Fake {
             failure: None,
         };
         let noticed = (!self.has(Fault::NoticesNothing)).then(|| Box::new(tap));
-        let breaks = !matches!(self.behaviour, Behaviour::Says(_));
+        let breaks = !matches!(self.behaviour, Behaviour::Says(_) | Behaviour::BreaksAfterwards);
         if !request.stream {
             return vec![Ok(WireFrame { bytes: text.into(), tap: noticed })];
         }
@@ -133,6 +133,9 @@ impl Fake {
         }
         if let Some(Ok(last)) = frames.last_mut() {
             last.tap = noticed;
+        }
+        if self.behaviour == Behaviour::BreaksAfterwards && self.has(Fault::MindsTheConnection) {
+            frames.push(Err(Error::new(&codes::PROVIDER_BAD_RESPONSE, "the fake breaks off as told")));
         }
         frames
     }

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use mainstay_core::model::ModelEvent;
 use mainstay_core::{Ctx, Error, Retry};
 
-use super::{Behaviour, Open, ask, completion, failure, promises, request};
+use super::{Behaviour, Open, TEXT, USAGE, answered, ask, completion, failure, promises, request};
 
 promises! {
     refused_credentials_are_told,
@@ -22,6 +22,7 @@ promises! {
     a_stream_that_breaks_is_a_bad_response_after_what_came,
     a_stream_that_ends_early_is_a_bad_response_after_what_came,
     a_whole_answer_that_breaks_is_a_bad_response,
+    a_connection_that_breaks_after_the_end_is_no_failure,
     a_failure_inside_a_stream_keeps_its_class,
     dropping_a_call_is_noticed_upstream,
     dropping_a_stream_is_noticed_upstream,
@@ -113,6 +114,12 @@ async fn a_failure_inside_a_stream_keeps_its_class(open: Open) {
 async fn a_whole_answer_that_breaks_is_a_bad_response(open: Open) {
     let rig = open(Behaviour::Breaks).await;
     check(&failure(&rig, request(false)).await, "PROVIDER_BAD_RESPONSE");
+}
+
+async fn a_connection_that_breaks_after_the_end_is_no_failure(open: Open) {
+    let rig = open(Behaviour::BreaksAfterwards).await;
+    let (_, done) = answered(&rig, request(true)).await;
+    assert_eq!((done.message.joined_text().as_str(), done.usage), (TEXT, USAGE));
 }
 
 async fn dropping_a_call_is_noticed_upstream(open: Open) {

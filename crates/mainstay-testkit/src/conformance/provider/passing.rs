@@ -25,6 +25,7 @@ promises! {
     a_provider_at_work_on_a_passed_stream_can_be_told_from_a_silent_one,
     a_passed_stream_that_breaks_fails_after_what_came,
     a_passed_stream_that_ends_early_fails_after_what_came,
+    a_connection_that_breaks_after_the_end_of_a_passed_stream_is_no_failure,
     nobody_to_pass_it_to_is_an_error,
     dropping_a_passed_stream_is_noticed_upstream,
     a_dialect_that_is_not_declared_is_unsupported,
@@ -236,6 +237,15 @@ async fn a_passed_stream_that_breaks_fails_after_what_came(open: Open) {
 
 async fn a_passed_stream_that_ends_early_fails_after_what_came(open: Open) {
     breaks_off(open, Behaviour::EndsEarly).await;
+}
+
+async fn a_connection_that_breaks_after_the_end_of_a_passed_stream_is_no_failure(open: Open) {
+    let rig = open(Behaviour::BreaksAfterwards).await;
+    let Some(mut request) = request(&rig, true) else { return };
+    request.strip_usage = false;
+    let (bytes, noticed, error) = read(pass(&rig, request).await.expect("the answer begins")).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((text(&bytes), noticed.usage), (text(&rig.recorded(true)), Some(USAGE)));
 }
 
 async fn nobody_to_pass_it_to_is_an_error(open: Open) {
