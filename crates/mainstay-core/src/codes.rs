@@ -62,6 +62,7 @@ codes! {
     PROVIDER_RATE_LIMITED, RateLimited, "the provider is limiting our requests";
     PROVIDER_CONTENT_FILTER, InvalidArgument, "the provider's filter refused the request";
     PROVIDER_INVALID_REQUEST, InvalidArgument, "the provider did not accept the request";
+    PROVIDER_MODEL_NOT_FOUND, NotFound, "the provider does not have this model";
     PROVIDER_UNAVAILABLE, Unavailable, "the provider cannot be reached or is failing";
     PROVIDER_TIMEOUT, Timeout, "the provider did not answer in time";
     PROVIDER_BAD_RESPONSE, Unavailable, "the provider's answer broke its own protocol";

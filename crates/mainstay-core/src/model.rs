@@ -92,7 +92,7 @@ pub enum ResponseFormat {
 /// A step of an answer.
 ///
 /// Order: `Dropped` if there is cause for it, `Start`, then any number of deltas, then `Usage` and `Finish` once each (in either order), then the end.
-/// Tool calls may be interleaved by `index`; a call's `ToolCallStart` precedes its deltas.
+/// Tool calls may be interleaved by `index`; a call's `ToolCallStart` precedes its deltas. `Alive` may stand anywhere.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelEvent {
     /// Fields of the request that this target cannot carry, as dotted paths; never empty.
@@ -130,6 +130,9 @@ pub enum ModelEvent {
     Usage(Usage),
     /// Why the answer ended.
     Finish(FinishReason),
+    /// Something came that says nothing yet (a ping, a comment, a piece of a larger event): the provider is at work.
+    /// It tells work from silence to whoever bounds the wait, which is the gateway; nobody above it sees this event.
+    Alive,
 }
 
 /// Why an answer ended.
@@ -165,7 +168,8 @@ impl FinishReason {
     }
 }
 
-/// Tokens of one or several calls. All classes are disjoint: totals are sums.
+/// Tokens of one or several calls. All classes are disjoint: totals are sums. Counts come from others, who may report
+/// anything: no sum overflows, it stays at the largest number instead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -184,33 +188,58 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Most tokens of one class that are believed of one report: far more than any call takes, and few enough for the
+    /// sums of millions of them.
+    pub const TOKENS_MAX: u64 = 1 << 40;
+
+    /// What is believed of a report: each class up to [`Usage::TOKENS_MAX`]. For whoever reads counts of others.
+    #[must_use]
+    pub fn clamped(self) -> Self {
+        let believed = |count: u64| count.min(Self::TOKENS_MAX);
+        Self {
+            input_uncached: believed(self.input_uncached),
+            cache_read: believed(self.cache_read),
+            cache_write_5m: believed(self.cache_write_5m),
+            cache_write_1h: believed(self.cache_write_1h),
+            output: believed(self.output),
+            reasoning: believed(self.reasoning),
+        }
+    }
+
     /// All input tokens, cached ones included.
     #[must_use]
     pub fn input_total(&self) -> u64 {
-        self.input_uncached + self.cache_read + self.cache_write_5m + self.cache_write_1h
+        self.input_uncached.saturating_add(self.cache_read).saturating_add(self.cache_write_total())
+    }
+
+    /// All input tokens written to a cache.
+    #[must_use]
+    pub fn cache_write_total(&self) -> u64 {
+        self.cache_write_5m.saturating_add(self.cache_write_1h)
     }
 
     /// All output tokens, reasoning included.
     #[must_use]
     pub fn output_total(&self) -> u64 {
-        self.output + self.reasoning
+        self.output.saturating_add(self.reasoning)
     }
 
     /// Input and output together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.input_total() + self.output_total()
+        self.input_total().saturating_add(self.output_total())
     }
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input_uncached += other.input_uncached;
-        self.cache_read += other.cache_read;
-        self.cache_write_5m += other.cache_write_5m;
-        self.cache_write_1h += other.cache_write_1h;
-        self.output += other.output;
-        self.reasoning += other.reasoning;
+        let add = |slot: &mut u64, count: u64| *slot = slot.saturating_add(count);
+        add(&mut self.input_uncached, other.input_uncached);
+        add(&mut self.cache_read, other.cache_read);
+        add(&mut self.cache_write_5m, other.cache_write_5m);
+        add(&mut self.cache_write_1h, other.cache_write_1h);
+        add(&mut self.output, other.output);
+        add(&mut self.reasoning, other.reasoning);
     }
 }
 
@@ -275,7 +304,7 @@ impl Assembler {
             }
             ModelEvent::Usage(usage) => self.usage = *usage,
             ModelEvent::Finish(reason) => self.finish = Some(reason.clone()),
-            ModelEvent::Dropped(_) => {}
+            ModelEvent::Dropped(_) | ModelEvent::Alive => {}
         }
     }
 
@@ -340,5 +369,23 @@ mod tests {
             reasoning: 32,
         };
         assert_eq!((usage.input_total(), usage.output_total(), usage.total()), (15, 48, 63));
+    }
+
+    #[test]
+    fn no_counts_overflow_a_sum() {
+        let most = u64::MAX;
+        let hostile = Usage {
+            input_uncached: most,
+            cache_read: most,
+            cache_write_5m: most,
+            cache_write_1h: most,
+            output: most,
+            reasoning: most,
+        };
+        let mut sum = hostile;
+        sum += hostile;
+        assert_eq!(sum, hostile);
+        assert_eq!((sum.input_total(), sum.cache_write_total(), sum.output_total()), (most, most, most));
+        assert_eq!((sum.total(), hostile.clamped().total()), (most, 6 * Usage::TOKENS_MAX));
     }
 }

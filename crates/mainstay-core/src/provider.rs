@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::model::{FinishReason, ModelRequest, ModelStream, Usage};
-use crate::{BoxStream, Ctx, Error, Result};
+use crate::{BoxStream, Code, Ctx, Error, Result};
 
 /// The name of a wire dialect, e.g. of an API family. Core knows none; the dialects crate names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,14 +41,19 @@ pub trait Provider: Send + Sync {
     /// What this provider can do. Constant for its lifetime.
     fn capabilities(&self) -> Capabilities;
 
-    /// Asks `request.model` and returns its events. The future ends when the provider accepted the call (its status
-    /// is known); later failures come as the stream's last item. Errors: the `PROVIDER_*` codes;
-    /// `PROVIDER_BAD_RESPONSE` when the answer ends without its dialect's closing event.
+    /// Asks `request.model` and returns its events. What of the request is not sent is let go before the provider is
+    /// waited for: calls are many and long, and this form of a request is large. The future ends when the provider
+    /// accepted the call (its status is known); later failures come as the stream's last item. Whatever comes from the
+    /// provider shows in the stream, if only as `Alive`, so that the caller can bound the provider's silence. Errors:
+    /// the `PROVIDER_*` codes; `PROVIDER_BAD_RESPONSE` when the answer ends without its dialect's closing event.
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream>;
 
     /// Sends a request of one of `capabilities().dialects` as received but for its edits, and returns the answer's
-    /// bytes as they come, error answers included. Errors: `UNSUPPORTED` for another dialect; `PROVIDER_*` when no
-    /// answer came at all.
+    /// bytes as they come, error answers included. The future ends when the answer has begun: a stream with its first
+    /// event that carries data, which together with what came before it is the beginning of the body. So a stream that
+    /// fails at once is a failed answer, and how long to wait for a first event is the caller's to say. From then on
+    /// whatever comes shows in the body, if only as an empty frame. Errors: `UNSUPPORTED` for another dialect;
+    /// `PROVIDER_*` when no answer came, or something that is none (a redirect, a page, an empty body).
     async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse>;
 
     /// The models on offer. Errors: `UNSUPPORTED` where the endpoint has no list; `PROVIDER_*`.
@@ -79,11 +84,12 @@ pub struct WireRequest {
 
 /// An answer in a provider's own dialect.
 pub struct WireResponse {
-    /// The provider's status.
+    /// The provider's status: one of success, or 400 and above.
     pub status: u16,
     /// Headers that the dialect passes back (content type, rate limits, request ids), lowercase names.
     pub headers: Vec<(String, String)>,
-    /// For a status of 400 and above: what it means, for fallback and for metrics.
+    /// For a status of 400 and above, and for an answer that is an error whatever its status says (a stream whose
+    /// first event reports one): what it means, for fallback and for metrics.
     pub failure: Option<Error>,
     /// The body, frame by frame. Frames of a stream are whole events. A failed answer's body is bounded.
     pub body: BoxStream<Result<WireFrame>>,
@@ -101,7 +107,7 @@ impl std::fmt::Debug for WireResponse {
 /// Bytes to pass on, and what was noticed in them.
 #[derive(Clone, Debug, Default)]
 pub struct WireFrame {
-    /// The bytes as received. May be empty when the frame was stripped.
+    /// The bytes as received. Empty when the frame was stripped, and for a sign of life: a piece of a larger event came.
     pub bytes: Bytes,
     /// What was noticed; `None` for most frames.
     pub tap: Option<Box<Tap>>,
@@ -116,4 +122,6 @@ pub struct Tap {
     pub usage: Option<Usage>,
     /// Why the answer ended.
     pub finish: Option<FinishReason>,
+    /// The frame reports that the answer failed, and this is what it means.
+    pub failure: Option<&'static Code>,
 }

@@ -48,10 +48,11 @@ pub struct Codec {
     pub encode_models: fn(&[ModelCard], u64) -> Bytes,
     /// Reads a list of models. Errors: `PROVIDER_BAD_RESPONSE`.
     pub decode_models: fn(&[u8]) -> Result<ModelPage>,
-    /// Notices model, usage and finish reason in a frame of a stream. Never fails: what it cannot read it ignores.
+    /// Notices model, usage, finish reason and failure in a frame of a stream. Never fails: what it cannot read it
+    /// ignores.
     pub tap: fn(&mut TapState, &Frame) -> Seen,
     /// The same for a whole answer.
-    pub tap_body: fn(&[u8]) -> Option<Tap>,
+    pub tap_body: fn(&[u8]) -> Seen,
 }
 
 impl std::fmt::Debug for Codec {
@@ -165,10 +166,21 @@ pub struct TapState {
 }
 
 /// What the tap saw in one frame.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Seen {
     /// What was noticed; `None` for most frames.
     pub tap: Option<Tap>,
     /// Whether the frame carries usage and nothing else, so that it can be left out.
     pub usage_only: bool,
+    /// What the failure means that the frame reports; its code is in the tap too.
+    pub failure: Option<Error>,
+}
+
+impl Seen {
+    /// What was noticed, and how the answer failed, if it did.
+    pub(crate) fn new(tap: Tap, failure: Option<Error>) -> Self {
+        let tap = Tap { failure: failure.as_ref().map(Error::code), ..tap };
+        let says = tap.usage.is_some() || tap.finish.is_some() || tap.failure.is_some();
+        Self { tap: says.then_some(tap), usage_only: false, failure }
+    }
 }

@@ -247,6 +247,12 @@ impl Frame {
         Some(Cow::Owned(joined))
     }
 
+    /// Whether it has data that is not blank: comments and other events say nothing.
+    #[must_use]
+    pub fn has_data(&self) -> bool {
+        self.fields().any(|(name, value)| name == b"data" && !value.trim_ascii().is_empty())
+    }
+
     fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = if self.bom { &self.bytes[BOM.len()..] } else { &self.bytes[..] };
         std::iter::from_fn(move || {

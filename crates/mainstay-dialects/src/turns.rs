@@ -2,6 +2,7 @@
 //! result in the turn after its call.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use mainstay_core::message::{Message, Part, Role, ToolResult};
 
@@ -71,15 +72,18 @@ fn call_ids(turn: &Turn<'_>) -> Vec<(String, String)> {
 
 fn answers_first<'a>(calls: &[(String, String)], parts: Vec<Cow<'a, Part>>) -> Vec<Cow<'a, Part>> {
     let mut results: Vec<Option<Cow<'a, Part>>> = calls.iter().map(|_| None).collect();
+    // The calls of an id that are still open, the first one last.
+    let mut open: HashMap<&str, Vec<usize>> = HashMap::with_capacity(calls.len());
+    for (place, (id, _)) in calls.iter().enumerate().rev() {
+        open.entry(id).or_default().push(place);
+    }
     let mut others = Vec::new();
     for part in parts {
         let Part::ToolResult(result) = part.as_ref() else {
             others.push(part);
             continue;
         };
-        let open =
-            calls.iter().zip(&results).position(|((id, _), slot)| *id == result.call_id && slot.is_none());
-        match open {
+        match open.get_mut(result.call_id.as_str()).and_then(Vec::pop) {
             Some(place) => results[place] = Some(part),
             None => others.push(Cow::Owned(Part::Text(result.content.clone()))),
         }

@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use goldens::render;
+use mainstay_core::Error;
 use mainstay_core::model::{Assembler, ModelEvent};
-use mainstay_dialects::codec::{EncodeOptions, ErrorAnswer, Hints, ReplyOptions, TapState};
+use mainstay_core::provider::Tap;
+use mainstay_dialects::codec::{EncodeOptions, ErrorAnswer, Hints, ReplyOptions, Seen, TapState};
 use mainstay_dialects::{ALL, Codec, sse};
 use serde_json::Value;
 
@@ -55,12 +57,12 @@ fn requests_mean_the_same_in_every_dialect() {
 #[test]
 fn whole_answers_mean_the_same_in_every_dialect() {
     check("answers", |case, wire| {
+        let tap = section("tap", &noticed(&(case.codec.tap_body)(wire)));
         let events = match (case.codec.decode_response)(wire, &Hints::default()) {
             Ok(events) => events,
-            Err(error) => return format!("{error:?}\n"),
+            Err(error) => return format!("{error:?}\n{tap}"),
         };
-        let mut out = section("events", &render::events(&events));
-        out += &section("tap", &format!("{:?}\n", (case.codec.tap_body)(wire)));
+        let mut out = section("events", &render::events(&events)) + &tap;
         let mut assembler = Assembler::default();
         events.iter().for_each(|event| assembler.push(event));
         let completion = assembler.finish();
@@ -205,14 +207,21 @@ fn read_stream(codec: &Codec, wire: &[u8]) -> (Vec<ModelEvent>, String) {
     }
 }
 
+fn noticed(seen: &Seen) -> String {
+    let Some(Tap { model, usage, finish, failure }) = &seen.tap else { return "nothing\n".to_owned() };
+    assert_eq!(*failure, seen.failure.as_ref().map(Error::code));
+    let failure = seen.failure.as_ref().map(|error| format!(", failure: {error:?}")).unwrap_or_default();
+    format!("Tap {{ model: {model:?}, usage: {usage:?}, finish: {finish:?}{failure} }}\n")
+}
+
 fn tapped(codec: &Codec, wire: &[u8]) -> String {
     let mut state = TapState::default();
     let mut out = String::new();
     for (place, frame) in frames(wire).iter().enumerate() {
         let seen = (codec.tap)(&mut state, frame);
-        if let Some(tap) = seen.tap {
+        if seen.tap.is_some() {
             let strip = if seen.usage_only { ", nothing but usage" } else { "" };
-            writeln!(out, "frame {place}{strip}: {tap:?}").unwrap();
+            write!(out, "frame {place}{strip}: {}", noticed(&seen)).unwrap();
         }
     }
     writeln!(out, "complete: {}", state.complete).unwrap();

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use mainstay_core::model::{ModelEvent, Usage};
 use mainstay_core::provider::WireFrame;
 use mainstay_core::telemetry::{ModelReport, Telemetry};
-use mainstay_core::{Name, Result};
+use mainstay_core::{Code, Name, Result};
 
 /// A call at one target, from its start to its one report.
 pub(crate) struct Account {
@@ -61,20 +61,51 @@ impl Drop for Account {
     }
 }
 
-/// What an account reads from the items of an answer.
+/// What is read from the items of an answer.
 pub(crate) trait Metered {
     fn usage(&self) -> Option<Usage>;
+    /// Whether it says why the answer ends.
+    fn finishes(&self) -> bool;
+    /// Whether it says nothing but that the provider is at work.
+    fn is_only_life(&self) -> bool;
+    /// What it reports the answer to have failed with.
+    fn failure(&self) -> Option<&'static Code>;
 }
 
 impl Metered for WireFrame {
     fn usage(&self) -> Option<Usage> {
         self.tap.as_ref().and_then(|tap| tap.usage)
     }
+
+    fn finishes(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.finish.is_some() || tap.failure.is_some())
+    }
+
+    fn is_only_life(&self) -> bool {
+        self.bytes.is_empty() && self.tap.is_none()
+    }
+
+    fn failure(&self) -> Option<&'static Code> {
+        self.tap.as_ref().and_then(|tap| tap.failure)
+    }
 }
 
 impl Metered for ModelEvent {
     fn usage(&self) -> Option<Usage> {
         if let Self::Usage(usage) = self { Some(*usage) } else { None }
+    }
+
+    fn finishes(&self) -> bool {
+        matches!(self, Self::Finish(_))
+    }
+
+    fn is_only_life(&self) -> bool {
+        matches!(self, Self::Alive)
+    }
+
+    /// A failure comes as the stream's error.
+    fn failure(&self) -> Option<&'static Code> {
+        None
     }
 }
 
@@ -107,6 +138,10 @@ where
                 this.account.saw_byte();
                 if let Some(usage) = item.usage() {
                     this.account.usage = usage;
+                }
+                // Whoever reads of a failure stops reading, so this is the last that is heard of the call.
+                if let Some(code) = item.failure() {
+                    this.account.settle(code.id);
                 }
             }
             Poll::Ready(Some(Err(error))) => this.account.settle(error.code().id),

@@ -16,6 +16,7 @@ use mainstay_core::{Ctx, Error, Kind, Name, Result, codes};
 
 use crate::account::{Account, Accounted};
 use crate::fallover;
+use crate::silence::Attended;
 use crate::table::Table;
 
 /// The engine; cheap to clone.
@@ -51,7 +52,11 @@ pub struct FrontRequest<'a> {
     pub strip_usage: bool,
     /// The caller's headers that the dialect passes on.
     pub headers: Vec<(&'static str, String)>,
-    /// Reads the body into canonical form; called at most once, and only for a target of another dialect.
+    /// Whether the body carries what providers of its own dialect would refuse (another vendor's signatures): then it
+    /// passes to none of them as it is.
+    pub is_mixed: bool,
+    /// Reads the body into canonical form; called anew for each target that gets a translation. The bytes are what is
+    /// kept while a target is asked: in canonical form they can take a hundred times the space.
     pub decode: &'a (dyn Fn(&[u8]) -> Result<ModelRequest> + Send + Sync),
 }
 
@@ -103,11 +108,11 @@ impl Gateway {
     /// the bytes; for any other the request is decoded.
     ///
     /// # Errors
-    /// `MODEL_NOT_FOUND`; what `decode` says; the last target's `PROVIDER_*` code. A provider's answer that blames the
-    /// request (4xx) is no error here: it is passed on as it came.
+    /// `MODEL_NOT_FOUND`; what `decode` says, where no target failed before; the last target's `PROVIDER_*` code. An
+    /// answer that blames the request (4xx) is no error here: it is passed on as it came.
     pub async fn dispatch(&self, ctx: &Ctx, request: FrontRequest<'_>) -> Result<Answer> {
         let name = request.model;
-        self.first_to_answer(ctx, name, Ask { front: Some(&request), canonical: None }).await
+        self.first_to_answer(ctx, name, Ask::Front(&request)).await
     }
 
     async fn first_to_answer(&self, ctx: &Ctx, name: &str, mut ask: Ask<'_>) -> Result<Answer> {
@@ -116,10 +121,15 @@ impl Gateway {
         let mut last = None;
         for (position, target) in model.targets.iter().enumerate() {
             let is_last = position + 1 == model.targets.len();
-            let provider = table.provider(target)?;
+            let provider = table.provider(target)?.as_ref();
+            let request = match ask.request(provider, model, target, is_last) {
+                Ok(request) => request,
+                // That this target cannot be asked says less than how those before it failed.
+                Err(error) => return Err(last.unwrap_or(error)),
+            };
             let mut account = Account::open(&self.0.telemetry, name, &target.provider);
-            match ask.at(ctx, provider.as_ref(), model, target, is_last).await {
-                Ok(begun) => return Ok(accounted(begun, account)),
+            match request.ask(ctx, provider, model, is_last).await {
+                Ok(begun) => return Ok(accounted(begun, account, model.idle_timeout)),
                 Err(error) => {
                     account.settle(error.code().id);
                     if is_last || !fallover::may_help(&error) || expired(ctx) {
@@ -139,49 +149,80 @@ impl Gateway {
 impl ModelClient for Gateway {
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
         let name = request.model.clone();
-        match self.first_to_answer(ctx, &name, Ask { front: None, canonical: Some(request) }).await? {
+        match self.first_to_answer(ctx, &name, Ask::Canonical(request)).await? {
             Answer::Events(events) => Ok(events),
             Answer::Wire(_) => Err(Error::bug("a canonical request was answered with bytes")),
         }
     }
 }
 
-/// What is asked: a front's bytes, the canonical form, or both once the bytes had to be decoded.
-struct Ask<'a> {
-    front: Option<&'a FrontRequest<'a>>,
-    canonical: Option<ModelRequest>,
+/// What is asked: a front's bytes, or the canonical form.
+enum Ask<'a> {
+    Front(&'a FrontRequest<'a>),
+    Canonical(ModelRequest),
+}
+
+/// What one target is asked.
+enum Request {
+    Wire(WireRequest),
+    Canonical(ModelRequest),
 }
 
 impl Ask<'_> {
-    /// Asks one target.
-    async fn at(
+    /// The request for a target. Errors: what decoding it says.
+    fn request(
         &mut self,
-        ctx: &Ctx,
         provider: &dyn Provider,
         model: &Model,
         target: &Target,
         is_last: bool,
-    ) -> Result<Answer> {
-        if let Some(front) = self.front {
-            if provider.capabilities().dialects.contains(&front.dialect) {
-                let begun = within(ctx, model, provider.forward(ctx, wire_request(front, target))).await;
-                return judge(begun?, is_last).map(Answer::Wire);
+    ) -> Result<Request> {
+        let mut canonical = match self {
+            Self::Front(front) if front.passes_to(provider) => {
+                return Ok(Request::Wire(wire_request(front, target)));
             }
-            if self.canonical.is_none() {
-                self.canonical = Some((front.decode)(&front.body)?);
-            }
-        }
-        let canonical = retarget(self.canonical.as_ref(), model, target);
-        within(ctx, model, begin(provider.complete(ctx, canonical))).await.map(Answer::Events)
+            Self::Front(front) => (front.decode)(&front.body)?,
+            Self::Canonical(request) if is_last => std::mem::take(request),
+            Self::Canonical(request) => request.clone(),
+        };
+        canonical.model.clone_from(&target.model);
+        canonical.max_tokens_default = Some(model.max_tokens_default);
+        Ok(Request::Canonical(canonical))
     }
 }
 
-fn accounted(begun: Answer, account: Account) -> Answer {
+impl Request {
+    /// Asks a target, until its answer begins.
+    async fn ask(self, ctx: &Ctx, provider: &dyn Provider, model: &Model, is_last: bool) -> Result<Answer> {
+        match self {
+            Self::Wire(request) => {
+                let begun = within(ctx, model, provider.forward(ctx, request)).await?;
+                judge(begun, is_last).map(Answer::Wire)
+            }
+            Self::Canonical(request) => {
+                within(ctx, model, begin(provider.complete(ctx, request))).await.map(Answer::Events)
+            }
+        }
+    }
+}
+
+impl FrontRequest<'_> {
+    fn passes_to(&self, provider: &dyn Provider) -> bool {
+        !self.is_mixed && provider.capabilities().dialects.contains(&self.dialect)
+    }
+}
+
+/// The rest of an answer, watched and reported.
+fn accounted(begun: Answer, account: Account, idle_timeout: Duration) -> Answer {
     match begun {
-        Answer::Events(events) => Answer::Events(Box::pin(Accounted::new(events, account, "ok"))),
+        Answer::Events(events) => {
+            let events = Attended::new(events, idle_timeout);
+            Answer::Events(Box::pin(Accounted::new(events, account, "ok")))
+        }
         Answer::Wire(mut wire) => {
             let outcome = wire.failure.as_ref().map_or("ok", |error| error.code().id);
-            wire.body = Box::pin(Accounted::new(wire.body, account, outcome));
+            let body = Attended::new(wire.body, idle_timeout);
+            wire.body = Box::pin(Accounted::new(body, account, outcome));
             Answer::Wire(wire)
         }
     }
@@ -200,30 +241,14 @@ fn wire_request(request: &FrontRequest<'_>, target: &Target) -> WireRequest {
     }
 }
 
-fn retarget(request: Option<&ModelRequest>, model: &Model, target: &Target) -> ModelRequest {
-    let mut canonical = request.cloned().unwrap_or_default();
-    canonical.model.clone_from(&target.model);
-    canonical.max_tokens_default = Some(model.max_tokens_default);
-    canonical
-}
-
-/// An answer that blames the request goes to the caller as it came, for it names what to change; one that blames the
-/// provider or our credentials becomes an error, which the next target or a fallback answer may cure.
+/// An answer that blames the request goes to the caller as it came, for it names what to change; so does the last
+/// target's word that it does not have the model. One that blames the provider or our credentials becomes an error,
+/// which the next target or a fallback answer may cure.
 fn judge(mut wire: WireResponse, is_last: bool) -> Result<WireResponse> {
+    let passes = |error: &Error| !fallover::may_help(error) || (is_last && error.kind() == Kind::NotFound);
     match wire.failure.take() {
-        Some(error) if error.kind() != Kind::InvalidArgument => Err(error),
-        Some(error) => {
-            // Another target may know a model or a size that this one does not; the last word is passed on.
-            let elsewhere =
-                !is_last && error.code() == &codes::PROVIDER_INVALID_REQUEST && wire.status == 404;
-            wire.failure = Some(error);
-            if elsewhere {
-                Err(Error::new(&codes::PROVIDER_UNAVAILABLE, "the target does not have this model"))
-            } else {
-                Ok(wire)
-            }
-        }
-        None => Ok(wire),
+        Some(error) if !passes(&error) => Err(error),
+        failure => Ok(WireResponse { failure, ..wire }),
     }
 }
 
@@ -233,6 +258,9 @@ async fn begin(call: impl Future<Output = Result<ModelStream>>) -> Result<ModelS
     let mut held = Vec::with_capacity(2);
     while let Some(event) = events.next().await {
         let event = event?;
+        if event == ModelEvent::Alive {
+            continue;
+        }
         let says_nothing =
             matches!(event, ModelEvent::Dropped(_) | ModelEvent::Start { .. } | ModelEvent::Usage(_));
         held.push(Ok(event));

@@ -1,17 +1,17 @@
 //! Which failures the next target may cure.
 
-use mainstay_core::{Error, Kind};
+use mainstay_core::{Error, Kind, codes};
 
 /// Whether another target may succeed where this one failed: everything but what is wrong with the request itself,
-/// which every target would refuse alike.
+/// which every target would refuse alike. The model that one target lacks is not the one that the next is asked for.
 pub(crate) fn may_help(error: &Error) -> bool {
-    !matches!(error.kind(), Kind::InvalidArgument | Kind::NotFound | Kind::Unauthenticated)
+    error.code() == &codes::PROVIDER_MODEL_NOT_FOUND
+        || !matches!(error.kind(), Kind::InvalidArgument | Kind::NotFound | Kind::Unauthenticated)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mainstay_core::codes;
 
     #[test]
     fn a_bad_request_stays_and_a_failing_provider_does_not() {
@@ -23,6 +23,7 @@ mod tests {
         let moves = [
             &codes::PROVIDER_UNAVAILABLE,
             &codes::PROVIDER_AUTH,
+            &codes::PROVIDER_MODEL_NOT_FOUND,
             &codes::PROVIDER_QUOTA,
             &codes::PROVIDER_RATE_LIMITED,
             &codes::PROVIDER_TIMEOUT,

@@ -7,6 +7,7 @@
 mod account;
 mod dispatch;
 mod fallover;
+mod silence;
 mod table;
 
 pub use dispatch::{Answer, FrontRequest, Gateway};

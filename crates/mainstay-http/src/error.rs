@@ -56,6 +56,8 @@ static IRREGULAR: &[(&Code, StatusCode)] = &[
     (&codes::UNSUPPORTED_MEDIA_TYPE, StatusCode::UNSUPPORTED_MEDIA_TYPE),
     (&codes::BODY_TOO_LARGE, StatusCode::PAYLOAD_TOO_LARGE),
     (&codes::BODY_TIMEOUT, StatusCode::REQUEST_TIMEOUT),
+    // What the caller asked for is there; what it stands on is not.
+    (&codes::PROVIDER_MODEL_NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE),
     (&codes::PROVIDER_BAD_RESPONSE, StatusCode::BAD_GATEWAY),
     (&codes::APP_FAILED, StatusCode::BAD_GATEWAY),
 ];
@@ -286,6 +288,7 @@ mod tests {
             (&codes::INTERNAL, 500),
             (&codes::PROVIDER_BAD_RESPONSE, 502),
             (&codes::PROVIDER_AUTH, 503),
+            (&codes::PROVIDER_MODEL_NOT_FOUND, 503),
             (&codes::DEADLINE_EXCEEDED, 504),
         ] {
             assert_eq!(status(code).as_u16(), wanted, "{}", code.id);
@@ -302,6 +305,7 @@ mod tests {
         assert_eq!(retry_after(&codes::OVERLOADED).unwrap(), "1");
         assert!(retry_after(&codes::PROVIDER_QUOTA).is_none());
         assert!(retry_after(&codes::PROVIDER_AUTH).is_none());
+        assert!(retry_after(&codes::PROVIDER_MODEL_NOT_FOUND).is_none());
         assert!(retry_after(&codes::INVALID_FIELD).is_none());
     }
 

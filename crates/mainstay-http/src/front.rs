@@ -9,7 +9,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue};
-use mainstay_core::model::{ModelClient as _, ModelEvent, ModelStream};
+use mainstay_core::model::{ModelEvent, ModelStream};
 use mainstay_core::{Ctx, Error, codes};
 use mainstay_dialects::{Codec, Envelope};
 use mainstay_gateway::{Answer, FrontRequest};
@@ -61,11 +61,6 @@ async fn dispatch(
     envelope: Envelope<'_>,
     passed_on: PassedOn,
 ) -> mainstay_core::Result<Answer> {
-    if envelope.is_mixed {
-        // Signatures of another vendor are in it: the bytes as they are would be refused.
-        let request = (codec.decode_request)(body)?;
-        return call.shared.gateway.complete(ctx, request).await.map(Answer::Events);
-    }
     let request = FrontRequest {
         dialect: codec.dialect,
         model: &envelope.model,
@@ -75,6 +70,7 @@ async fn dispatch(
         stream: envelope.stream,
         strip_usage: envelope.strip_usage,
         headers: passed_headers(call.headers(), passed_on),
+        is_mixed: envelope.is_mixed,
         decode: &codec.decode_request,
     };
     call.shared.gateway.dispatch(ctx, request).await

@@ -143,9 +143,19 @@ async fn whole(body: AnswerBody) -> Result<Bytes> {
     })
 }
 
+/// The connection ended in the middle of a stream.
+fn broke_off(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(&codes::PROVIDER_BAD_RESPONSE, "read the provider's stream: it broke off").with_source(error)
+}
+
 /// Whether an answer is a stream of events.
 fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Whether an answer is a page for people.
+fn is_page(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"))
 }
 
 /// Adds the spec's own headers. Faults: a name or value that HTTP does not allow.

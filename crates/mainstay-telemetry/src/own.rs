@@ -1,5 +1,6 @@
 //! Our metrics by name.
 
+use mainstay_core::model::Usage;
 use mainstay_core::telemetry::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -29,7 +30,7 @@ pub(crate) struct Own {
 const CLASSES: [(&str, TokensOf); 5] = [
     ("input", |usage| usage.input_uncached),
     ("cache_read", |usage| usage.cache_read),
-    ("cache_write", |usage| usage.cache_write_5m + usage.cache_write_1h),
+    ("cache_write", Usage::cache_write_total),
     ("output", |usage| usage.output),
     ("reasoning", |usage| usage.reasoning),
 ];

@@ -22,6 +22,9 @@ use crate::loopback::{Answer, Loopback, Request, pieces, whole};
 /// Bytes of a stream that go out together: few enough to cut events and characters in the middle.
 const CHUNK_BYTES: usize = 37;
 
+/// What keeps a connection alive while there is nothing to say.
+const COMMENT: &[u8] = b": at work\n\n";
+
 /// A running endpoint.
 #[derive(Debug)]
 pub struct FakeUpstream {
@@ -129,6 +132,8 @@ fn answer(dialect: &'static str, behaviour: Behaviour, request: &Received) -> Op
     Some(match behaviour {
         Behaviour::Silent => return None,
         Behaviour::Page => whole(200, "text/html", "<html>a proxy's page</html>"),
+        Behaviour::Moved => whole(307, "text/html", "<html>moved</html>"),
+        Behaviour::Empty => whole(204, "application/json", ""),
         Behaviour::Fails(name) => failed(dialect, name),
         Behaviour::Says(name) if streams => streamed(whole_stream(recorded(dialect, &file(name, "sse")))),
         Behaviour::Says(name) => whole(200, "application/json", recorded(dialect, &file(name, "json"))),
@@ -139,9 +144,31 @@ fn answer(dialect: &'static str, behaviour: Behaviour, request: &Received) -> Op
             pieces(200, "application/json", half.chain(broken()))
         }
         Behaviour::EndsEarly => streamed(beginning(dialect)),
+        Behaviour::BreaksAfterwards => {
+            streamed(whole_stream(recorded(dialect, "text.sse")).chain(broken()).boxed())
+        }
         Behaviour::FailsInside => {
             let event = stream::once(std::future::ready(Ok(error_event(dialect))));
             streamed(beginning(dialect).chain(event).boxed())
+        }
+        Behaviour::FailsAtOnce if !streams => {
+            let errors: Value =
+                serde_json::from_slice(&recorded(dialect, "errors.json")).expect("it is JSON");
+            whole(200, "application/json", errors["error_inside"]["body"].to_string())
+        }
+        Behaviour::FailsAtOnce => {
+            let event = error_event(dialect);
+            streamed(whole_stream([COMMENT, &event[..]].concat().into()))
+        }
+        Behaviour::SaysNothing => streamed(whole_stream(Bytes::from_static(COMMENT))),
+        Behaviour::Thinks => {
+            let parts = [COMMENT, b"data: {"].map(|part| Ok(Bytes::from_static(part)));
+            // Each in a packet of its own, so that it has to be noticed by itself.
+            let parts = stream::iter(parts).then(|part| async {
+                tokio::task::yield_now().await;
+                part
+            });
+            streamed(beginning(dialect).chain(parts).chain(stream::pending()).boxed())
         }
         Behaviour::Hangs | Behaviour::Gone => streamed(beginning(dialect).chain(stream::pending()).boxed()),
     })

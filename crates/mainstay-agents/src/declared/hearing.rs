@@ -50,7 +50,7 @@ impl Heard {
             ModelEvent::ToolCallStart { id, name, .. } => self.bytes += id.len() + name.len(),
             ModelEvent::ToolCallDelta { arguments, .. } => self.bytes += arguments.len(),
             ModelEvent::Finish(_) => self.finished = true,
-            ModelEvent::Dropped(_) | ModelEvent::Start { .. } | ModelEvent::Usage(_) => {}
+            ModelEvent::Dropped(_) | ModelEvent::Start { .. } | ModelEvent::Usage(_) | ModelEvent::Alive => {}
         }
         if self.bytes <= ANSWER_BYTES_MAX {
             return Ok(());

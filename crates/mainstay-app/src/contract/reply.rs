@@ -99,7 +99,7 @@ pub(crate) fn take_output(fields: &mut Map<String, Value>) -> Parts {
         model: take_text(fields, "model"),
         finish_reason: take_text(fields, "finish_reason"),
         // A total says nothing of its classes; as output it keeps the total right.
-        usage: usage.or(tokens_used.map(|output| Usage { output, ..Usage::default() })),
+        usage: usage.or(tokens_used.map(|output| Usage { output, ..Usage::default() })).map(Usage::clamped),
     }
 }
 

@@ -72,6 +72,7 @@ impl Lowering<'_, '_> {
             model: Model {
                 targets: vec![target],
                 first_byte_timeout: raw::first_byte_timeout().0,
+                idle_timeout: raw::idle_timeout().0,
                 max_tokens_default: raw::max_tokens_default(),
             },
         })

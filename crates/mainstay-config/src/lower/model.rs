@@ -20,11 +20,9 @@ impl Lowering<'_, '_> {
                 targets.filter_map(|(n, text)| self.target(&format!("{base}/{n}"), text, &providers));
             let targets: Vec<Target> = targets.collect();
             let Some(name) = Name::parse(&name) else { continue };
-            let first_byte_timeout = model.first_byte_timeout.0;
-            models.insert(
-                name,
-                Model { targets, first_byte_timeout, max_tokens_default: model.max_tokens_default },
-            );
+            let (first_byte_timeout, idle_timeout) = (model.first_byte_timeout.0, model.idle_timeout.0);
+            let max_tokens_default = model.max_tokens_default;
+            models.insert(name, Model { targets, first_byte_timeout, idle_timeout, max_tokens_default });
         }
         models
     }

@@ -17,6 +17,11 @@ pub(crate) struct Model {
     #[serde(default = "first_byte_timeout")]
     #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h"))]
     pub(crate) first_byte_timeout: Time,
+    /// Longest silence of the provider inside an answer that has begun; then the stream ends with an error. Pings and
+    /// comments of the provider break the silence too.
+    #[serde(default = "idle_timeout")]
+    #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h"))]
+    pub(crate) idle_timeout: Time,
     /// Output tokens to ask for where a provider demands a number and the caller gave none.
     #[serde(default = "max_tokens_default")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -25,6 +30,10 @@ pub(crate) struct Model {
 
 pub(crate) fn first_byte_timeout() -> Time {
     Time::seconds(60)
+}
+
+pub(crate) fn idle_timeout() -> Time {
+    Time::seconds(120)
 }
 
 pub(crate) fn max_tokens_default() -> u32 {

@@ -40,7 +40,7 @@ providers:
   demo: { scripted: { replies: [{ text: Hi., trouble: slow }, { trouble: hang, arguments: [1, { a: ~ }] }] } }
 models:
   fast: { targets: [openai/gpt-5-mini, demo/org/model], first_byte_timeout: 20s }
-  small: { targets: [local/smollm2], max_tokens_default: 512 }
+  small: { targets: [local/smollm2], idle_timeout: 5m, max_tokens_default: 512 }
 tools:
   tickets:
     http:
@@ -94,9 +94,10 @@ fn full_plan() -> Plan {
     let rpm = std::num::NonZeroU32::new;
     let target = |provider: &str, model: &str| Target { provider: name(provider), model: model.to_owned() };
     let member = |kind: &str, settings| Member { kind: kind.to_owned(), settings };
-    let model = |targets, wait, tokens| Model {
+    let model = |targets, wait, idle, tokens| Model {
         targets,
         first_byte_timeout: seconds(wait),
+        idle_timeout: seconds(idle),
         max_tokens_default: tokens,
     };
     let parameters = json!({ "type": "object", "properties": { "id": { "type": "string" } } });
@@ -157,8 +158,11 @@ fn full_plan() -> Plan {
         ]
         .into(),
         models: [
-            (name("fast"), model(vec![target("openai", "gpt-5-mini"), target("demo", "org/model")], 20, 4096)),
-            (name("small"), model(vec![target("local", "smollm2")], 60, 512)),
+            (
+                name("fast"),
+                model(vec![target("openai", "gpt-5-mini"), target("demo", "org/model")], 20, 120, 4096),
+            ),
+            (name("small"), model(vec![target("local", "smollm2")], 60, 300, 512)),
         ]
         .into(),
         tools: [

@@ -11,6 +11,8 @@ pub struct Model {
     pub targets: Vec<Target>,
     /// Longest wait for the first byte of an answer.
     pub first_byte_timeout: Duration,
+    /// Longest silence of the provider inside an answer that has begun.
+    pub idle_timeout: Duration,
     /// Output tokens to ask for where a dialect demands a number and the caller gave none.
     pub max_tokens_default: u32,
 }

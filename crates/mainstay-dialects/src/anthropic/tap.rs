@@ -1,11 +1,11 @@
-//! Notices usage and stop reason in answers that are passed through.
+//! Notices usage, stop reason and failure in answers that are passed through.
 
 use mainstay_core::model::Usage;
 use mainstay_core::provider::Tap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{stop_reason, usage};
+use super::{error, stop_reason, usage};
 use crate::codec::{Seen, TapState};
 use crate::sse::Frame;
 use crate::tap::has_member;
@@ -20,6 +20,7 @@ struct Event {
     usage: Option<Value>,
     model: Option<String>,
     stop_reason: Option<String>,
+    error: Value,
 }
 
 #[derive(Deserialize)]
@@ -46,24 +47,30 @@ pub fn tap(state: &mut TapState, frame: &Frame) -> Seen {
     let event = frame.data().and_then(|data| serde_json::from_slice::<Event>(&data).ok());
     let Some(event) = event else { return Seen::default() };
     state.complete |= matches!(event.r#type.as_str(), "message_stop" | "error");
+    let failure = failure(&event);
     let message = event.message.unwrap_or(Message { model: None, usage: None });
     let reported = message.usage.or(event.usage);
     if let Some(wire) = &reported {
         usage::merge(&mut state.usage, wire);
     }
     let finish = event.delta.and_then(|delta| delta.stop_reason).map(|word| stop_reason::read(&word));
-    let noticed = reported.is_some() || finish.is_some();
-    let tap = Tap { model: message.model, usage: reported.map(|_| state.usage), finish };
-    Seen { tap: noticed.then_some(tap), usage_only: false }
+    let usage = reported.map(|_| state.usage);
+    Seen::new(Tap { model: message.model, usage, finish, failure: None }, failure)
 }
 
 /// Looks at a whole answer; see [`crate::Codec::tap_body`].
-pub fn tap_body(body: &[u8]) -> Option<Tap> {
-    let answer: Event = serde_json::from_slice(body).ok()?;
+pub fn tap_body(body: &[u8]) -> Seen {
+    let Ok(answer) = serde_json::from_slice::<Event>(body) else { return Seen::default() };
+    let failure = failure(&answer);
     let usage = answer.usage.map(|wire| {
         let mut usage = Usage::default();
         usage::merge(&mut usage, &wire);
         usage
     });
-    Some(Tap { model: answer.model, usage, finish: answer.stop_reason.map(|word| stop_reason::read(&word)) })
+    let finish = answer.stop_reason.map(|word| stop_reason::read(&word));
+    Seen::new(Tap { model: answer.model, usage, finish, failure: None }, failure)
+}
+
+fn failure(event: &Event) -> Option<mainstay_core::Error> {
+    (event.r#type == "error").then(|| error::in_stream(&event.error))
 }

@@ -16,18 +16,19 @@ pub(super) fn merge(usage: &mut Usage, wire: &Value) {
     set(&mut usage.cache_write_5m, short);
     set(&mut usage.cache_write_1h, long);
     let written = count(&wire["cache_creation_input_tokens"]);
-    if short.is_none() && long.is_none() && written != Some(usage.cache_write_5m + usage.cache_write_1h) {
+    if short.is_none() && long.is_none() && written != Some(usage.cache_write_total()) {
         set(&mut usage.cache_write_5m, written);
     }
     if let Some(output) = count(&wire["output_tokens"]) {
         let thinking = count(&wire["output_tokens_details"]["thinking_tokens"]).unwrap_or(0).min(output);
         (usage.output, usage.reasoning) = (output - thinking, thinking);
     }
+    *usage = usage.clamped();
 }
 
 /// The dialect's own counts.
 pub(super) fn write(usage: &Usage) -> Value {
-    let written = usage.cache_write_5m + usage.cache_write_1h;
+    let written = usage.cache_write_total();
     let mut out = json!({
         "input_tokens": usage.input_uncached,
         "cache_creation_input_tokens": written,
@@ -76,6 +77,18 @@ mod tests {
         let mut again = Usage::default();
         merge(&mut again, &write(&wanted));
         assert_eq!(again, wanted);
+    }
+
+    #[test]
+    fn counts_beyond_belief_do_not_overflow() {
+        let wire = json!({"input_tokens": u64::MAX, "cache_read_input_tokens": u64::MAX,
+            "cache_creation_input_tokens": u64::MAX, "output_tokens": u64::MAX, "cache_creation":
+            {"ephemeral_5m_input_tokens": u64::MAX, "ephemeral_1h_input_tokens": u64::MAX}});
+        let mut usage = Usage::default();
+        merge(&mut usage, &wire);
+        merge(&mut usage, &wire);
+        assert_eq!((usage.input_total(), usage.output), (4 * Usage::TOKENS_MAX, Usage::TOKENS_MAX));
+        assert_eq!(write(&usage)["cache_creation_input_tokens"], 2 * Usage::TOKENS_MAX);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reads a generate request. Model and streaming are in the path: the front sets them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use mainstay_core::Result;
 use mainstay_core::message::{Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult};
@@ -109,22 +109,31 @@ fn system(top: &mut Object, rest: &mut Map<String, Value>) -> Result<Option<Mess
 #[derive(Default)]
 struct OpenCalls {
     made: u32,
-    waiting: VecDeque<(String, String)>,
+    /// The ids of those that wait, by their number.
+    waiting: HashMap<u32, String>,
+    /// Numbers by id and by name, oldest first; those of answered calls are passed over.
+    by_id: HashMap<String, VecDeque<u32>>,
+    by_name: HashMap<String, VecDeque<u32>>,
 }
 
 impl OpenCalls {
     fn call(&mut self, id: Option<String>, name: &str) -> String {
-        let id = id.unwrap_or_else(|| ids::made_up(MADE_UP_ID, &["request", &self.made.to_string(), name]));
+        let number = self.made;
+        let id = id.unwrap_or_else(|| ids::made_up(MADE_UP_ID, &["request", &number.to_string(), name]));
         self.made += 1;
-        self.waiting.push_back((id.clone(), name.to_owned()));
+        self.waiting.insert(number, id.clone());
+        self.by_id.entry(id.clone()).or_default().push_back(number);
+        self.by_name.entry(name.to_owned()).or_default().push_back(number);
         id
     }
 
     fn answer(&mut self, id: Option<String>, name: &str) -> String {
-        let fits =
-            |(waiting, called): &(String, String)| id.as_ref().map_or(called == name, |id| waiting == id);
-        let place = self.waiting.iter().position(fits);
-        let found = place.and_then(|place| self.waiting.remove(place)).map(|(id, _)| id);
+        let fitting = match &id {
+            Some(id) => self.by_id.get_mut(id),
+            None => self.by_name.get_mut(name),
+        };
+        let mut numbers = fitting.into_iter().flat_map(|queue| std::iter::from_fn(|| queue.pop_front()));
+        let found = numbers.find_map(|number| self.waiting.remove(&number));
         found.or(id).unwrap_or_else(|| name.to_owned())
     }
 }

@@ -1,7 +1,9 @@
 //! Writes a generate request. The provider puts model and streaming into the path.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
-use mainstay_core::message::{Media, MediaSource, Part, Reasoning, ToolCall, ToolResult};
+use mainstay_core::message::{Media, MediaSource, Message, Part, Reasoning, ToolCall, ToolResult};
 use mainstay_core::model::{ModelRequest, ResponseFormat, ToolChoice};
 use serde_json::{Map, Value, json};
 
@@ -17,7 +19,9 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// Writes a request; see [`crate::Codec::encode_request`].
 pub fn encode_request(request: &ModelRequest, _options: &EncodeOptions) -> Encoded {
-    let mut writer = Writer { request, generation: Generation::of(&request.model), dropped: Vec::new() };
+    let names = names(&request.messages);
+    let mut writer =
+        Writer { request, names, generation: Generation::of(&request.model), dropped: Vec::new() };
     let mut out = Map::new();
     let conversation = turns(&request.messages);
     if !conversation.system.is_empty() {
@@ -37,8 +41,18 @@ pub fn encode_request(request: &ModelRequest, _options: &EncodeOptions) -> Encod
     Encoded { body: Bytes::from(body), dropped, hints: Hints::default() }
 }
 
+/// The function of each call, by the call's id; the first call of an id names it.
+fn names(messages: &[Message]) -> HashMap<&str, &str> {
+    let mut names = HashMap::new();
+    for call in messages.iter().flat_map(Message::tool_calls) {
+        names.entry(call.id.as_str()).or_insert(call.name.as_str());
+    }
+    names
+}
+
 struct Writer<'a> {
     request: &'a ModelRequest,
+    names: HashMap<&'a str, &'a str>,
     generation: Generation,
     dropped: Vec<String>,
 }
@@ -71,8 +85,7 @@ impl Writer<'_> {
 
     /// The service matches answers by the function's name, which other dialects leave out.
     fn tool_result(&self, result: &ToolResult) -> Value {
-        let calls = self.request.messages.iter().flat_map(|message| message.tool_calls());
-        let called = calls.into_iter().find(|call| call.id == result.call_id).map(|call| call.name.as_str());
+        let called = self.names.get(result.call_id.as_str()).copied();
         let name = called.or(result.name.as_deref()).unwrap_or(&result.call_id);
         let response = match serde_json::from_str(&result.content) {
             Ok(Value::Object(fields)) if !result.is_error => Value::Object(fields),

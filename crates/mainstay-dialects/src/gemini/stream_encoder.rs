@@ -48,7 +48,7 @@ impl Encoder {
 impl StreamEncoder for Encoder {
     fn push(&mut self, event: &ModelEvent) -> Bytes {
         match event {
-            ModelEvent::Dropped(_) => {}
+            ModelEvent::Dropped(_) | ModelEvent::Alive => {}
             ModelEvent::Start { id, model } => {
                 if !id.is_empty() {
                     self.id.clone_from(id);

@@ -1,11 +1,10 @@
-//! Notices usage and finish reason in answers that are passed through.
+//! Notices usage, finish reason and failure in answers that are passed through.
 
 use mainstay_core::provider::Tap;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{finish_reason, usage};
+use super::{error, finish_reason, usage};
 use crate::codec::{Seen, TapState};
 use crate::sse::Frame;
 use crate::tap::has_member;
@@ -17,7 +16,7 @@ struct Answer {
     usage_metadata: Option<Value>,
     model_version: Option<String>,
     prompt_feedback: Option<Value>,
-    error: Option<IgnoredAny>,
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -39,28 +38,28 @@ pub fn tap(state: &mut TapState, frame: &Frame) -> Seen {
         return Seen::default();
     }
     let answer = frame.data().and_then(|data| serde_json::from_slice::<Answer>(&data).ok());
-    let Some(answer) = answer else { return Seen::default() };
-    state.complete |= answer.error.is_some();
-    let tap = read(answer);
-    if let Some(usage) = tap.usage {
-        state.usage = usage;
+    let seen = answer.map(read).unwrap_or_default();
+    if let Some(tap) = &seen.tap {
+        state.usage = tap.usage.unwrap_or(state.usage);
+        state.complete |= tap.finish.is_some() || tap.failure.is_some();
     }
-    state.complete |= tap.finish.is_some();
-    Seen { tap: (tap.usage.is_some() || tap.finish.is_some()).then_some(tap), usage_only: false }
+    seen
 }
 
 /// Looks at a whole answer; see [`crate::Codec::tap_body`].
-pub fn tap_body(body: &[u8]) -> Option<Tap> {
-    serde_json::from_slice(body).ok().map(read)
+pub fn tap_body(body: &[u8]) -> Seen {
+    serde_json::from_slice(body).map(read).unwrap_or_default()
 }
 
-fn read(answer: Answer) -> Tap {
+fn read(answer: Answer) -> Seen {
     let first = answer.candidates.into_iter().flatten().find(|candidate| candidate.index == 0);
     let blocked = answer.prompt_feedback.is_some_and(|feedback| feedback["blockReason"].is_string());
     let word = first.and_then(|c| c.finish_reason).or_else(|| blocked.then(|| "SAFETY".to_owned()));
-    Tap {
+    let tap = Tap {
         model: answer.model_version,
         usage: answer.usage_metadata.as_ref().and_then(usage::read),
         finish: word.map(|word| finish_reason::read(&word, false)),
-    }
+        failure: None,
+    };
+    Seen::new(tap, answer.error.as_ref().map(error::in_stream))
 }

@@ -10,13 +10,14 @@ pub(super) fn read(wire: &Value) -> Option<Usage> {
     let cache_read = count("cachedContentTokenCount").unwrap_or(0).min(prompt);
     // What the vendor's own tools put into the prompt is counted beside it.
     let by_tools = count("toolUsePromptTokenCount").unwrap_or(0);
-    Some(Usage {
-        input_uncached: prompt - cache_read + by_tools,
+    let usage = Usage {
+        input_uncached: (prompt - cache_read).saturating_add(by_tools),
         cache_read,
         output: count("candidatesTokenCount").unwrap_or(0),
         reasoning: count("thoughtsTokenCount").unwrap_or(0),
         ..Usage::default()
-    })
+    };
+    Some(usage.clamped())
 }
 
 /// The dialect's own sums.
@@ -48,5 +49,14 @@ mod tests {
         assert_eq!(read(&write(&usage)), Some(usage));
         assert_eq!(write(&usage)["totalTokenCount"], 112);
         assert_eq!(read(&json!(null)), None);
+    }
+
+    #[test]
+    fn counts_beyond_belief_do_not_overflow() {
+        let wire = json!({"promptTokenCount": u64::MAX, "toolUsePromptTokenCount": u64::MAX,
+            "candidatesTokenCount": u64::MAX, "thoughtsTokenCount": u64::MAX});
+        let usage = read(&wire).unwrap();
+        assert_eq!((usage.input_uncached, usage.total()), (Usage::TOKENS_MAX, 3 * Usage::TOKENS_MAX));
+        assert_eq!(write(&usage)["totalTokenCount"], usage.total());
     }
 }

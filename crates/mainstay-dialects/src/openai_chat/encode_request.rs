@@ -1,5 +1,7 @@
 //! Writes a chat request.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use mainstay_core::message::{Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult};
 use mainstay_core::model::{ModelRequest, ResponseFormat, ToolChoice};
@@ -16,9 +18,12 @@ pub fn encode_request(request: &ModelRequest, options: &EncodeOptions) -> Encode
     let mut out = Map::new();
     out.insert("model".to_owned(), request.model.clone().into());
     let mut messages = Vec::new();
+    let answers = last_answers(&request.messages);
     for (place, message) in request.messages.iter().enumerate() {
         Writer { place, options, dropped: &mut dropped, out: &mut messages }.message(message);
-        messages.extend(unanswered(&request.messages[place..]).map(no_answer));
+        if place + 1 < request.messages.len() {
+            messages.extend(unanswered(message, place, &answers).map(no_answer));
+        }
     }
     out.insert("messages".to_owned(), messages.into());
     tools(request, &mut out);
@@ -32,13 +37,27 @@ pub fn encode_request(request: &ModelRequest, options: &EncodeOptions) -> Encode
     Encoded { body: Bytes::from(body), dropped, hints: Hints::default() }
 }
 
-/// Calls of the first message that no later one answers although the conversation goes on (a run that was cut): the
-/// service refuses those.
-fn unanswered(messages: &[Message]) -> impl Iterator<Item = &ToolCall> {
-    let (first, rest) = messages.split_first().expect("the place is that of a message");
-    let answers = |part: &Part, id: &str| matches!(part, Part::ToolResult(result) if result.call_id == id);
-    let answered = move |id: &str| rest.iter().any(|m| m.parts.iter().any(|part| answers(part, id)));
-    first.tool_calls().filter(move |call| !rest.is_empty() && !answered(&call.id))
+/// The last message that answers a call, by the call's id.
+fn last_answers(messages: &[Message]) -> HashMap<&str, usize> {
+    let mut last = HashMap::new();
+    for (place, message) in messages.iter().enumerate() {
+        for part in &message.parts {
+            if let Part::ToolResult(result) = part {
+                last.insert(result.call_id.as_str(), place);
+            }
+        }
+    }
+    last
+}
+
+/// Calls of a message that no later one answers although the conversation goes on (a run that was cut): the service
+/// refuses those.
+fn unanswered<'a>(
+    message: &'a Message,
+    place: usize,
+    answers: &HashMap<&str, usize>,
+) -> impl Iterator<Item = &'a ToolCall> {
+    message.tool_calls().filter(move |call| answers.get(call.id.as_str()).is_none_or(|last| *last <= place))
 }
 
 fn no_answer(call: &ToolCall) -> Value {

@@ -69,8 +69,9 @@ fn kind(error: &Error) -> &'static str {
 
 /// The codes that clients of the dialect act on; elsewhere our own.
 fn code(error: &Error) -> &'static str {
-    let twins: [(&Code, &str); 8] = [
+    let twins: [(&Code, &str); 9] = [
         (&codes::MODEL_NOT_FOUND, "model_not_found"),
+        (&codes::PROVIDER_MODEL_NOT_FOUND, "model_not_found"),
         (&codes::UNAUTHENTICATED, "invalid_api_key"),
         (&codes::RATE_LIMITED, "rate_limit_exceeded"),
         (&codes::CONCURRENCY_LIMITED, "rate_limit_exceeded"),

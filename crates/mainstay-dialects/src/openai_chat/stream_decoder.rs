@@ -30,8 +30,10 @@ pub(super) struct Chunk {
 struct Choice {
     #[serde(default)]
     index: u32,
-    #[serde(alias = "message")]
+    /// What is new in a stream.
     delta: Option<Delta>,
+    /// What a whole answer says. Some servers give both: in a stream the message so far, in an answer an empty delta.
+    message: Option<Delta>,
     finish_reason: Option<String>,
 }
 
@@ -129,8 +131,9 @@ impl Decoder {
         if answer.error.is_none() && answer.choices.as_ref().is_none_or(Vec::is_empty) {
             return Err(failure::bad_response("it has no choices"));
         }
-        let deltas = answer.choices.iter_mut().flatten().filter_map(|choice| choice.delta.as_mut());
-        for delta in deltas {
+        for choice in answer.choices.iter_mut().flatten() {
+            choice.delta = choice.message.take().or(choice.delta.take());
+            let Some(delta) = &mut choice.delta else { continue };
             // A whole answer's details tell its stretches apart, which its readable form does not.
             if delta.reasoning_details.as_ref().is_some_and(|details| !details.is_empty()) {
                 (delta.reasoning_content, delta.reasoning) = (None, None);
@@ -161,7 +164,7 @@ impl Decoder {
         for choice in chunk.choices.unwrap_or_default() {
             if choice.index == 0 {
                 self.start(out);
-                self.delta(choice.delta.unwrap_or_default(), out)?;
+                self.delta(choice.delta.or(choice.message).unwrap_or_default(), out)?;
                 if let Some(word) = choice.finish_reason.filter(|word| !word.is_empty()) {
                     self.end_with(&word, out);
                 }

@@ -48,7 +48,7 @@ impl Encoder {
 
     fn event(&mut self, event: &ModelEvent, out: &mut Vec<u8>) {
         match event {
-            ModelEvent::Dropped(_) => {}
+            ModelEvent::Dropped(_) | ModelEvent::Alive => {}
             ModelEvent::Start { id, model } => {
                 if !id.is_empty() {
                     self.id.clone_from(id);

@@ -16,7 +16,7 @@ pub(super) fn read(wire: &Value) -> Option<Usage> {
     let cache_read = cached.unwrap_or(0).min(prompt);
     let cache_write = count(&details["cache_write_tokens"]).unwrap_or(0).min(prompt - cache_read);
     let reasoning = count(&wire["completion_tokens_details"]["reasoning_tokens"]).unwrap_or(0);
-    Some(Usage {
+    let usage = Usage {
         input_uncached: prompt - cache_read - cache_write,
         cache_read,
         cache_write_5m: cache_write,
@@ -27,7 +27,8 @@ pub(super) fn read(wire: &Value) -> Option<Usage> {
             completion - reasoning
         },
         reasoning,
-    })
+    };
+    Some(usage.clamped())
 }
 
 /// Some compatible servers count reasoning beside the completion; their own total tells.
@@ -40,7 +41,7 @@ fn counts_apart(wire: &Value, prompt: u64, completion: u64, reasoning: u64) -> b
 pub(super) fn write(usage: &Usage) -> Value {
     let mut prompt = Map::new();
     prompt.insert("cached_tokens".to_owned(), usage.cache_read.into());
-    let written = usage.cache_write_5m + usage.cache_write_1h;
+    let written = usage.cache_write_total();
     if written > 0 {
         prompt.insert("cache_write_tokens".to_owned(), written.into());
     }
@@ -82,5 +83,15 @@ mod tests {
         let usage = read(&wire).unwrap();
         assert_eq!((usage.input_total(), usage.output_total()), (1, 9));
         assert_eq!(read(&json!({})), None);
+    }
+
+    #[test]
+    fn counts_beyond_belief_do_not_overflow() {
+        let wire = json!({"prompt_tokens": u64::MAX, "completion_tokens": u64::MAX, "total_tokens": u64::MAX,
+            "prompt_tokens_details": {"cached_tokens": u64::MAX - 1},
+            "completion_tokens_details": {"reasoning_tokens": u64::MAX}});
+        let usage = read(&wire).unwrap();
+        assert_eq!((usage.input_uncached, usage.cache_read), (1, Usage::TOKENS_MAX));
+        assert_eq!(write(&usage)["total_tokens"], usage.total());
     }
 }

@@ -211,7 +211,7 @@ impl From<Usage> for UsageView {
             output_tokens: usage.output_total(),
             total_tokens: usage.total(),
             cache_read_tokens: usage.cache_read,
-            cache_write_tokens: usage.cache_write_5m + usage.cache_write_1h,
+            cache_write_tokens: usage.cache_write_total(),
             reasoning_tokens: usage.reasoning,
         }
     }

@@ -65,6 +65,23 @@ async fn a_stream_that_breaks_ends_in_the_fronts_own_error() {
     assert!(!answer.body.contains("secret"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_falls_silent_ends_in_the_fronts_own_error() {
+    let house = House::new();
+    let stalls = || Script::Wire(200, vec![("x-stall", "")], vec![Ok("data: {}\n\n")]);
+    house.openai.next(stalls());
+    let answer = house.post(CHAT, json!({"model": "gpt", "stream": true, "messages": []})).await;
+    let error = &answer.events().pop().unwrap().json()["error"];
+    assert_eq!((&error["type"], &error["code"]), (&json!("server_error"), &json!("PROVIDER_TIMEOUT")));
+    house.anthropic.next(stalls());
+    let answer = house
+        .post(MESSAGES, json!({"model": "claude", "stream": true, "messages": [], "max_tokens": 5}))
+        .await;
+    let event = answer.events().pop().unwrap();
+    assert_eq!((event.name(), &event.json()["error"]["type"]), ("error", &json!("timeout_error")));
+    until("the drop", async || Arc::strong_count(&house.anthropic.answers) == 1).await;
+}
+
 #[tokio::test]
 async fn a_whole_answer_that_breaks_is_an_error_and_not_half_an_answer() {
     let house = House::new();

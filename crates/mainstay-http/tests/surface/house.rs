@@ -170,6 +170,7 @@ fn models(openai: &Arc<Vendor>, anthropic: &Arc<Vendor>) -> mainstay_gateway::Ta
             .map(|provider| Target { provider: name(provider), model: format!("up/{provider}") })
             .collect(),
         first_byte_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(10),
         max_tokens_default: 1_000,
     };
     mainstay_gateway::Table {

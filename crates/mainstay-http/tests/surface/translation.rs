@@ -152,6 +152,33 @@ async fn a_translated_stream_that_breaks_ends_in_the_fronts_own_error() {
     assert!(!answer.body.contains("[DONE]") && !answer.body.contains("secret"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_translated_stream_that_falls_silent_ends_in_the_fronts_own_error() {
+    let house = House::new();
+    house.anthropic.next(Script::Stall("half"));
+    let answer = house.post(CHAT, openai_question(true)).await;
+    assert_eq!(answer.events().pop().unwrap().json()["error"]["code"], "PROVIDER_TIMEOUT");
+    assert!(answer.body.contains("half") && !answer.body.contains("[DONE]"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_conversation_with_another_vendors_signatures_is_translated_even_for_its_own_dialect() {
+    let house = House::new();
+    let mut question = anthropic_question(false);
+    question["model"] = json!("claude");
+    question["messages"] = json!([
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "Hm.", "signature": "mainstay:gemini:abc"},
+            {"type": "text", "text": "There."},
+        ]},
+        {"role": "user", "content": "Sure?"},
+    ]);
+    assert_eq!(house.post(MESSAGES, question).await.status.as_u16(), 200);
+    assert!(house.anthropic.wire.lock().is_empty());
+    assert_eq!(house.anthropic.canonical.lock()[0].messages.len(), 4);
+}
+
 #[tokio::test]
 async fn a_field_that_does_not_fit_is_named_in_translation() {
     let house = House::new();

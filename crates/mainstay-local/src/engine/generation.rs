@@ -123,6 +123,10 @@ impl Speaking {
         }
         self.spoken += 1;
         let progress = self.answer.push(loaded.vocabulary.bytes(token));
+        if progress.events.is_empty() {
+            // A call is held back until it is whole, which takes long on a small machine.
+            *gone |= !caller.send(ModelEvent::Alive);
+        }
         *gone |= !progress.events.into_iter().all(|event| caller.send(event));
         if progress.done {
             return Some(FinishReason::Stop);

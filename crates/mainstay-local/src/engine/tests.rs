@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mainstay_core::message::{Message, Role};
 use mainstay_core::model::{FinishReason, Usage};
+use mainstay_core::tool::ToolSpec;
 
 use super::*;
 use crate::tiny;
@@ -34,7 +35,8 @@ fn request(text: &str, max_tokens: u32) -> ModelRequest {
 /// Text, usage and finish of an answer; checks the order of events.
 async fn ask(engine: &Engine, request: ModelRequest) -> Result<(String, Usage, FinishReason)> {
     let events: Vec<_> = engine.complete(None, request).await?.collect().await;
-    let events: Vec<ModelEvent> = events.into_iter().collect::<Result<_>>()?;
+    let mut events: Vec<ModelEvent> = events.into_iter().collect::<Result<_>>()?;
+    events.retain(|event| *event != ModelEvent::Alive);
     let [ModelEvent::Start { model, id }, texts @ .., ModelEvent::Usage(usage), ModelEvent::Finish(finish)] =
         events.as_slice()
     else {
@@ -102,6 +104,23 @@ async fn a_stop_text_ends_the_answer_before_it() {
         ask(&engine, ModelRequest { stop: vec![stop.clone()], ..request("hello", 20) }).await.unwrap();
     assert_eq!(cut, text[..text.find(&stop).unwrap()]);
     assert_eq!(finish, FinishReason::Stop);
+}
+
+#[tokio::test]
+async fn every_token_shows_even_where_nothing_can_be_said_yet() {
+    let (engine, _folder) = tiny_engine(1024);
+    let parameters = serde_json::json!({"type": "object"});
+    let tool = ToolSpec { name: "find".into(), description: String::new(), parameters, strict: None };
+    // The answer is made to begin with a call, which is held back until it is whole.
+    let calling = ModelRequest {
+        tools: vec![tool],
+        tool_choice: mainstay_core::model::ToolChoice::Required,
+        ..request("go", 8)
+    };
+    let events: Vec<_> = engine.complete(None, calling).await.unwrap().map(Result::unwrap).collect().await;
+    let output = events.iter().find_map(|e| if let ModelEvent::Usage(u) = e { Some(u.output) } else { None });
+    let alive = events.iter().filter(|event| **event == ModelEvent::Alive).count();
+    assert!(output > Some(0) && alive as u64 == output.unwrap(), "{events:?}");
 }
 
 #[tokio::test]

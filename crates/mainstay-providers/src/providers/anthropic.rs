@@ -104,7 +104,7 @@ impl Provider for Anthropic {
     }
 
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
-        self.versioned.complete(ctx, "/v1/messages", &request).await
+        self.versioned.complete(ctx, "/v1/messages", request).await
     }
 
     async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse> {

@@ -92,7 +92,8 @@ impl Provider for Gemini {
     }
 
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
-        self.0.complete(ctx, &path(&request.model, request.stream), &request).await
+        let path = path(&request.model, request.stream);
+        self.0.complete(ctx, &path, request).await
     }
 
     async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse> {

@@ -115,8 +115,8 @@ impl Provider for Local {
         Capabilities { dialects: &[], tools: true, images: false, json_schema: false, lists_models: true }
     }
 
-    async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
-        let dropped = request.rest.fields.keys().cloned().collect();
+    async fn complete(&self, ctx: &Ctx, mut request: ModelRequest) -> Result<ModelStream> {
+        let dropped = std::mem::take(&mut request.rest).fields.into_iter().map(|(name, _)| name).collect();
         Ok(after_dropped(dropped, self.engine.complete(ctx.deadline(), request).await?))
     }
 

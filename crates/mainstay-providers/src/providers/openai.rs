@@ -99,7 +99,7 @@ impl Provider for OpenAi {
     }
 
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
-        self.0.complete(ctx, "/chat/completions", &request).await
+        self.0.complete(ctx, "/chat/completions", request).await
     }
 
     async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse> {

@@ -104,7 +104,7 @@ impl Provider for Scripted {
         }
         let turn = self.script.next(&request);
         let dropped = request.rest.fields.keys().cloned().collect();
-        Ok(after_dropped(dropped, speak::speak(turn, &request).await?))
+        Ok(after_dropped(dropped, speak::speak(turn, request).await?))
     }
 
     async fn forward(&self, _: &Ctx, request: WireRequest) -> Result<WireResponse> {

@@ -3,25 +3,19 @@
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
 use mainstay_core::model::{ModelEvent, ModelRequest, ModelStream};
-use mainstay_core::{Ctx, Error, Result, codes};
+use mainstay_core::{Ctx, Result};
 use mainstay_dialects::codec::{EncodeOptions, Encoded, StreamDecoder};
 use mainstay_dialects::sse::Parser;
 use mainstay_net::client::AnswerBody;
 
-use super::{Endpoint, failure, is_event_stream, whole};
+use super::{Endpoint, broke_off, failure, is_event_stream, whole};
 
 impl Endpoint {
     /// Asks in this endpoint's dialect at `path`.
-    pub(crate) async fn complete(
-        &self,
-        ctx: &Ctx,
-        path: &str,
-        request: &ModelRequest,
-    ) -> Result<ModelStream> {
-        let max_tokens_default = request.max_tokens_default.unwrap_or(self.options.max_tokens_default);
-        let options = EncodeOptions { max_tokens_default, ..self.options.clone() };
-        let Encoded { body, dropped, hints } = (self.codec.encode_request)(request, &options);
-        let answer = self.post(ctx, path, body.into(), &[], request.stream).await?;
+    pub(crate) async fn complete(&self, ctx: &Ctx, path: &str, request: ModelRequest) -> Result<ModelStream> {
+        let stream = request.stream;
+        let Encoded { body, dropped, hints } = self.encoded(request);
+        let answer = self.post(ctx, path, body.into(), &[], stream).await?;
         if !answer.status().is_success() {
             return Err(failure::of_answer(self.codec, answer).await.0);
         }
@@ -31,6 +25,13 @@ impl Endpoint {
         }
         let events = (self.codec.decode_response)(&whole(answer.into_body()).await?, &hints)?;
         Ok(after_dropped(dropped, stream::iter(events.into_iter().map(Ok))))
+    }
+
+    /// The request as written. It is taken, so that nobody holds it while the answer is waited for.
+    fn encoded(&self, request: ModelRequest) -> Encoded {
+        let max_tokens_default = request.max_tokens_default.unwrap_or(self.options.max_tokens_default);
+        let options = EncodeOptions { max_tokens_default, ..self.options.clone() };
+        (self.codec.encode_request)(&request, &options)
     }
 }
 
@@ -53,7 +54,7 @@ fn decoded(
     async_stream::stream! {
         let mut parser = Parser::default();
         let mut events = Vec::new();
-        let mut failed = None;
+        let (mut failed, mut cut) = (None, None);
         while failed.is_none() && !decoder.done() {
             match body.frame().await {
                 Some(Ok(frame)) => {
@@ -63,20 +64,24 @@ fn decoded(
                     }
                 }
                 Some(Err(error)) => {
-                    let message = "read the provider's stream: it broke off";
-                    failed = Some(Error::new(&codes::PROVIDER_BAD_RESPONSE, message).with_source(error));
+                    cut = Some(broke_off(error));
+                    break;
                 }
                 None => break,
+            }
+            if events.is_empty() {
+                yield Ok(ModelEvent::Alive);
             }
             for event in events.drain(..) {
                 yield Ok(event);
             }
         }
         if failed.is_none() {
-            if let Some(rest) = parser.finish() {
+            if let Some(rest) = parser.finish().filter(|_| cut.is_none()) {
                 failed = decoder.push(&rest, &mut events).err();
             }
-            failed = failed.or_else(|| decoder.end(&mut events).err());
+            // How the connection of a stream ends that was whole is nobody's concern.
+            failed = failed.or_else(|| decoder.end(&mut events).err().map(|ending| cut.unwrap_or(ending)));
         }
         for event in events {
             yield Ok(event);

@@ -14,6 +14,8 @@ use crate::rigs::provider;
 
 /// A script has no such troubles.
 pub(crate) const NOT_RUN: &[(&str, &str)] = &[
+    ("a_connection_that_breaks_after_the_end_is_no_failure", "not run: there is no connection"),
+    ("a_provider_at_work_can_be_told_from_a_silent_one", "not run: a script has no pings"),
     ("a_filtered_answer_says_so", "not run: a script has no such ending"),
     ("a_provider_that_cannot_be_reached_is_unavailable", "not run: there is nothing to reach"),
     ("an_answer_of_another_kind_is_a_bad_response", "not run: there is no wire"),

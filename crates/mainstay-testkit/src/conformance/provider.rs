@@ -34,16 +34,28 @@ pub enum Behaviour {
     Fails(&'static str),
     /// Says `Hei ` and then reports in the stream that it is overloaded.
     FailsInside,
+    /// Answers with status 200 and nothing but a report that it is overloaded, in a stream after a comment.
+    FailsAtOnce,
+    /// Begins a stream with a comment and ends it in good order.
+    SaysNothing,
     /// Breaks the connection after `Hei `, or in the middle of a whole answer.
     Breaks,
     /// Ends the stream in good order after `Hei `.
     EndsEarly,
+    /// Says `text` in a stream and then breaks the connection.
+    BreaksAfterwards,
     /// Says `Hei ` and nothing more.
     Hangs,
+    /// Says `Hei `, and then a comment, the beginning of an event and nothing more.
+    Thinks,
     /// Takes the request and never answers.
     Silent,
     /// Answers with something else than its dialect.
     Page,
+    /// Says that it has moved.
+    Moved,
+    /// Answers that there is no content.
+    Empty,
     /// Cannot be reached.
     Gone,
 }
@@ -164,6 +176,7 @@ async fn ask(rig: &Arc<dyn Rig>, request: ModelRequest) -> (Vec<ModelEvent>, Res
     };
     while let Some(event) = stream.next().await {
         match event {
+            Ok(ModelEvent::Alive) => {}
             Ok(event) => events.push(event),
             Err(error) => {
                 assert!(stream.next().await.is_none(), "the first error ends the answer");

@@ -31,6 +31,7 @@ pub(crate) enum Fault {
     AlwaysUnavailable,
     RepeatsTheProvider,
     HidesCuts,
+    MindsTheConnection,
     OutlivesItsCaller,
     Rewrites,
     NoticesNothing,
@@ -39,6 +40,9 @@ pub(crate) enum Fault {
     KeepsTheCallersModel,
     DropsHeaders,
     SwallowsMeaning,
+    AnswersTooEarly,
+    HidesLife,
+    PassesAnything,
     SpeaksAnyDialect,
     ChangesItsMind,
     ReadsOnePage,
@@ -93,6 +97,12 @@ impl Fake {
         self.seen.send_modify(|seen| seen.received.push(received));
     }
 
+    /// Whether the answer goes on for ever.
+    pub(crate) fn hangs(&self) -> bool {
+        let thinks = self.behaviour == Behaviour::Thinks && !self.has(Fault::HidesLife);
+        self.behaviour == Behaviour::Hangs || thinks
+    }
+
     pub(crate) fn caller(&self) -> Caller {
         Caller((!self.has(Fault::OutlivesItsCaller)).then(|| self.seen.clone()))
     }
@@ -106,11 +116,12 @@ impl Fake {
                 (&codes::PROVIDER_RATE_LIMITED, Retry::Temporary(Some(Duration::from_secs(2))))
             }
             Behaviour::Fails("refused") => (&codes::PROVIDER_CONTENT_FILTER, Retry::Permanent),
-            Behaviour::Fails("invalid" | "unknown_model") => {
-                (&codes::PROVIDER_INVALID_REQUEST, Retry::Permanent)
-            }
+            Behaviour::Fails("invalid") => (&codes::PROVIDER_INVALID_REQUEST, Retry::Permanent),
+            Behaviour::Fails("unknown_model") => (&codes::PROVIDER_MODEL_NOT_FOUND, Retry::Permanent),
             Behaviour::Fails(_) | Behaviour::Gone => (&codes::PROVIDER_UNAVAILABLE, Retry::Temporary(None)),
-            Behaviour::Page => (&codes::PROVIDER_BAD_RESPONSE, Retry::Temporary(None)),
+            Behaviour::Page | Behaviour::Moved | Behaviour::Empty => {
+                (&codes::PROVIDER_BAD_RESPONSE, Retry::Temporary(None))
+            }
             _ => return None,
         };
         let code = if self.has(Fault::AlwaysUnavailable) { &codes::PROVIDER_UNAVAILABLE } else { code };
@@ -130,8 +141,11 @@ impl Fake {
             Behaviour::FailsInside => broken(&codes::PROVIDER_UNAVAILABLE),
             _ => None,
         };
-        if failure.is_some() || self.behaviour == Behaviour::Hangs {
+        if failure.is_some() || matches!(self.behaviour, Behaviour::Hangs | Behaviour::Thinks) {
             events.push(text("Hei "));
+            if self.behaviour == Behaviour::Thinks && !self.has(Fault::HidesLife) {
+                events.push(ModelEvent::Alive);
+            }
             return (events, failure.filter(|_| !self.has(Fault::HidesCuts)));
         }
         let mut finish = FinishReason::Stop;
@@ -167,7 +181,8 @@ impl Fake {
         if self.has(Fault::FinishesTwice) {
             events.push(ModelEvent::Finish(finish));
         }
-        (events, None)
+        let minds = self.behaviour == Behaviour::BreaksAfterwards && self.has(Fault::MindsTheConnection);
+        (events, broken(&codes::PROVIDER_BAD_RESPONSE).filter(|_| minds))
     }
 
     pub(crate) fn usage(&self, stream: bool) -> Usage {
@@ -237,7 +252,7 @@ impl Provider for Fake {
             std::future::pending::<()>().await;
         }
         let (events, failure) = self.events(request.stream);
-        let hangs = self.behaviour == Behaviour::Hangs;
+        let hangs = self.hangs();
         let ending = failure.map(Err);
         let events = futures_util::stream::iter(events.into_iter().map(Ok).chain(ending));
         if hangs {

@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::fake::{DIALECT, Fake, Fault};
 
+/// What the fake sends for a failure.
+const FAILED: &[u8] = b"{\"error\":\"words with the prompt in them\"}";
+
 impl Fake {
     pub(crate) fn pass(&self, request: WireRequest) -> Result<WireResponse> {
         if request.dialect != DIALECT && !self.has(Fault::SpeaksAnyDialect) {
@@ -28,16 +31,23 @@ impl Fake {
             .filter(|_| headers)
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        if let Some(failure) = self.failure() {
-            let swallows = self.has(Fault::SwallowsMeaning);
-            let body = Bytes::from_static(b"{\"error\":\"words with the prompt in them\"}");
-            let frame = Ok(WireFrame { bytes: body, tap: None });
-            let failure = (!swallows).then_some(failure);
+        let nothing = match self.behaviour {
+            Behaviour::SaysNothing => !self.has(Fault::AnswersTooEarly),
+            Behaviour::Page | Behaviour::Moved | Behaviour::Empty => !self.has(Fault::PassesAnything),
+            _ => false,
+        };
+        if nothing {
+            return Err(Error::new(&codes::PROVIDER_BAD_RESPONSE, "the fake says nothing as told"));
+        }
+        if let Some(failure) = self.passed_failure() {
+            let hides = self.has(Fault::SwallowsMeaning) || self.has(Fault::AnswersTooEarly);
+            let frame = Ok(WireFrame { bytes: Bytes::from_static(FAILED), tap: None });
+            let failure = (!hides).then_some(failure);
             return Ok(WireResponse { status: 429, headers, failure, body: Box::pin(stream::iter([frame])) });
         }
         let frames = self.frames(&request);
         let caller = self.caller();
-        let hangs = self.behaviour == Behaviour::Hangs;
+        let hangs = self.hangs();
         let frames = stream::iter(frames);
         let body = if hangs { frames.chain(stream::pending()).left_stream() } else { frames.right_stream() };
         let body = body.map(move |frame| {
@@ -45,6 +55,12 @@ impl Fake {
             frame
         });
         Ok(WireResponse { status: 200, headers, failure: None, body: Box::pin(body) })
+    }
+
+    /// The failure that stands for the whole of an answer.
+    fn passed_failure(&self) -> Option<Error> {
+        let at_once = || Error::new(&codes::PROVIDER_UNAVAILABLE, "the fake fails as told");
+        self.failure().or_else(|| (self.behaviour == Behaviour::FailsAtOnce).then(at_once))
     }
 
     /// Records the request as spliced. Returns whether headers pass.
@@ -84,9 +100,10 @@ impl Fake {
             model: Some(MODEL.to_owned()),
             usage: Some(self.usage(request.stream)),
             finish: Some(FinishReason::Stop),
+            failure: None,
         };
         let noticed = (!self.has(Fault::NoticesNothing)).then(|| Box::new(tap));
-        let breaks = !matches!(self.behaviour, Behaviour::Says(_));
+        let breaks = !matches!(self.behaviour, Behaviour::Says(_) | Behaviour::BreaksAfterwards);
         if !request.stream {
             return vec![Ok(WireFrame { bytes: text.into(), tap: noticed })];
         }
@@ -96,15 +113,29 @@ impl Fake {
                 event.contains("\"choices\":[]") && request.strip_usage && !self.has(Fault::KeepsUsage);
             let bytes = if strip { Bytes::new() } else { Bytes::from(event.to_owned()) };
             frames.push(Ok(WireFrame { bytes, tap: None }));
+            if self.behaviour == Behaviour::FailsInside && event.contains("Hei ") {
+                let report = Tap { failure: Some(&codes::PROVIDER_UNAVAILABLE), ..Tap::default() };
+                let tap = (!self.has(Fault::NoticesNothing)).then(|| Box::new(report));
+                frames.push(Ok(WireFrame { bytes: Bytes::from_static(FAILED), tap }));
+                return frames;
+            }
             if breaks && event.contains("Hei ") {
                 let broken = Error::new(&codes::PROVIDER_BAD_RESPONSE, "the fake breaks off as told");
-                let told = self.behaviour != Behaviour::Hangs && !self.has(Fault::HidesCuts);
+                if self.behaviour == Behaviour::Thinks {
+                    let life = [&b": at work\n\n"[..], b""]
+                        .map(|bytes| WireFrame { bytes: bytes.into(), tap: None });
+                    frames.extend(life.into_iter().filter(|_| !self.has(Fault::HidesLife)).map(Ok));
+                }
+                let told = !self.hangs() && !self.has(Fault::HidesCuts);
                 frames.extend(told.then_some(Err(broken)));
                 return frames;
             }
         }
         if let Some(Ok(last)) = frames.last_mut() {
             last.tap = noticed;
+        }
+        if self.behaviour == Behaviour::BreaksAfterwards && self.has(Fault::MindsTheConnection) {
+            frames.push(Err(Error::new(&codes::PROVIDER_BAD_RESPONSE, "the fake breaks off as told")));
         }
         frames
     }

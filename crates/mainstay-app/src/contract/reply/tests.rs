@@ -46,6 +46,15 @@ fn usage_goes_by_either_pair_of_names() {
 }
 
 #[test]
+fn counts_beyond_belief_are_cut() {
+    for usage in [json!({"usage": {"input_tokens": u64::MAX}}), json!({"tokens_used": u64::MAX})] {
+        let mut answer = json!({"answer": ""});
+        answer.as_object_mut().unwrap().extend(usage.as_object().unwrap().clone());
+        assert_eq!(done(answer).usage.unwrap().total(), mainstay_core::model::Usage::TOKENS_MAX);
+    }
+}
+
+#[test]
 fn what_an_app_says_besides_is_not_lost() {
     let events = json(json!({"answer": "hi", "id": 1, "sources": ["a"], "steps": null})).unwrap();
     let [AppEvent::Custom { name, data }, AppEvent::Done(_)] = events.as_slice() else {

@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::script::{Call, Status, Trouble, Turn};
 
 /// Begins the answer. Errors: the trouble that comes before the first token.
-pub(super) async fn speak(turn: Turn, request: &ModelRequest) -> Result<ModelStream> {
+pub(super) async fn speak(turn: Turn, request: ModelRequest) -> Result<ModelStream> {
+    let events = events(&turn, &request);
+    drop(request);
     match &turn.reply.fault {
         Some(Trouble::Status(status)) => return Err(status_error(*status)),
         Some(Trouble::Quota {}) => {
@@ -27,7 +29,6 @@ pub(super) async fn speak(turn: Turn, request: &ModelRequest) -> Result<ModelStr
         Some(Trouble::Cut { .. } | Trouble::Stall { .. }) | None => {}
     }
     tokio::time::sleep(Duration::from_millis(turn.reply.first_token_ms)).await;
-    let events = events(&turn, request);
     Ok(Box::pin(paced(turn, events)))
 }
 
@@ -137,6 +138,7 @@ fn status_error(status: Status) -> Error {
         401 | 403 => &codes::PROVIDER_AUTH,
         402 => &codes::PROVIDER_QUOTA,
         429 => &codes::PROVIDER_RATE_LIMITED,
+        404 => &codes::PROVIDER_MODEL_NOT_FOUND,
         400..=499 => &codes::PROVIDER_INVALID_REQUEST,
         _ => &codes::PROVIDER_UNAVAILABLE,
     };

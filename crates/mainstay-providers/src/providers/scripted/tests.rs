@@ -71,6 +71,7 @@ async fn troubles_have_their_codes() {
         (json!({"status": {"code": 429, "retry_after_ms": 1500}}), &codes::PROVIDER_RATE_LIMITED),
         (json!({"status": {"code": 500}}), &codes::PROVIDER_UNAVAILABLE),
         (json!({"status": {"code": 401}}), &codes::PROVIDER_AUTH),
+        (json!({"status": {"code": 404}}), &codes::PROVIDER_MODEL_NOT_FOUND),
         (json!({"quota": {}}), &codes::PROVIDER_QUOTA),
         (json!({"content_filter": {}}), &codes::PROVIDER_CONTENT_FILTER),
         (json!({"cut": {"after_tokens": 1}}), &codes::PROVIDER_BAD_RESPONSE),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use mainstay_core::Ctx;
 use mainstay_core::message::Part;
 use mainstay_core::model::{Completion, FinishReason, ModelEvent, ModelRequest};
 use mainstay_core::tool::ToolSpec;
@@ -19,6 +21,7 @@ promises! {
     a_bound_on_tokens_ends_with_length,
     a_filtered_answer_says_so,
     answers_of_calls_side_by_side_are_not_mixed_up,
+    a_provider_at_work_can_be_told_from_a_silent_one,
 }
 
 fn count(events: &[ModelEvent], kind: fn(&ModelEvent) -> bool) -> usize {
@@ -146,4 +149,17 @@ async fn answers_of_calls_side_by_side_are_not_mixed_up(open: Open) {
     };
     let (a, b, c, d) = tokio::join!(one(true), one(false), one(true), one(false));
     assert_eq!([a, b, c, d], [TEXT; 4]);
+}
+
+async fn a_provider_at_work_can_be_told_from_a_silent_one(open: Open) {
+    let rig = open(Behaviour::Thinks).await;
+    let mut stream = rig.provider().complete(&Ctx::system(), request(true)).await.expect("the answer begins");
+    let mut said = false;
+    loop {
+        match stream.next().await.expect("the answer does not end").expect("the answer goes on") {
+            ModelEvent::Text(_) => said = true,
+            ModelEvent::Alive if said => return,
+            _ => {}
+        }
+    }
 }

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use mainstay_core::model::ModelEvent;
 use mainstay_core::{Ctx, Error, Retry};
 
-use super::{Behaviour, Open, ask, completion, failure, promises, request};
+use super::{Behaviour, Open, TEXT, USAGE, answered, ask, completion, failure, promises, request};
 
 promises! {
     refused_credentials_are_told,
@@ -15,13 +15,14 @@ promises! {
     a_rate_limit_says_when_to_come_back,
     a_prompt_that_is_refused_is_told,
     a_request_that_is_not_accepted_is_invalid,
-    an_unknown_model_is_invalid,
+    a_model_that_the_provider_lacks_is_told,
     an_overloaded_provider_may_be_asked_again,
     a_provider_that_cannot_be_reached_is_unavailable,
     an_answer_of_another_kind_is_a_bad_response,
     a_stream_that_breaks_is_a_bad_response_after_what_came,
     a_stream_that_ends_early_is_a_bad_response_after_what_came,
     a_whole_answer_that_breaks_is_a_bad_response,
+    a_connection_that_breaks_after_the_end_is_no_failure,
     a_failure_inside_a_stream_keeps_its_class,
     dropping_a_call_is_noticed_upstream,
     dropping_a_stream_is_noticed_upstream,
@@ -68,8 +69,9 @@ async fn a_request_that_is_not_accepted_is_invalid(open: Open) {
     assert_eq!(error.retry(), Retry::Permanent);
 }
 
-async fn an_unknown_model_is_invalid(open: Open) {
-    fails(&open, Behaviour::Fails("unknown_model"), "PROVIDER_INVALID_REQUEST").await;
+async fn a_model_that_the_provider_lacks_is_told(open: Open) {
+    let error = fails(&open, Behaviour::Fails("unknown_model"), "PROVIDER_MODEL_NOT_FOUND").await;
+    assert_eq!(error.retry(), Retry::Permanent);
 }
 
 async fn an_overloaded_provider_may_be_asked_again(open: Open) {
@@ -83,7 +85,9 @@ async fn a_provider_that_cannot_be_reached_is_unavailable(open: Open) {
 }
 
 async fn an_answer_of_another_kind_is_a_bad_response(open: Open) {
-    fails(&open, Behaviour::Page, "PROVIDER_BAD_RESPONSE").await;
+    for behaviour in [Behaviour::Page, Behaviour::Moved, Behaviour::Empty] {
+        fails(&open, behaviour, "PROVIDER_BAD_RESPONSE").await;
+    }
 }
 
 async fn broken_off(open: &Open, behaviour: Behaviour, code: &str) {
@@ -110,6 +114,12 @@ async fn a_failure_inside_a_stream_keeps_its_class(open: Open) {
 async fn a_whole_answer_that_breaks_is_a_bad_response(open: Open) {
     let rig = open(Behaviour::Breaks).await;
     check(&failure(&rig, request(false)).await, "PROVIDER_BAD_RESPONSE");
+}
+
+async fn a_connection_that_breaks_after_the_end_is_no_failure(open: Open) {
+    let rig = open(Behaviour::BreaksAfterwards).await;
+    let (_, done) = answered(&rig, request(true)).await;
+    assert_eq!((done.message.joined_text().as_str(), done.usage), (TEXT, USAGE));
 }
 
 async fn dropping_a_call_is_noticed_upstream(open: Open) {

@@ -18,8 +18,14 @@ promises! {
     the_request_arrives_as_it_was_but_for_its_model_and_edits,
     headers_pass_both_ways,
     a_failed_answer_passes_with_its_meaning,
+    an_answer_of_another_kind_does_not_pass,
+    an_answer_that_is_nothing_but_a_failure_is_a_failed_answer,
+    a_passed_stream_that_says_nothing_is_no_answer,
+    a_failure_inside_a_passed_stream_is_noticed,
+    a_provider_at_work_on_a_passed_stream_can_be_told_from_a_silent_one,
     a_passed_stream_that_breaks_fails_after_what_came,
     a_passed_stream_that_ends_early_fails_after_what_came,
+    a_connection_that_breaks_after_the_end_of_a_passed_stream_is_no_failure,
     nobody_to_pass_it_to_is_an_error,
     dropping_a_passed_stream_is_noticed_upstream,
     a_dialect_that_is_not_declared_is_unsupported,
@@ -49,6 +55,7 @@ async fn read(response: WireResponse) -> (Vec<u8>, Tap, Option<Error>) {
                     noticed.model = tap.model.or(noticed.model);
                     noticed.usage = tap.usage.or(noticed.usage);
                     noticed.finish = tap.finish.or(noticed.finish);
+                    noticed.failure = tap.failure.or(noticed.failure);
                 }
             }
             Err(error) => {
@@ -74,7 +81,8 @@ async fn passes_whole(open: Open, stream: bool) {
     let (bytes, noticed, error) = read(response).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(text(&bytes), text(&rig.recorded(stream)), "the bytes were changed");
-    let wanted = Tap { model: Some(MODEL.to_owned()), usage: Some(USAGE), finish: Some(FinishReason::Stop) };
+    let model = Some(MODEL.to_owned());
+    let wanted = Tap { model, usage: Some(USAGE), finish: Some(FinishReason::Stop), failure: None };
     assert_eq!(noticed, wanted);
 }
 
@@ -159,6 +167,61 @@ async fn a_failed_answer_passes_with_its_meaning(open: Open) {
     }
 }
 
+async fn an_answer_of_another_kind_does_not_pass(open: Open) {
+    for behaviour in [Behaviour::Page, Behaviour::Moved, Behaviour::Empty] {
+        for stream in [true, false] {
+            let rig = open(behaviour).await;
+            let Some(request) = request(&rig, stream) else { return };
+            let error = pass(&rig, request).await.expect_err("there is nothing to pass");
+            assert_eq!(error.code().id, "PROVIDER_BAD_RESPONSE", "{behaviour:?}");
+        }
+    }
+}
+
+async fn an_answer_that_is_nothing_but_a_failure_is_a_failed_answer(open: Open) {
+    for stream in [true, false] {
+        let rig = open(Behaviour::FailsAtOnce).await;
+        let Some(request) = request(&rig, stream) else { return };
+        let response = pass(&rig, request).await.expect("a failed answer is an answer");
+        let failure = response.failure.as_ref().expect("the first event is waited for, and its meaning told");
+        assert_eq!(failure.code().id, "PROVIDER_UNAVAILABLE");
+        let repeats = format!("{failure:?}").contains("words with the prompt");
+        assert!(!repeats, "it repeats the provider: {failure:?}");
+        let (bytes, _, error) = read(response).await;
+        assert!(error.is_none() && text(&bytes).contains("words with the prompt"), "{}", text(&bytes));
+    }
+}
+
+async fn a_passed_stream_that_says_nothing_is_no_answer(open: Open) {
+    let rig = open(Behaviour::SaysNothing).await;
+    let Some(request) = request(&rig, true) else { return };
+    let error = pass(&rig, request).await.expect_err("nothing was said");
+    assert_eq!(error.code().id, "PROVIDER_BAD_RESPONSE");
+}
+
+async fn a_failure_inside_a_passed_stream_is_noticed(open: Open) {
+    let rig = open(Behaviour::FailsInside).await;
+    let Some(request) = request(&rig, true) else { return };
+    let (bytes, noticed, error) = read(pass(&rig, request).await.expect("the answer begins")).await;
+    assert!(error.is_none(), "the stream has told its failure itself: {error:?}");
+    assert!(text(&bytes).contains("Hei ") && text(&bytes).contains("words with the prompt"));
+    assert_eq!(noticed.failure.expect("the failure is noticed").id, "PROVIDER_UNAVAILABLE");
+}
+
+async fn a_provider_at_work_on_a_passed_stream_can_be_told_from_a_silent_one(open: Open) {
+    let rig = open(Behaviour::Thinks).await;
+    let Some(request) = request(&rig, true) else { return };
+    let mut body = pass(&rig, request).await.expect("the answer begins").body;
+    let mut passed = String::new();
+    loop {
+        let frame = body.next().await.expect("the answer does not end").expect("the answer goes on");
+        if frame.bytes.is_empty() && passed.ends_with(": at work\n\n") {
+            return;
+        }
+        passed.push_str(&text(&frame.bytes));
+    }
+}
+
 async fn breaks_off(open: Open, behaviour: Behaviour) {
     let rig = open(behaviour).await;
     let Some(request) = request(&rig, true) else { return };
@@ -174,6 +237,15 @@ async fn a_passed_stream_that_breaks_fails_after_what_came(open: Open) {
 
 async fn a_passed_stream_that_ends_early_fails_after_what_came(open: Open) {
     breaks_off(open, Behaviour::EndsEarly).await;
+}
+
+async fn a_connection_that_breaks_after_the_end_of_a_passed_stream_is_no_failure(open: Open) {
+    let rig = open(Behaviour::BreaksAfterwards).await;
+    let Some(mut request) = request(&rig, true) else { return };
+    request.strip_usage = false;
+    let (bytes, noticed, error) = read(pass(&rig, request).await.expect("the answer begins")).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((text(&bytes), noticed.usage), (text(&rig.recorded(true)), Some(USAGE)));
 }
 
 async fn nobody_to_pass_it_to_is_an_error(open: Open) {
