@@ -43,9 +43,10 @@ pub trait Provider: Send + Sync {
 
     /// Asks `request.model` and returns its events. What of the request is not sent is let go before the provider is
     /// waited for: calls are many and long, and this form of a request is large. The future ends when the provider
-    /// accepted the call (its status is known); later failures come as the stream's last item. Whatever comes from the
-    /// provider shows in the stream, if only as `Alive`, so that the caller can bound the provider's silence. Errors:
-    /// the `PROVIDER_*` codes; `PROVIDER_BAD_RESPONSE` when the answer ends without its dialect's closing event.
+    /// accepted the call (its status is known); later failures come as the stream's last item. Fields that it could not
+    /// carry are told first, as `Dropped`. Whatever comes from the provider shows in the stream, if only as `Alive`, so
+    /// that the caller can bound the provider's silence. Errors: the `PROVIDER_*` codes; `PROVIDER_BAD_RESPONSE` when
+    /// the answer ends without its dialect's closing event.
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream>;
 
     /// Sends a request of one of `capabilities().dialects` as received but for its edits, and returns the answer's

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 /// Most nodes of a result: inlining references can grow a schema without end.
 const NODES_MAX: usize = 10_000;
 
+/// Most bytes of the definitions that are inlined: each reference copies its own, texts and all.
+const INLINED_BYTES_MAX: usize = 1 << 20;
+
 /// Keywords that pass as they are.
 const KEPT: &[&str] = &[
     "title",
@@ -30,7 +33,7 @@ const FORMATS: &[&str] = &["date-time", "enum", "float", "double", "int32", "int
 
 /// The subset of `schema`.
 pub(crate) fn subset(schema: &Value) -> Value {
-    Cutter { root: schema, open: Vec::new(), nodes: 0 }.cut(schema)
+    Cutter { root: schema, open: Vec::new(), nodes: 0, inlined_bytes: 0 }.cut(schema)
 }
 
 struct Cutter<'a> {
@@ -38,6 +41,7 @@ struct Cutter<'a> {
     /// References being inlined, to meet a recursive one.
     open: Vec<&'a str>,
     nodes: usize,
+    inlined_bytes: usize,
 }
 
 impl<'a> Cutter<'a> {
@@ -110,6 +114,10 @@ impl<'a> Cutter<'a> {
         let (Some(target), false) = (target, self.open.contains(&reference)) else {
             return json!({"type": "object"});
         };
+        if self.inlined_bytes > INLINED_BYTES_MAX {
+            return json!({"type": "object"});
+        }
+        self.inlined_bytes += target.to_string().len();
         self.open.push(reference);
         let mut cut = self.cut(target);
         self.open.pop();
@@ -203,6 +211,17 @@ mod tests {
             "$ref": "#/$defs/n"}),
         );
         assert_eq!(cut, json!({"type": "object", "properties": {"next": {"type": "object"}}}));
+    }
+
+    #[test]
+    fn a_definition_is_not_copied_without_end() {
+        let item = json!({"type": "string", "description": "x".repeat(100_000)});
+        let properties: Map<String, Value> =
+            (0..1_000).map(|n| (n.to_string(), json!({"$ref": "#/$defs/item"}))).collect();
+        let cut = subset(&json!({"$defs": {"item": item}, "type": "object", "properties": properties}));
+        assert!(cut.to_string().len() < 2 * INLINED_BYTES_MAX);
+        assert_eq!(cut["properties"]["0"], item);
+        assert_eq!(cut["properties"]["999"], json!({"type": "object"}));
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Gateway {
 impl ModelClient for Gateway {
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
         let name = request.model.clone();
-        match self.first_to_answer(ctx, &name, Ask::Canonical(request)).await? {
+        match self.first_to_answer(ctx, &name, Ask::Canonical(Box::new(request))).await? {
             Answer::Events(events) => Ok(events),
             Answer::Wire(_) => Err(Error::bug("a canonical request was answered with bytes")),
         }
@@ -159,13 +159,13 @@ impl ModelClient for Gateway {
 /// What is asked: a front's bytes, or the canonical form.
 enum Ask<'a> {
     Front(&'a FrontRequest<'a>),
-    Canonical(ModelRequest),
+    Canonical(Box<ModelRequest>),
 }
 
 /// What one target is asked.
 enum Request {
     Wire(WireRequest),
-    Canonical(ModelRequest),
+    Canonical(Box<ModelRequest>),
 }
 
 impl Ask<'_> {
@@ -181,7 +181,7 @@ impl Ask<'_> {
             Self::Front(front) if front.passes_to(provider) => {
                 return Ok(Request::Wire(wire_request(front, target)));
             }
-            Self::Front(front) => (front.decode)(&front.body)?,
+            Self::Front(front) => Box::new((front.decode)(&front.body)?),
             Self::Canonical(request) if is_last => std::mem::take(request),
             Self::Canonical(request) => request.clone(),
         };
@@ -200,7 +200,7 @@ impl Request {
                 judge(begun, is_last).map(Answer::Wire)
             }
             Self::Canonical(request) => {
-                within(ctx, model, begin(provider.complete(ctx, request))).await.map(Answer::Events)
+                within(ctx, model, begin(provider.complete(ctx, *request))).await.map(Answer::Events)
             }
         }
     }

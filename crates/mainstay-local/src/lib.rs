@@ -10,8 +10,8 @@ mod matrix;
 mod prompt;
 mod sampler;
 mod template;
-#[cfg(test)]
-mod tiny;
 mod vocabulary;
 
 pub use engine::{Engine, EngineOptions};
+#[cfg(test)]
+use mainstay_testkit::tiny_model as tiny;

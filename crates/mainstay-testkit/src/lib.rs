@@ -5,3 +5,4 @@ pub mod fake_upstream;
 pub mod loopback;
 pub mod memory_journal;
 pub mod process;
+pub mod tiny_model;

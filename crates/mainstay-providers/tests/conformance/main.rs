@@ -2,6 +2,8 @@
 //! nobody wrote a rig for is shown as not run.
 
 mod endpoints;
+#[cfg(feature = "local")]
+mod local;
 mod rigs;
 mod script;
 

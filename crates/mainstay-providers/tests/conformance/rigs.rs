@@ -26,6 +26,8 @@ const ALL: &[RigDef] = &[
     RigDef { kind: "openai", open: endpoints::openai, not_run: &[] },
     RigDef { kind: "anthropic", open: endpoints::anthropic, not_run: &[] },
     RigDef { kind: "gemini", open: endpoints::gemini, not_run: endpoints::GEMINI_NOT_RUN },
+    #[cfg(feature = "local")]
+    RigDef { kind: "local", open: crate::local::open, not_run: crate::local::NOT_RUN },
     RigDef { kind: "scripted", open: script::open, not_run: script::NOT_RUN },
 ];
 

@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     ChangesItsMind,
     ReadsOnePage,
     SendsLess,
+    LosesInSilence,
+    TellsLossesLast,
     TakesWhatItDoesNotDeclare,
 }
 
@@ -251,7 +253,12 @@ impl Provider for Fake {
         if self.behaviour == Behaviour::Silent {
             std::future::pending::<()>().await;
         }
-        let (events, failure) = self.events(request.stream);
+        let (mut events, failure) = self.events(request.stream);
+        let lost: Vec<String> = request.rest.fields.keys().cloned().collect();
+        if !lost.is_empty() && !self.has(Fault::LosesInSilence) {
+            let place = if self.has(Fault::TellsLossesLast) { events.len() } else { 0 };
+            events.insert(place, ModelEvent::Dropped(lost));
+        }
         let hangs = self.hangs();
         let ending = failure.map(Err);
         let events = futures_util::stream::iter(events.into_iter().map(Ok).chain(ending));

@@ -68,6 +68,8 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::ReadsOnePage, "a_list_of_models_is_read_to_its_last_page"),
     (Fault::SendsLess, "tools_are_sent_or_refused"),
     (Fault::SendsLess, "pictures_are_sent_or_refused"),
+    (Fault::LosesInSilence, "fields_that_are_lost_are_told_before_anything_else"),
+    (Fault::TellsLossesLast, "fields_that_are_lost_are_told_before_anything_else"),
     (Fault::TakesWhatItDoesNotDeclare, "schemas_are_sent_or_refused"),
 ];
 

@@ -2,7 +2,7 @@
 
 use mainstay_core::Ctx;
 use mainstay_core::message::{Media, MediaSource, Message, Part, Role};
-use mainstay_core::model::{ModelRequest, ResponseFormat};
+use mainstay_core::model::{ModelEvent, ModelRequest, ResponseFormat, Rest};
 use mainstay_core::tool::ToolSpec;
 use serde_json::json;
 
@@ -14,6 +14,7 @@ promises! {
     tools_are_sent_or_refused,
     pictures_are_sent_or_refused,
     schemas_are_sent_or_refused,
+    fields_that_are_lost_are_told_before_anything_else,
     the_model_asked_for_is_the_one_that_upstream_sees,
 }
 
@@ -86,6 +87,24 @@ async fn schemas_are_sent_or_refused(open: Open) {
     let format = ResponseFormat::JsonSchema { name: "answer".to_owned(), schema, strict: true };
     let request = ModelRequest { response_format: format, ..request(true) };
     sent_or_refused(open, declared, request, "needle_property").await;
+}
+
+async fn fields_that_are_lost_are_told_before_anything_else(open: Open) {
+    for stream in [true, false] {
+        let rig = open(Behaviour::Says("text")).await;
+        let fields = ["needle_one", "needle_two"].map(|name| (name.to_owned(), json!({"a": 1})));
+        let rest = Rest { dialect: "nobody-speaks-this".to_owned(), fields: fields.into_iter().collect() };
+        let (events, ending) = ask(&rig, ModelRequest { rest, ..request(stream) }).await;
+        ending.expect("the provider answers");
+        let Some(ModelEvent::Dropped(names)) = events.first() else {
+            panic!("an answer begins with what was lost: {events:?}")
+        };
+        assert_eq!(*names, ["needle_one", "needle_two"]);
+        let (events, ending) = ask(&rig, request(stream)).await;
+        ending.expect("the provider answers");
+        let told = events.iter().any(|event| matches!(event, ModelEvent::Dropped(_)));
+        assert!(!told, "nothing was lost: {events:?}");
+    }
 }
 
 async fn the_model_asked_for_is_the_one_that_upstream_sees(open: Open) {
