@@ -97,3 +97,14 @@ impl Files for Noting {
         Disk.read(path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_of_the_real_registries_says_only_what_is_checked() {
+        let (providers, tools) = (provider_kinds(), tool_kinds());
+        assert_eq!(mainstay_config::lint(&kinds(&providers, &tools)), Vec::<String>::new());
+    }
+}

@@ -30,6 +30,7 @@ pub const DEF: Def = Def {
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// A reference to the API key, e.g. `env:GEMINI_API_KEY`. Absent: no key is sent.
+    #[schemars(extend("x-form" = "secret", "examples" = ["env:GEMINI_API_KEY"]))]
     pub api_key: Option<String>,
     /// The base URL, with the API's version.
     pub base_url: String,

@@ -35,6 +35,7 @@ pub const DEF: Def = Def {
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// A reference to the API key, e.g. `env:OPENAI_API_KEY`. Absent: no key is sent.
+    #[schemars(extend("x-form" = "secret", "examples" = ["env:OPENAI_API_KEY"]))]
     pub api_key: Option<String>,
     /// The base URL, `/v1` included.
     pub base_url: String,
