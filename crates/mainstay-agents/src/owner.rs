@@ -22,7 +22,7 @@ pub(crate) async fn of_session(
     session: &SessionId,
 ) -> Result<Option<String>> {
     let first = RunFilter { session: Some(session.clone()), limit: 1, ..RunFilter::default() };
-    Ok(journal.runs(ctx, &first).await?.pop().map(|run| run.principal))
+    Ok(journal.runs(ctx, &first).await?.runs.pop().map(|run| run.principal))
 }
 
 pub(crate) fn unknown_run(id: &RunId) -> Error {

@@ -3,8 +3,13 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::run::{Run, RunEvent, RunStatus, Session};
+use crate::message::Part;
+use crate::run::{Run, RunEvent, RunEventKind, RunStatus, Session, check_depth};
 use crate::{Ctx, Name, Result, RunId, SessionId};
+
+/// Arrays and objects that a free value in a record may nest. More than is taken in from callers and apps
+/// ([`crate::run::DEPTH_MAX`]): earlier versions took in what a JSON parser does, and those runs must be kept.
+pub const DEPTH_MAX: usize = 128;
 
 /// A fact to be kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +29,46 @@ pub enum RunRecord {
         /// The session.
         session: SessionId,
     },
+}
+
+impl RunRecord {
+    /// Checks that the record can be read back. Errors: `INVALID_FIELD` for a free value that nests more than
+    /// [`DEPTH_MAX`].
+    pub fn check(&self) -> Result<()> {
+        let fits = |field, value| check_depth(field, value, DEPTH_MAX);
+        match self {
+            Self::Run(run) => {
+                fits("context", &run.input.context)?;
+                fits("metadata", &run.input.metadata)?;
+                run.messages.iter().flat_map(|message| &message.parts).try_for_each(|part| match part {
+                    Part::Opaque { value, .. } => fits("messages", value),
+                    _ => Ok(()),
+                })
+            }
+            Self::Event { event: RunEvent { kind: RunEventKind::Custom { data, .. }, .. }, .. } => {
+                fits("data", data)
+            }
+            Self::Event { .. } | Self::SessionDeleted { .. } => Ok(()),
+        }
+    }
+}
+
+/// Some runs that match a filter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunPage {
+    /// The runs, in order. Of one that cannot be read there is what the index knows (the ids, the agent, the status,
+    /// the times and whose it is), and `JOURNAL_CORRUPT` as its error.
+    pub runs: Vec<Run>,
+    /// Those of them that cannot be read.
+    pub unreadable: Vec<RunId>,
+}
+
+impl RunPage {
+    /// The runs that can be read, in order.
+    pub fn readable(self) -> impl Iterator<Item = Run> {
+        let Self { runs, unreadable } = self;
+        runs.into_iter().filter(move |run| !unreadable.contains(&run.id))
+    }
 }
 
 /// Which runs to list.
@@ -67,17 +112,18 @@ pub trait RunJournal: Send + Sync {
     /// Keeps the records, all or none, in order, and returns when they are durable (they survive kill -9 and power
     /// loss as far as the medium keeps its word). Safe to drop: the records are then either kept or not.
     /// Errors: `JOURNAL_UNAVAILABLE` (permanent until restart once a write or sync has failed), `OVERLOADED` when the
-    /// bounded queue is full.
+    /// bounded queue is full, `INVALID_FIELD` as [`RunRecord::check`] says; then nothing was kept.
     async fn append(&self, ctx: &Ctx, records: Vec<RunRecord>) -> Result<()>;
 
-    /// The run, or `None`.
+    /// The run, or `None`. Errors: `JOURNAL_CORRUPT` when it cannot be read.
     async fn run(&self, ctx: &Ctx, id: &RunId) -> Result<Option<Run>>;
 
     /// The run's events with a number greater than `after`, ascending, at most `limit`.
+    /// Errors: `JOURNAL_CORRUPT` when one of them cannot be read.
     async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>>;
 
-    /// Runs that match.
-    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<Vec<Run>>;
+    /// Runs that match. One that cannot be read does not keep the others from being listed.
+    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage>;
 
     /// Sessions, last used first, after `after`, at most `limit`.
     async fn sessions(&self, ctx: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>>;

@@ -10,6 +10,9 @@ use mainstay_core::{Error, codes};
 
 use crate::log::Lsn;
 
+/// What a caller is told who asks for a record that cannot be read.
+pub(crate) const UNREADABLE: &str = "a part of the record of runs is damaged and cannot be read";
+
 /// Damage to what was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -90,8 +93,7 @@ impl Damage {
 
     /// The error for a refused read: callers learn no file names.
     pub(crate) fn refuse_read(&self) -> Error {
-        Error::new(&codes::JOURNAL_CORRUPT, "a part of the record of runs is damaged and cannot be read")
-            .with_internal(self.report())
+        Error::new(&codes::JOURNAL_CORRUPT, UNREADABLE).with_internal(self.report())
     }
 }
 

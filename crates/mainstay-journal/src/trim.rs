@@ -24,7 +24,7 @@ use crate::log::walk::{self, Record, Step, Walk};
 use crate::store::{ReadError, Reader, blocking};
 use crate::stored::{self, EventFacts, Forgotten, Moved, RunFacts, kind};
 use crate::view::query;
-use crate::view::table::Slot;
+use crate::view::table::RunRow;
 
 /// Runs named in one record.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
@@ -159,9 +159,10 @@ fn copy(reader: &mut Reader<'_>, record: &Record<'_>, group: &mut Group) -> Resu
             let Some(row) = query::run(reader.view, &facts.id)? else { return Ok(()) };
             let moved = Some(Moved { origin: row.slot.version, birth: row.birth });
             if row.slot.place == record.place {
-                stored::push(group, kind::RUN, &RunFacts { moved, ..facts }, body);
+                let principal = facts.principal.clone().or(row.principal);
+                stored::push(group, kind::RUN, &RunFacts { moved, principal, ..facts }, body);
             } else if row.birth_at == record.header.lsn && row.slot.place.segment != record.place.segment {
-                copy_elsewhere(reader, &row.slot, moved, group)?;
+                copy_elsewhere(reader, row, moved, group)?;
             }
         }
         _ => {}
@@ -172,13 +173,14 @@ fn copy(reader: &mut Reader<'_>, record: &Record<'_>, group: &mut Group) -> Resu
 /// Copies the living record of a run whose birth is on record only in the segment that goes.
 fn copy_elsewhere(
     reader: &mut Reader<'_>,
-    slot: &Slot,
+    row: RunRow,
     moved: Option<Moved>,
     group: &mut Group,
 ) -> Result<(), ReadError> {
-    let payload = reader.payload(slot)?;
-    let unreadable = |cause| crate::view::ViewError::Record { lsn: slot.version, cause };
+    let payload = reader.payload(&row.slot)?;
+    let unreadable = |cause| crate::view::ViewError::Record { lsn: row.slot.version, cause };
     let (facts, body) = stored::split::<RunFacts>(&payload).map_err(unreadable)?;
-    stored::push(group, kind::RUN, &RunFacts { moved, ..facts }, body);
+    let principal = facts.principal.clone().or(row.principal);
+    stored::push(group, kind::RUN, &RunFacts { moved, principal, ..facts }, body);
     Ok(())
 }

@@ -3,12 +3,12 @@
 //! It keeps every promise of the port but durability, and can be told to fail. It is no model of the embedded
 //! journal's speed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunRecord};
-use mainstay_core::run::{Run, RunEvent, Session};
+use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
+use mainstay_core::run::{Run, RunError, RunEvent, RunInput, Session};
 use mainstay_core::{Ctx, Error, Result, RunId, SessionId, codes};
 
 /// Most runs of one page.
@@ -27,6 +27,8 @@ struct Kept {
     runs: HashMap<RunId, (u64, Run)>,
     by_birth: BTreeMap<u64, RunId>,
     events: BTreeMap<(RunId, u64), RunEvent>,
+    /// Records that cannot be read: of a run at number 0, else of its event.
+    damaged: BTreeSet<(RunId, u64)>,
 }
 
 impl MemoryJournal {
@@ -40,6 +42,16 @@ impl MemoryJournal {
     /// sync; reads go on.
     pub fn set_available(&self, available: bool) {
         self.kept().unavailable = !available;
+    }
+
+    /// From now on the run's record cannot be read, until it is written again.
+    pub fn damage_run(&self, id: &RunId) {
+        self.kept().damaged.insert((id.clone(), 0));
+    }
+
+    /// From now on the run's event cannot be read, until it is written again.
+    pub fn damage_event(&self, id: &RunId, seq: u64) {
+        self.kept().damaged.insert((id.clone(), seq));
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -59,12 +71,15 @@ impl MemoryJournal {
 impl RunJournal for MemoryJournal {
     async fn append(&self, _: &Ctx, records: Vec<RunRecord>) -> Result<()> {
         let mut kept = self.writable()?;
+        records.iter().try_for_each(RunRecord::check)?;
         records.into_iter().for_each(|record| kept.apply(record));
         Ok(())
     }
 
     async fn run(&self, _: &Ctx, id: &RunId) -> Result<Option<Run>> {
-        Ok(self.kept().runs.get(id).map(|(_, run)| run.clone()))
+        let kept = self.kept();
+        let Some((_, run)) = kept.runs.get(id) else { return Ok(None) };
+        if kept.damaged.contains(&(id.clone(), 0)) { Err(unreadable()) } else { Ok(Some(run.clone())) }
     }
 
     async fn events(&self, _: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
@@ -73,10 +88,13 @@ impl RunJournal for MemoryJournal {
             return Ok(Vec::new());
         }
         let range = (id.clone(), after + 1)..=(id.clone(), u64::MAX);
-        Ok(kept.events.range(range).take(limit).map(|(_, event)| event.clone()).collect())
+        let read = |(key, event): (&(RunId, u64), &RunEvent)| {
+            if kept.damaged.contains(key) { Err(unreadable()) } else { Ok(event.clone()) }
+        };
+        kept.events.range(range).take(limit).map(read).collect()
     }
 
-    async fn runs(&self, _: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
+    async fn runs(&self, _: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         let kept = self.kept();
         let after = filter.after.as_ref().map(|id| kept.birth_of(id)).transpose()?;
         let all = kept.by_birth.iter().map(|(birth, id)| (*birth, &kept.runs[id].1));
@@ -87,7 +105,7 @@ impl RunJournal for MemoryJournal {
         } else {
             matching.rev().filter(|(birth, _)| after.is_none_or(|a| *birth < a)).take(limit).collect()
         };
-        Ok(page.into_iter().map(|(_, run)| run).collect())
+        Ok(kept.page(page.into_iter().map(|(_, run)| run).collect()))
     }
 
     async fn sessions(&self, _: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
@@ -133,6 +151,7 @@ impl Kept {
     fn apply(&mut self, record: RunRecord) {
         match record {
             RunRecord::Run(run) => {
+                self.damaged.remove(&(run.id.clone(), 0));
                 let next = self.births + 1;
                 let birth = self.runs.get(&run.id).map_or(next, |(birth, _)| *birth);
                 self.births = self.births.max(birth);
@@ -140,6 +159,7 @@ impl Kept {
                 self.runs.insert(run.id.clone(), (birth, *run));
             }
             RunRecord::Event { run, event } => {
+                self.damaged.remove(&(run.clone(), event.seq));
                 self.events.insert((run, event.seq), event);
             }
             RunRecord::SessionDeleted { session } => {
@@ -150,11 +170,23 @@ impl Kept {
         }
     }
 
+    fn page(&self, mut runs: Vec<Run>) -> RunPage {
+        let mut page = RunPage::default();
+        for run in &mut runs {
+            if self.damaged.contains(&(run.id.clone(), 0)) {
+                page.unreadable.push(run.id.clone());
+                *run = as_indexed(run);
+            }
+        }
+        RunPage { runs, ..page }
+    }
+
     fn forget(&mut self, id: &RunId) {
         if let Some((birth, _)) = self.runs.remove(id) {
             self.by_birth.remove(&birth);
         }
         self.events.retain(|(run, _), _| run != id);
+        self.damaged.retain(|(run, _)| run != id);
     }
 
     fn birth_of(&self, id: &RunId) -> Result<u64> {
@@ -184,6 +216,27 @@ impl Kept {
         let events = self.events.iter().filter(|((run, _), _)| self.runs.contains_key(run));
         runs.chain(events.map(|(_, event)| json_bytes(event))).sum()
     }
+}
+
+/// What an index knows of a run whose record cannot be read.
+fn as_indexed(run: &Run) -> Run {
+    let error = unreadable();
+    Run {
+        background: false,
+        input: RunInput::default(),
+        messages: Vec::new(),
+        answer: None,
+        model: None,
+        finish_reason: None,
+        error: Some(RunError { code: error.code().id.to_owned(), message: error.message().to_owned() }),
+        usage: mainstay_core::model::Usage::default(),
+        steps: 0,
+        ..run.clone()
+    }
+}
+
+fn unreadable() -> Error {
+    Error::new(&codes::JOURNAL_CORRUPT, "a part of the record of runs is damaged and cannot be read")
 }
 
 fn matches(filter: &RunFilter, run: &Run) -> bool {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use libtest_mimic::{Arguments, Trial};
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunRecord};
+use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
 use mainstay_core::run::{Run, RunEvent, Session};
 use mainstay_core::{Ctx, Result, RunId, SessionId};
 use mainstay_testkit::conformance::journal;
@@ -40,6 +40,7 @@ enum Fault {
     RunsOutliveDeletion,
     TruncatedText,
     ShuffledPage,
+    TooDeepIsDropped,
 }
 
 /// Each fault with one check that must catch it.
@@ -57,6 +58,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::RunsOutliveDeletion, "a_deleted_session_is_forgotten_with_its_runs_and_events"),
     (Fault::TruncatedText, "large_values_read_back_as_appended"),
     (Fault::ShuffledPage, "pages_join_without_gap_or_repeat"),
+    (Fault::TooDeepIsDropped, "values_nest_up_to_their_bound_and_an_append_beyond_it_keeps_nothing"),
 ];
 
 fn caught(fault: Fault, caught_by: &str) -> std::result::Result<(), libtest_mimic::Failed> {
@@ -91,6 +93,9 @@ impl RunJournal for Broken {
         if self.has(Fault::TornAppend) {
             records.truncate(1);
         }
+        if self.has(Fault::TooDeepIsDropped) {
+            records.retain(|record| record.check().is_ok());
+        }
         if self.has(Fault::RunsOutliveDeletion) {
             records.retain(|record| !matches!(record, RunRecord::SessionDeleted { .. }));
         }
@@ -114,21 +119,21 @@ impl RunJournal for Broken {
         Ok(events)
     }
 
-    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
+    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         let mut filter = filter.clone();
         if self.has(Fault::FilterIgnoresStatus) {
             filter.status = None;
         }
         if self.has(Fault::ShuffledPage) && filter.after.is_some() {
-            let mut runs = self.inner.runs(ctx, &filter).await?;
-            runs.reverse();
-            return Ok(runs);
+            let mut page = self.inner.runs(ctx, &filter).await?;
+            page.runs.reverse();
+            return Ok(page);
         }
-        let mut runs = self.inner.runs(ctx, &filter).await?;
+        let mut page = self.inner.runs(ctx, &filter).await?;
         if self.has(Fault::OldestFirst) {
-            runs.reverse();
+            page.runs.reverse();
         }
-        Ok(runs)
+        Ok(page)
     }
 
     async fn sessions(&self, ctx: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
@@ -150,7 +155,7 @@ impl RunJournal for Broken {
         }
         if self.has(Fault::ForgetsUnfinished) {
             let all = self.inner.runs(ctx, &RunFilter { limit: 1_000, ..RunFilter::default() }).await?;
-            let finished = all.into_iter().map(|mut run| {
+            let finished = all.runs.into_iter().map(|mut run| {
                 run.status = mainstay_core::run::RunStatus::Failed;
                 RunRecord::Run(Box::new(run))
             });

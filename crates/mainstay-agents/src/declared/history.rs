@@ -1,5 +1,6 @@
 //! What the model sees of the past: the exchanges of the session's completed runs, the newest that fit. An exchange is
-//! taken whole, so a tool call is never parted from its result.
+//! taken whole, so a tool call is never parted from its result. One that cannot be read any more is left out: the journal
+//! has said so in the log, and the session must not stand still for it.
 
 use std::collections::VecDeque;
 
@@ -45,9 +46,9 @@ async fn past(journal: &dyn RunJournal, ctx: &Ctx, session: &SessionId, room: us
     };
     loop {
         let page = journal.runs(ctx, &filter).await?;
-        let whole = page.len() == PAGE_RUNS;
-        filter.after = page.last().map(|run| run.id.clone());
-        page.into_iter().for_each(|run| window.add(exchange(run)));
+        let whole = page.runs.len() == PAGE_RUNS;
+        filter.after = page.runs.last().map(|run| run.id.clone());
+        page.readable().for_each(|run| window.add(exchange(run)));
         if !whole {
             return Ok(window.messages());
         }

@@ -20,13 +20,14 @@ impl Engine {
         owner::recorded(self.shared.ports.journal.as_ref(), ctx, id).await
     }
 
-    /// The caller's runs that match, at most `filter.limit` and 1,000. Runs of others are skipped, not counted.
+    /// The caller's runs that match, at most `filter.limit` and 1,000. Runs of others are skipped, not counted. One that
+    /// cannot be read has `JOURNAL_CORRUPT` as its error, and little else.
     pub async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
         let mut page = RunFilter { limit: filter.limit.clamp(1, PAGE_MAX), ..filter.clone() };
         let limit = page.limit;
         let mut runs = Vec::new();
         loop {
-            let read = self.shared.ports.journal.runs(ctx, &page).await?;
+            let read = self.shared.ports.journal.runs(ctx, &page).await?.runs;
             let whole = read.len() == page.limit;
             page.after = read.last().map(|run| run.id.clone());
             runs.extend(read.into_iter().filter(|run| owner::may_see(ctx, &run.principal)));

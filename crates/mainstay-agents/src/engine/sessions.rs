@@ -45,7 +45,8 @@ impl Engine {
         self.owned(ctx, id).await.map(|(session, _)| session)
     }
 
-    /// The conversation: questions and what the completed runs added, in order; the newest 10,000 messages.
+    /// The conversation: questions and what the completed runs added, in order; the newest 10,000 messages. Runs that
+    /// cannot be read are left out.
     /// Errors: `SESSION_NOT_FOUND`.
     pub async fn session_messages(&self, ctx: &Ctx, id: &SessionId) -> Result<Vec<Message>> {
         self.owned(ctx, id).await?;
@@ -58,9 +59,9 @@ impl Engine {
         };
         loop {
             let page = self.shared.ports.journal.runs(ctx, &filter).await?;
-            let whole = page.len() == PAGE_RUNS;
-            filter.after = page.last().map(|run| run.id.clone());
-            messages.extend(page.into_iter().flat_map(declared::exchange));
+            let whole = page.runs.len() == PAGE_RUNS;
+            filter.after = page.runs.last().map(|run| run.id.clone());
+            messages.extend(page.readable().flat_map(declared::exchange));
             messages.drain(..messages.len().saturating_sub(MESSAGES_MAX));
             if !whole {
                 return Ok(messages);

@@ -127,3 +127,16 @@ async fn a_long_session_is_read_page_by_page() {
     assert_eq!(seen, expect);
     assert_eq!(stage.engine.session_messages(&ctx(), &ses("s")).await.unwrap().len(), 460);
 }
+
+#[tokio::test]
+async fn a_session_goes_on_without_an_exchange_that_cannot_be_read() {
+    let model = Ruled::echo();
+    let stage = Stage::new(model.clone(), Cast::plain());
+    let lost = stage.invoke(ask_in("s", "one")).await.id;
+    stage.invoke(ask_in("s", "two")).await;
+    stage.journal.inner.damage_run(&lost);
+    stage.invoke(ask_in("s", "three")).await;
+    let seen = transcript(model.asked.lock().last().unwrap());
+    assert_eq!(seen, ["user: two", "assistant: re: two", "user: three"]);
+    assert_eq!(stage.engine.session_messages(&ctx(), &ses("s")).await.unwrap().len(), 4);
+}

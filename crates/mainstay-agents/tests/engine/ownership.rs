@@ -126,3 +126,19 @@ async fn a_stranger_who_comes_before_the_first_run_is_on_record_is_refused_too()
     stage.journal.open();
     assert!(soon(first).await.unwrap());
 }
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_is_marked_for_its_owner_and_hides_nobodys() {
+    let stage = Stage::new(Ruled::echo(), Cast::plain());
+    let (alice, bob) = (caller("alice"), caller("bob"));
+    let lost = invoke(&stage, &alice, ask("a")).await;
+    let own = invoke(&stage, &bob, ask("b")).await;
+    stage.journal.inner.damage_run(&lost);
+    let all = RunFilter { limit: 9, ..RunFilter::default() };
+    let marked = stage.engine.runs(&alice, &all).await.unwrap();
+    let codes: Vec<_> =
+        marked.iter().map(|run| run.error.as_ref().map(|error| error.code.as_str())).collect();
+    assert_eq!((&marked[0].id, codes.as_slice()), (&lost, [Some("JOURNAL_CORRUPT")].as_slice()));
+    let others = stage.engine.runs(&bob, &all).await.unwrap();
+    assert_eq!(others.iter().map(|run| &run.id).collect::<Vec<_>>(), [&own]);
+}

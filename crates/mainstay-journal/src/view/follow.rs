@@ -136,7 +136,7 @@ impl Follower {
             return Ok(());
         }
         let write = self.database.begin_write()?;
-        let mut apply = Apply::new(&write)?;
+        let mut apply = Apply::new(&write, &self.blobs)?;
         let end = self.apply(&mut apply, target, rows_max)?;
         let changes = apply.finish(end)?;
         write.commit()?;

@@ -39,8 +39,8 @@ pub(crate) fn events(read: &ReadTransaction, id: &RunId, after: u64, limit: usiz
     range.take(limit).map(|entry| Ok(Slot::decode(entry?.1.value()))).collect()
 }
 
-/// The slots of the runs that match, in the order of the port; `None` where `after` is unknown.
-pub(crate) fn runs(read: &ReadTransaction, filter: &RunFilter) -> Result<Option<Vec<Slot>>> {
+/// The runs that match, in the order of the port; `None` where `after` is unknown.
+pub(crate) fn runs(read: &ReadTransaction, filter: &RunFilter) -> Result<Option<Vec<(RunId, RunRow)>>> {
     let after = match &filter.after {
         None => None,
         Some(id) => match run(read, id)? {
@@ -49,10 +49,10 @@ pub(crate) fn runs(read: &ReadTransaction, filter: &RunFilter) -> Result<Option<
         },
     };
     let rows = read.open_table(table::RUNS)?;
-    let mut page = Page { filter, limit: filter.limit.clamp(1, PAGE_MAX), slots: Vec::new() };
+    let mut page = Page { filter, limit: filter.limit.clamp(1, PAGE_MAX), rows: Vec::new() };
     let mut take = |id: &str| -> Result<bool> {
         let row = rows.get(id)?.map(|row| RunRow::decode(row.value())).transpose()?;
-        Ok(row.is_some_and(|row| page.take(&row)))
+        Ok(RunId::parse(id).zip(row).is_some_and(|(id, row)| page.take(id, row)))
     };
     if let Some(session) = &filter.session {
         let session = session.as_str();
@@ -71,26 +71,26 @@ pub(crate) fn runs(read: &ReadTransaction, filter: &RunFilter) -> Result<Option<
             }
         }
     }
-    Ok(Some(page.slots))
+    Ok(Some(page.rows))
 }
 
 struct Page<'a> {
     filter: &'a RunFilter,
     limit: usize,
-    slots: Vec<Slot>,
+    rows: Vec<(RunId, RunRow)>,
 }
 
 impl Page<'_> {
     /// Takes the run if it matches; says whether the page is full.
-    fn take(&mut self, row: &RunRow) -> bool {
+    fn take(&mut self, id: RunId, row: RunRow) -> bool {
         let filter = self.filter;
         let matches = filter.agent.as_ref().is_none_or(|agent| *agent == row.agent)
             && filter.status.is_none_or(|status| status == row.status)
             && (!filter.unfinished || !row.status.is_final());
         if matches {
-            self.slots.push(row.slot);
+            self.rows.push((id, row));
         }
-        self.slots.len() >= self.limit
+        self.rows.len() >= self.limit
     }
 }
 

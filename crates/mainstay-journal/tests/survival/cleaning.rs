@@ -62,8 +62,8 @@ fn from_log_alone(folder: &Path) -> (tempfile::TempDir, Arc<Journal>) {
 fn order(journal: &Journal, session: Option<&str>) -> Vec<String> {
     let session = session.map(|id| mainstay_core::SessionId::parse(id).unwrap());
     let filter = RunFilter { session, limit: 1_000, ..RunFilter::default() };
-    let runs = wait(journal.runs(&Ctx::system(), &filter)).unwrap();
-    runs.iter().map(|run| run.id.to_string()).collect()
+    let page = wait(journal.runs(&Ctx::system(), &filter)).unwrap();
+    page.runs.iter().map(|run| run.id.to_string()).collect()
 }
 
 fn disk_bytes_fall() {

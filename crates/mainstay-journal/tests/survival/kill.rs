@@ -101,7 +101,7 @@ fn finish_all(journal: &Arc<Journal>, round: u64) {
     wait(async {
         let filter = RunFilter { unfinished: true, limit: 1_000, ..RunFilter::default() };
         let left = journal.runs(&Ctx::system(), &filter).await.unwrap();
-        let ended = left.into_iter().map(|mut run| {
+        let ended = left.runs.into_iter().map(|mut run| {
             (run.status, run.updated_ms) = (RunStatus::Interrupted, round);
             record(run)
         });

@@ -10,6 +10,7 @@ mod cleaning;
 mod damage;
 mod disk;
 mod fixture;
+mod former;
 mod kill;
 mod model;
 mod power;
@@ -24,6 +25,7 @@ fn main() {
         cleaning::trials(),
         damage::trials(),
         disk::trials(),
+        former::trials(),
         kill::trials(),
         model::trials(),
         power::trials(),

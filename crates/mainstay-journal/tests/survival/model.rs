@@ -115,7 +115,7 @@ fn compare(journal: &Journal, model: &MemoryJournal, seed: u64, step: u64) {
             let filter = RunFilter { unfinished, limit: 1_000, ..RunFilter::default() };
             let expect = model.runs(&ctx, &filter).await.unwrap();
             assert_eq!(journal.runs(&ctx, &filter).await.unwrap(), expect, "{place}");
-            for run in expect {
+            for run in expect.runs {
                 let ours = journal.events(&ctx, &run.id, 0, 99).await.unwrap();
                 let theirs = model.events(&ctx, &run.id, 0, 99).await.unwrap();
                 assert!(ours == theirs, "{place}: events of {}: {} and {}", run.id, ours.len(), theirs.len());

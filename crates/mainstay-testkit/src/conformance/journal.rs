@@ -127,8 +127,9 @@ async fn keep(journal: &Journal, records: Vec<RunRecord>) {
 
 /// The ids of the runs that match, in the order listed.
 async fn listed(journal: &Journal, filter: RunFilter) -> Vec<String> {
-    let runs = journal.runs(&Ctx::system(), &filter).await.expect("the runs are listed");
-    runs.iter().map(|run| run.id.to_string()).collect()
+    let page = journal.runs(&Ctx::system(), &filter).await.expect("the runs are listed");
+    assert!(page.unreadable.is_empty(), "what was kept can be read");
+    page.runs.iter().map(|run| run.id.to_string()).collect()
 }
 
 /// The numbers of the run's events.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunRecord};
+use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
 use mainstay_core::run::{Run, RunEvent, Session};
 use mainstay_core::{Ctx, Error, Result, RunId, SessionId, codes};
 use mainstay_testkit::memory_journal::MemoryJournal;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub(crate) struct Watched {
-    inner: Arc<MemoryJournal>,
+    pub(crate) inner: Arc<MemoryJournal>,
     gate: Semaphore,
     /// Appends that were begun, kept or not.
     pub(crate) begun: AtomicUsize,
@@ -100,7 +100,7 @@ impl RunJournal for Watched {
         self.inner.events(ctx, id, after, limit).await
     }
 
-    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
+    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         self.inner.runs(ctx, filter).await
     }
 
