@@ -125,7 +125,7 @@ fn copies(reader: &mut Reader<'_>, segment: u32, at: u64) -> Result<(Group, Opti
         ))
     };
     let head = head.ok_or_else(|| damaged(0, 0, "the segment's head is damaged"))?;
-    let mut walk = Walk::new(file, &head, at, bytes);
+    let mut walk = Walk::new(&file, &head, at, bytes);
     let mut group = Group::default();
     loop {
         let at = walk.position();

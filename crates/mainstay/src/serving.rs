@@ -2,6 +2,7 @@
 //! surroundings.
 
 mod banner;
+mod descriptors;
 mod reload;
 mod signals;
 
@@ -47,18 +48,23 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::explain)?;
-    raise_descriptor_limit();
+    let descriptors = descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_name("mainstay")
         .enable_all()
         .build()?;
-    runtime.block_on(live(options, loaded, started))?;
+    runtime.block_on(live(options, loaded, started, descriptors))?;
     Ok(ExitCode::from(exit::OK))
 }
 
-async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Result<()> {
+async fn live(
+    options: &Options,
+    loaded: Loaded,
+    started: Instant,
+    descriptors: Option<u64>,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let Loaded { mut plan, files } = loaded;
     let listener = bind(plan.server.listen).await?;
@@ -69,8 +75,8 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
     }
     let mut house = House::open(&plan, &models_folder).await?;
     let stop = CancellationToken::new();
-    let served =
-        tokio::spawn(serve(listener, house.surface.router(), serve_options(&plan.server), stop.clone()));
+    let bounds = serve_options(&plan.server, descriptors);
+    let served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));
     banner::print(&plan, address, options.dev, started.elapsed());
     let mut watch = Watch::new(files);
     let mut purge = tokio::time::interval(PURGE_INTERVAL);
@@ -103,10 +109,10 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn serve_options(server: &Server) -> ServeOptions {
+fn serve_options(server: &Server, descriptors: Option<u64>) -> ServeOptions {
     ServeOptions {
         header_timeout: server.header_timeout,
-        connections_max: server.connections_max,
+        connections_max: descriptors::connections_max(server.connections_max, descriptors),
         close_timeout: CLOSE_GRACE,
     }
 }
@@ -139,15 +145,5 @@ async fn forget_old_runs(house: &House, plan: &Plan) {
         }
         Ok(_) => {}
         Err(error) => tracing::warn!(code = error.code().id, "cannot forget old runs: {error}"),
-    }
-}
-
-/// A thousand streams need more descriptors than the usual soft limit of 1,024; the hard limit is ours to use.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "cannot raise the descriptor limit");
     }
 }

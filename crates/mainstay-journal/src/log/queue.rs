@@ -126,9 +126,14 @@ impl Queue {
         self.state.lock().pending.appends
     }
 
+    /// Whether nothing more is taken in.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().stopped.is_some()
+    }
+
     /// Lets more appends gather, unless the queue is closing.
     pub(crate) fn linger(&self, time: Duration) {
-        if self.state.lock().stopped.is_none() {
+        if !self.is_stopped() {
             std::thread::sleep(time);
         }
     }

@@ -14,12 +14,16 @@ mod former;
 mod kill;
 mod model;
 mod power;
+mod starved;
 
 use libtest_mimic::Arguments;
 
 fn main() {
     if let Some(folder) = std::env::var_os(kill::CHILD_FOLDER) {
         return kill::child(std::path::Path::new(&folder));
+    }
+    if let Some(folder) = std::env::var_os(starved::CHILD_FOLDER) {
+        return starved::child(std::path::Path::new(&folder));
     }
     let trials = [
         cleaning::trials(),
@@ -29,6 +33,7 @@ fn main() {
         kill::trials(),
         model::trials(),
         power::trials(),
+        starved::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }

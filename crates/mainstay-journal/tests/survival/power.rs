@@ -65,7 +65,7 @@ impl Medium for Recorder {
         file.set_len(bytes)
     }
 
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+    fn sync_folder(&self, _: &File, path: &Path) -> io::Result<()> {
         self.note(Step::SyncFolder { path: path.to_owned() });
         Ok(())
     }
