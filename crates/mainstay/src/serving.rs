@@ -2,7 +2,9 @@
 //! surroundings.
 
 mod banner;
+mod closing;
 mod descriptors;
+mod purge;
 mod reload;
 mod signals;
 
@@ -12,10 +14,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mainstay_core::journal::{Retention, RunJournal as _};
 use mainstay_core::plan::Server;
-use mainstay_core::{Clock as _, Ctx, Error, Plan, codes};
-use mainstay_net::clock::SystemClock;
+use mainstay_core::{Error, codes};
 use mainstay_net::server::{ServeOptions, serve};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::spec::{self, Loaded};
 use crate::wire::House;
 use crate::{environment, exit, stand_in};
+use purge::Purge;
 use reload::Watch;
 use signals::{Signal, Signals};
 
@@ -41,7 +42,9 @@ pub(crate) struct Options {
 const BLOCKING_THREADS_MAX: usize = 64;
 /// How often old runs are looked for.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
-/// After the drain, how long connections may take to close and apps to stop.
+/// How long the journal may take to close: a few syncs, on a disk that answers.
+const JOURNAL_CLOSE_MAX: Duration = Duration::from_secs(10);
+/// After the drain, how long connections may take to close, apps to stop, and threads to end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a server until it is told to stop.
@@ -55,7 +58,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .thread_name("mainstay")
         .enable_all()
         .build()?;
-    runtime.block_on(live(options, loaded, started, descriptors))?;
+    let ended = runtime.block_on(live(options, loaded, started, descriptors));
+    // What still blocks then waits for something that is stuck; the process does not.
+    runtime.shutdown_timeout(CLOSE_GRACE);
+    ended?;
     Ok(ExitCode::from(exit::OK))
 }
 
@@ -79,8 +85,9 @@ async fn live(
     let served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));
     banner::print(&plan, address, options.dev, started.elapsed());
     let mut watch = Watch::new(files);
-    let mut purge = tokio::time::interval(PURGE_INTERVAL);
-    purge.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut purge = Purge::default();
+    let mut purge_time = tokio::time::interval(PURGE_INTERVAL);
+    purge_time.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -88,7 +95,7 @@ async fn live(
                 Signal::Reload => plan = reload::apply(options, &mut house, plan, &mut watch).await,
             },
             () = watch.changed(), if options.dev => plan = reload::apply(options, &mut house, plan, &mut watch).await,
-            _ = purge.tick() => forget_old_runs(&house, &plan).await,
+            _ = purge_time.tick() => purge.begin(Arc::clone(&house.journal) as _, &plan),
         }
     }
     drain(&house, &plan.server, &mut signals).await;
@@ -96,7 +103,7 @@ async fn live(
     let _ = served.await;
     house.stop_apps(CLOSE_GRACE).await;
     let journal = Arc::clone(&house.journal);
-    tokio::task::spawn_blocking(move || journal.close()).await?;
+    closing::within(JOURNAL_CLOSE_MAX, move || journal.close()).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -132,18 +139,5 @@ async fn drain(house: &House, server: &Server, signals: &mut Signals) {
     tokio::select! {
         _ = tokio::time::timeout(server.drain + CLOSE_GRACE, finished) => {}
         () = signals.stop() => tracing::warn!("a second signal: not waiting any longer"),
-    }
-}
-
-async fn forget_old_runs(house: &House, plan: &Plan) {
-    let age_ms = u64::try_from(plan.data.retention.as_millis()).unwrap_or(u64::MAX);
-    let keep =
-        Retention { before_ms: SystemClock.now_ms().saturating_sub(age_ms), bytes_max: plan.data.bytes_max };
-    match house.journal.purge(&Ctx::system(), keep).await {
-        Ok(purged) if purged.runs > 0 => {
-            tracing::info!(runs = purged.runs, "forgot runs past their retention")
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(code = error.code().id, "cannot forget old runs: {error}"),
     }
 }
