@@ -111,8 +111,13 @@ pub struct Purged {
 pub trait RunJournal: Send + Sync {
     /// Keeps the records, all or none, in order, and returns when they are durable (they survive kill -9 and power
     /// loss as far as the medium keeps its word). Safe to drop: the records are then either kept or not.
-    /// Errors: `JOURNAL_UNAVAILABLE` (permanent until restart once a write or sync has failed), `OVERLOADED` when the
-    /// bounded queue is full, `INVALID_FIELD` as [`RunRecord::check`] says; then nothing was kept.
+    /// Errors: `JOURNAL_UNAVAILABLE`: [`Retry::Permanent`] from the first failed write or sync to a restart, and whether
+    /// the records are kept is not known; [`Retry::Temporary`] when only a large value could not be written: nothing was
+    /// kept, and the same append may succeed later. `OVERLOADED` when the bounded queue is full, `INVALID_FIELD` as
+    /// [`RunRecord::check`] says; then nothing was kept.
+    ///
+    /// [`Retry::Permanent`]: crate::Retry::Permanent
+    /// [`Retry::Temporary`]: crate::Retry::Temporary
     async fn append(&self, ctx: &Ctx, records: Vec<RunRecord>) -> Result<()>;
 
     /// The run, or `None`. Errors: `JOURNAL_CORRUPT` when it cannot be read.

@@ -5,7 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
 use mainstay_core::run::{Run, RunEvent, Session};
-use mainstay_core::{Ctx, Error, Result, RunId, SessionId};
+use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId};
 use redb::ReadTransaction;
 use serde::de::DeserializeOwned;
 
@@ -186,14 +186,16 @@ impl Journal {
         .await?
     }
 
-    /// Makes large values durable.
+    /// Makes large values durable. What fails here has not reached the log, so that it can be tried again.
     async fn put(&self, large: Vec<Large>) -> Result<Pins> {
         let _permit =
             self.blob_writes.acquire().await.map_err(|_| Error::bug("the semaphore is never closed"))?;
         let blobs = self.blobs.clone();
         let written = blocking(move || blobs.put(large)).await?;
-        written
-            .map_err(|cause| crate::damage::unavailable("a large value cannot be written").with_source(cause))
+        let refused = crate::damage::unavailable("a large value cannot be written")
+            .with_help("free space on the disk of the data folder")
+            .with_retry(Retry::Temporary(None));
+        written.map_err(|cause| refused.with_internal(cause.to_string()).with_source(cause))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
 use mainstay_core::run::{Run, RunError, RunEvent, RunInput, Session};
-use mainstay_core::{Ctx, Error, Result, RunId, SessionId, codes};
+use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId, codes};
 
 /// Most runs of one page.
 const PAGE_MAX: usize = 1_000;
@@ -61,7 +61,8 @@ impl MemoryJournal {
     fn writable(&self) -> Result<MutexGuard<'_, Kept>> {
         let kept = self.kept();
         if kept.unavailable {
-            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written"));
+            let failed = Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written");
+            return Err(failed.with_retry(Retry::Permanent));
         }
         Ok(kept)
     }

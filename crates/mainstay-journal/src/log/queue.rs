@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mainstay_core::{Error, Result, codes};
+use mainstay_core::{Error, Result, Retry, codes};
 use parking_lot::{Condvar, Mutex};
 
 use super::record::Group;
@@ -188,7 +188,9 @@ impl State {
     fn accepts(&self) -> Result<()> {
         match &self.stopped {
             None => Ok(()),
-            Some(Stop::Closing) => Err(unavailable("the record of runs is closed")),
+            Some(Stop::Closing) => {
+                Err(unavailable("the record of runs is closed").with_retry(Retry::Permanent))
+            }
             Some(Stop::Failed(why)) => Err(failed(why)),
         }
     }
@@ -235,6 +237,7 @@ fn failed(why: &str) -> Error {
     unavailable("the record of runs cannot be written until a restart")
         .with_help("free space or repair the disk, then restart; everything acknowledged before is kept")
         .with_internal(why)
+        .with_retry(Retry::Permanent)
 }
 
 #[cfg(test)]

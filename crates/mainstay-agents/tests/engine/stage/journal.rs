@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
 use mainstay_core::run::{Run, RunEvent, Session};
-use mainstay_core::{Ctx, Error, Result, RunId, SessionId, codes};
+use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId, codes};
 use mainstay_testkit::memory_journal::MemoryJournal;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+
+/// A record from here on is a large value.
+pub(crate) const LARGE_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Watched {
     pub(crate) inner: Arc<MemoryJournal>,
@@ -18,6 +21,8 @@ pub(crate) struct Watched {
     pub(crate) begun: AtomicUsize,
     /// Appends to be refused as too many before the next is taken.
     pub(crate) full_for: AtomicUsize,
+    /// Appends with a value of [`LARGE_BYTES`] to be refused before the next is taken.
+    pub(crate) no_room_for: AtomicUsize,
     /// Appends taken before the journal breaks.
     pub(crate) breaks_after: AtomicUsize,
     /// Pages of events that were read.
@@ -33,6 +38,7 @@ impl Default for Watched {
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             begun: AtomicUsize::new(0),
             full_for: AtomicUsize::new(0),
+            no_room_for: AtomicUsize::new(0),
             breaks_after: AtomicUsize::new(usize::MAX),
             reads: AtomicUsize::new(0),
             kept: Mutex::default(),
@@ -75,6 +81,15 @@ impl Watched {
     }
 }
 
+fn broken() -> Error {
+    Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written")
+        .with_retry(Retry::Permanent)
+}
+
+fn is_large(record: &RunRecord) -> bool {
+    serde_json::to_vec(record).unwrap().len() > LARGE_BYTES
+}
+
 #[async_trait]
 impl RunJournal for Watched {
     async fn append(&self, ctx: &Ctx, records: Vec<RunRecord>) -> Result<()> {
@@ -83,8 +98,11 @@ impl RunJournal for Watched {
             return Err(Error::new(&codes::OVERLOADED, "the journal's queue is full"));
         }
         self.gate.acquire().await.unwrap().forget();
+        if records.iter().any(is_large) && Self::take_one(&self.no_room_for) {
+            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "a large value cannot be written"));
+        }
         if !Self::take_one(&self.breaks_after) {
-            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written"));
+            return Err(broken());
         }
         self.inner.append(ctx, records.clone()).await?;
         self.kept.lock().push(records);
@@ -118,7 +136,7 @@ impl RunJournal for Watched {
 
     async fn probe(&self, ctx: &Ctx) -> Result<()> {
         if self.breaks_after.load(Ordering::SeqCst) == 0 {
-            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written"));
+            return Err(broken());
         }
         self.inner.probe(ctx).await
     }
