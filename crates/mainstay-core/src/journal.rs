@@ -11,6 +11,12 @@ use crate::{Ctx, Name, Result, RunId, SessionId};
 /// ([`crate::run::DEPTH_MAX`]): earlier versions took in what a JSON parser does, and those runs must be kept.
 pub const DEPTH_MAX: usize = 128;
 
+/// About how many bytes of records a page of runs holds at most; one run may exceed it.
+pub const RUN_PAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The same of a page of events: followers hold one for as long as they are slow.
+pub const EVENT_PAGE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// A fact to be kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -61,19 +67,38 @@ pub struct RunPage {
     pub runs: Vec<Run>,
     /// Those of them that cannot be read.
     pub unreadable: Vec<RunId>,
+    /// About how many bytes their records have.
+    pub bytes: u64,
+    /// Where the next page begins; `None` when nothing follows.
+    pub next: Option<Cursor>,
 }
 
 impl RunPage {
     /// The runs that can be read, in order.
     pub fn readable(self) -> impl Iterator<Item = Run> {
-        let Self { runs, unreadable } = self;
+        let Self { runs, unreadable, .. } = self;
         runs.into_iter().filter(move |run| !unreadable.contains(&run.id))
     }
+}
+
+/// A place in the order of creation. It stays valid when the runs there are forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(pub u64);
+
+/// Where a page of runs begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Behind this run. Refused with `INVALID_FIELD` when there is no such run (any more).
+    Run(RunId),
+    /// Where the page before ended.
+    Page(Cursor),
 }
 
 /// Which runs to list.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
+    /// Recorded under this label.
+    pub principal: Option<String>,
     /// Of this agent.
     pub agent: Option<Name>,
     /// Of this session (then in order of creation, oldest first; else newest first).
@@ -82,10 +107,32 @@ pub struct RunFilter {
     pub status: Option<RunStatus>,
     /// Only unfinished ones (`Queued` or `Running`).
     pub unfinished: bool,
-    /// Continue after this run.
-    pub after: Option<RunId>,
+    /// Newest first, of a session too.
+    pub newest_first: bool,
+    /// Continue behind this.
+    pub after: Option<After>,
+    /// At most so many, 1 to 1,000; a page also ends with [`RUN_PAGE_BYTES_MAX`].
+    pub limit: usize,
+}
+
+/// Which sessions to list.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFilter {
+    /// Whose first run was recorded under this label.
+    pub principal: Option<String>,
+    /// Continue after this session. Refused with `INVALID_FIELD` when there is no such session (any more).
+    pub after: Option<SessionId>,
     /// At most so many, 1 to 1,000.
     pub limit: usize,
+}
+
+/// Some events of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventPage {
+    /// The events, ascending.
+    pub events: Vec<RunEvent>,
+    /// Whether there are further ones now.
+    pub more: bool,
 }
 
 /// How much to keep. Unfinished runs are always kept.
@@ -123,15 +170,16 @@ pub trait RunJournal: Send + Sync {
     /// The run, or `None`. Errors: `JOURNAL_CORRUPT` when it cannot be read.
     async fn run(&self, ctx: &Ctx, id: &RunId) -> Result<Option<Run>>;
 
-    /// The run's events with a number greater than `after`, ascending, at most `limit`.
-    /// Errors: `JOURNAL_CORRUPT` when one of them cannot be read.
-    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>>;
+    /// The run's events with a number greater than `after`, ascending, at most `limit`; a page also ends with
+    /// [`EVENT_PAGE_BYTES_MAX`]. Errors: `JOURNAL_CORRUPT` when one of them cannot be read.
+    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<EventPage>;
 
-    /// Runs that match. One that cannot be read does not keep the others from being listed.
+    /// Runs that match, in pages. One that cannot be read does not keep the others from being listed, and nothing is
+    /// read of runs that do not match.
     async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage>;
 
-    /// Sessions, last used first, after `after`, at most `limit`.
-    async fn sessions(&self, ctx: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>>;
+    /// Sessions that match, last used first.
+    async fn sessions(&self, ctx: &Ctx, filter: &SessionFilter) -> Result<Vec<Session>>;
 
     /// The session, or `None`.
     async fn session(&self, ctx: &Ctx, id: &SessionId) -> Result<Option<Session>>;

@@ -269,6 +269,8 @@ pub struct Session {
     pub id: SessionId,
     /// The agent of its first run.
     pub agent: Name,
+    /// Label of who asked its first run.
+    pub principal: String,
     /// When its first run was created, Unix milliseconds.
     pub created_ms: u64,
     /// When its last run changed, Unix milliseconds.

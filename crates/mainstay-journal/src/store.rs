@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
-use mainstay_core::run::{Run, RunEvent, Session};
+use mainstay_core::journal::{
+    After, EventPage, Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord, SessionFilter,
+};
+use mainstay_core::run::{Run, Session};
 use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId};
 use redb::ReadTransaction;
 use serde::de::DeserializeOwned;
@@ -16,7 +18,7 @@ use crate::log::record::{self, Group};
 use crate::log::segment;
 use crate::log::walk::Fetch;
 use crate::stored::{self, Bodies, EventFacts, RunFacts, SessionDeleted, kind};
-use crate::view::table::{RunRow, Slot};
+use crate::view::table::Slot;
 use crate::view::{ViewError, query};
 
 /// Times that a read starts over because what it was about to read moved.
@@ -48,11 +50,12 @@ impl RunJournal for Journal {
         .await
     }
 
-    async fn events(&self, _: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+    async fn events(&self, _: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<EventPage> {
         let id = id.clone();
         self.read(move |reader| {
-            let slots = query::events(reader.view, &id, after, limit)?;
-            slots.iter().map(|slot| reader.content(slot)).collect()
+            let (slots, more) = query::events(reader.view, &id, after, limit)?;
+            let events = slots.iter().map(|slot| reader.content(slot)).collect::<Result<_, _>>()?;
+            Ok(EventPage { events, more })
         })
         .await
     }
@@ -60,17 +63,20 @@ impl RunJournal for Journal {
     async fn runs(&self, _: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         let wanted = filter.clone();
         let found = self.read(move |reader| {
-            let Some(rows) = query::runs(reader.view, &wanted)? else { return Ok(None) };
-            reader.page(rows).map(Some)
+            let Some(page) = query::runs(reader.view, &wanted)? else { return Ok(None) };
+            reader.page(page).map(Some)
         });
-        let after = || query::unknown_after(filter.after.as_ref().map_or("", RunId::as_str));
-        found.await?.ok_or_else(after)
+        let after = match &filter.after {
+            Some(After::Run(id)) => id.as_str(),
+            Some(After::Page(_)) | None => "",
+        };
+        found.await?.ok_or_else(|| query::unknown_after(after))
     }
 
-    async fn sessions(&self, _: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
-        let start = after.cloned();
-        let found = self.read(move |reader| Ok(query::sessions(reader.view, start.as_ref(), limit)?)).await?;
-        found.ok_or_else(|| query::unknown_after(after.map_or("", SessionId::as_str)))
+    async fn sessions(&self, _: &Ctx, filter: &SessionFilter) -> Result<Vec<Session>> {
+        let wanted = filter.clone();
+        let found = self.read(move |reader| Ok(query::sessions(reader.view, &wanted)?)).await?;
+        found.ok_or_else(|| query::unknown_after(filter.after.as_ref().map_or("", SessionId::as_str)))
     }
 
     async fn session(&self, _: &Ctx, id: &SessionId) -> Result<Option<Session>> {
@@ -129,9 +135,9 @@ impl Reader<'_> {
     }
 
     /// The runs of the rows. One that cannot be read is listed as what its row knows.
-    fn page(&mut self, rows: Vec<(RunId, RunRow)>) -> Result<RunPage, ReadError> {
-        let mut page = RunPage::default();
-        for (id, row) in rows {
+    fn page(&mut self, found: query::Page) -> Result<RunPage, ReadError> {
+        let mut page = RunPage { bytes: found.bytes, next: found.next, ..RunPage::default() };
+        for (id, row) in found.rows {
             let run = match self.content(&row.slot) {
                 Ok(run) => run,
                 Err(ReadError::View(cause)) if cause.is_of_one_record() => {

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
+use mainstay_core::journal::{
+    After, Cursor, EVENT_PAGE_BYTES_MAX, EventPage, Purged, RUN_PAGE_BYTES_MAX, Retention, RunFilter,
+    RunJournal, RunPage, RunRecord, SessionFilter,
+};
 use mainstay_core::run::{Run, RunError, RunEvent, RunInput, Session};
 use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId, codes};
 
@@ -83,40 +86,53 @@ impl RunJournal for MemoryJournal {
         if kept.damaged.contains(&(id.clone(), 0)) { Err(unreadable()) } else { Ok(Some(run.clone())) }
     }
 
-    async fn events(&self, _: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+    async fn events(&self, _: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<EventPage> {
         let kept = self.kept();
+        let mut page = EventPage::default();
         if !kept.runs.contains_key(id) || after == u64::MAX {
-            return Ok(Vec::new());
+            return Ok(page);
         }
         let range = (id.clone(), after + 1)..=(id.clone(), u64::MAX);
-        let read = |(key, event): (&(RunId, u64), &RunEvent)| {
-            if kept.damaged.contains(key) { Err(unreadable()) } else { Ok(event.clone()) }
-        };
-        kept.events.range(range).take(limit).map(read).collect()
+        let mut bytes = 0;
+        for (key, event) in kept.events.range(range) {
+            bytes += json_bytes(event);
+            if page.events.len() >= limit || (bytes > EVENT_PAGE_BYTES_MAX && !page.events.is_empty()) {
+                page.more = true;
+                break;
+            }
+            if kept.damaged.contains(key) {
+                return Err(unreadable());
+            }
+            page.events.push(event.clone());
+        }
+        Ok(page)
     }
 
     async fn runs(&self, _: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         let kept = self.kept();
-        let after = filter.after.as_ref().map(|id| kept.birth_of(id)).transpose()?;
-        let all = kept.by_birth.iter().map(|(birth, id)| (*birth, &kept.runs[id].1));
-        let matching = all.filter(|(_, run)| matches(filter, run)).map(|(birth, run)| (birth, run.clone()));
-        let limit = filter.limit.clamp(1, PAGE_MAX);
-        let page: Vec<_> = if filter.session.is_some() {
-            matching.filter(|(birth, _)| after.is_none_or(|a| *birth > a)).take(limit).collect()
-        } else {
-            matching.rev().filter(|(birth, _)| after.is_none_or(|a| *birth < a)).take(limit).collect()
+        let after = match &filter.after {
+            None => None,
+            Some(After::Page(Cursor(birth))) => Some(*birth),
+            Some(After::Run(id)) => Some(kept.birth_of(id)?),
         };
-        Ok(kept.page(page.into_iter().map(|(_, run)| run).collect()))
+        let all = kept.by_birth.iter().map(|(birth, id)| (*birth, &kept.runs[id].1));
+        let matching = all.filter(|(_, run)| matches(filter, run));
+        if filter.session.is_some() && !filter.newest_first {
+            Ok(kept.page(filter, matching.filter(|(birth, _)| after.is_none_or(|a| *birth > a))))
+        } else {
+            Ok(kept.page(filter, matching.rev().filter(|(birth, _)| after.is_none_or(|a| *birth < a))))
+        }
     }
 
-    async fn sessions(&self, _: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
+    async fn sessions(&self, _: &Ctx, filter: &SessionFilter) -> Result<Vec<Session>> {
         let mut all = self.kept().sessions();
         all.sort_by(|a, b| (b.updated_ms, &b.id).cmp(&(a.updated_ms, &a.id)));
-        let start = match after {
+        let start = match &filter.after {
             None => 0,
             Some(id) => 1 + all.iter().position(|s| s.id == *id).ok_or_else(|| unknown_after(id.as_str()))?,
         };
-        Ok(all.into_iter().skip(start).take(limit.clamp(1, PAGE_MAX)).collect())
+        let matching = all.into_iter().skip(start).filter(|s| is_of(filter.principal.as_ref(), &s.principal));
+        Ok(matching.take(filter.limit.clamp(1, PAGE_MAX)).collect())
     }
 
     async fn session(&self, _: &Ctx, id: &SessionId) -> Result<Option<Session>> {
@@ -171,15 +187,25 @@ impl Kept {
         }
     }
 
-    fn page(&self, mut runs: Vec<Run>) -> RunPage {
+    fn page<'a>(&self, filter: &RunFilter, runs: impl Iterator<Item = (u64, &'a Run)>) -> RunPage {
         let mut page = RunPage::default();
-        for run in &mut runs {
+        for (birth, run) in runs {
+            let bytes = page.bytes + json_bytes(run);
+            if bytes > RUN_PAGE_BYTES_MAX && !page.runs.is_empty() {
+                return page;
+            }
+            (page.bytes, page.next) = (bytes, Some(Cursor(birth)));
             if self.damaged.contains(&(run.id.clone(), 0)) {
                 page.unreadable.push(run.id.clone());
-                *run = as_indexed(run);
+                page.runs.push(as_indexed(run));
+            } else {
+                page.runs.push(run.clone());
+            }
+            if page.runs.len() >= filter.limit.clamp(1, PAGE_MAX) {
+                return page;
             }
         }
-        RunPage { runs, ..page }
+        RunPage { next: None, ..page }
     }
 
     fn forget(&mut self, id: &RunId) {
@@ -202,6 +228,7 @@ impl Kept {
             let session = sessions.entry(id.clone()).or_insert_with(|| Session {
                 id,
                 agent: run.agent.clone(),
+                principal: run.principal.clone(),
                 created_ms: run.created_ms,
                 updated_ms: run.updated_ms,
                 runs: 0,
@@ -240,8 +267,13 @@ fn unreadable() -> Error {
     Error::new(&codes::JOURNAL_CORRUPT, "a part of the record of runs is damaged and cannot be read")
 }
 
+fn is_of(wanted: Option<&String>, label: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted == label)
+}
+
 fn matches(filter: &RunFilter, run: &Run) -> bool {
-    filter.agent.as_ref().is_none_or(|agent| *agent == run.agent)
+    is_of(filter.principal.as_ref(), &run.principal)
+        && filter.agent.as_ref().is_none_or(|agent| *agent == run.agent)
         && filter.session.as_ref().is_none_or(|session| Some(session) == run.session.as_ref())
         && filter.status.is_none_or(|status| status == run.status)
         && (!filter.unfinished || !run.status.is_final())

@@ -1,7 +1,7 @@
 //! After a restart: runs that a former process left unfinished are ended as interrupted, so that none hangs for ever.
 //! Runs nothing again.
 
-use mainstay_core::journal::{RunFilter, RunPage, RunRecord};
+use mainstay_core::journal::{After, RunFilter, RunPage, RunRecord};
 use mainstay_core::run::{Run, RunEvent, RunEventKind, RunStatus};
 use mainstay_core::{Ctx, Result, codes};
 
@@ -23,9 +23,8 @@ impl Engine {
         let mut filter = RunFilter { unfinished: true, limit: BATCH_RUNS, ..RunFilter::default() };
         let mut count = 0;
         loop {
-            let RunPage { runs, unreadable } = self.shared.ports.journal.runs(ctx, &filter).await?;
-            let whole = runs.len() == BATCH_RUNS;
-            filter.after = runs.last().map(|run| run.id.clone());
+            let RunPage { runs, unreadable, next, .. } = self.shared.ports.journal.runs(ctx, &filter).await?;
+            filter.after = next.map(After::Page);
             let mut records = Vec::with_capacity(2 * runs.len());
             for run in runs.into_iter().filter(|run| self.shared.live.get(&run.id).is_none()) {
                 tracing::warn!(run = %run.id, agent = %run.agent, "a run of a former process is interrupted");
@@ -38,7 +37,7 @@ impl Engine {
             if !records.is_empty() {
                 self.shared.ports.journal.append(ctx, records).await?;
             }
-            if !whole {
+            if filter.after.is_none() {
                 return Ok(count);
             }
         }
@@ -61,7 +60,7 @@ impl Engine {
                     limit = 1;
                     continue;
                 }
-                outcome => outcome?,
+                outcome => outcome?.events,
             };
             let Some(event) = page.last() else { break };
             last = event.seq;

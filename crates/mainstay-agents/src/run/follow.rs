@@ -119,7 +119,7 @@ impl Follower {
     }
 
     async fn read_journal(&mut self) -> Result<()> {
-        let events = self.journal.events(&self.ctx, &self.id, self.cursor, PAGE_EVENTS).await?;
+        let events = self.journal.events(&self.ctx, &self.id, self.cursor, PAGE_EVENTS).await?.events;
         if events.first().is_some_and(|first| first.seq != self.cursor + 1) {
             return Err(Error::bug(format!("events of run {} have a gap after {}", self.id, self.cursor)));
         }

@@ -50,7 +50,8 @@ async fn events_on_record_are_read_without_waiting_for_more() {
     let before = stage.journal.appends();
     call.say("part").await;
     until(|| stage.journal.appends() > before).await;
-    let read = async |after, limit| seqs(&stage.engine.events(&ctx(), &id, after, limit).await.unwrap());
+    let read =
+        async |after, limit| seqs(&stage.engine.events(&ctx(), &id, after, limit).await.unwrap().events);
     assert_eq!(read(0, 10).await, [1, 2]);
     assert_eq!((read(0, 1).await, read(1, 10).await), (vec![1], vec![2]));
     let unknown = stage.engine.events(&ctx(), &RunId::generate(), 0, 10).await.unwrap_err();

@@ -100,7 +100,8 @@ fn runs_cut_by_a_crash_are_interrupted_and_their_events_go_on_where_they_stopped
     crash(&journal, async |stage| {
         stage.engine.start(&ctx(), &crate::stage::name("a"), ask_in("s", "hi")).await.map(drop).unwrap();
         until(|| stage.journal.appends() == 2).await;
-        let runs = stage.engine.runs(&ctx(), &RunFilter { limit: 9, ..RunFilter::default() }).await.unwrap();
+        let runs =
+            stage.engine.runs(&ctx(), &RunFilter { limit: 9, ..RunFilter::default() }).await.unwrap().runs;
         cut = Some((runs[0].id.clone(), stage.recorded(&runs[0].id).await));
     });
     let (id, before) = cut.unwrap();
@@ -139,7 +140,7 @@ fn hundreds_of_unfinished_runs_are_recovered_in_batches_and_finished_ones_left_a
         assert_eq!(stage.journal.appends(), CUT.div_ceil(64));
         let interrupted =
             RunFilter { status: Some(RunStatus::Interrupted), limit: 1_000, ..RunFilter::default() };
-        assert_eq!(stage.engine.runs(&ctx(), &interrupted).await.unwrap().len(), CUT);
+        assert_eq!(stage.engine.runs(&ctx(), &interrupted).await.unwrap().runs.len(), CUT);
     });
 }
 
@@ -168,11 +169,11 @@ fn what_cannot_be_read_of_a_run_does_not_keep_it_from_being_ended() {
             (RunStatus::Interrupted, "RUN_INTERRUPTED")
         );
         assert_eq!((run.session, run.input.query.as_str(), run.steps), (Some(ses("torn")), "", 0));
-        let rest = stage.engine.events(&ctx(), &id, 2, 9).await.unwrap();
+        let rest = stage.engine.events(&ctx(), &id, 2, 9).await.unwrap().events;
         assert_eq!(names(&rest), ["tool.call", "run.interrupted"], "its end follows its last event");
         let interrupted =
             RunFilter { status: Some(RunStatus::Interrupted), limit: 9, ..RunFilter::default() };
-        assert_eq!(stage.engine.runs(&ctx(), &interrupted).await.unwrap().len(), 2);
+        assert_eq!(stage.engine.runs(&ctx(), &interrupted).await.unwrap().runs.len(), 2);
     });
 }
 

@@ -14,7 +14,7 @@ use mainstay_journal::Journal;
 use serde_json::{Value, json};
 
 use super::fixture::{
-    append, copy, event, files, folder, in_session, open, record, run, run_id, trial, wait,
+    append, copy, event, events_of, files, folder, in_session, open, record, run, run_id, trial, wait,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -55,7 +55,7 @@ fn reads() {
     let page = listed(&journal);
     assert_eq!((page.runs.as_slice(), page.unreadable.len()), (written().as_slice(), 0));
     let delta = |run, n: usize| {
-        let events = wait(journal.events(&Ctx::system(), &run_id(run), 0, 9)).unwrap();
+        let events = wait(events_of(&journal, &run_id(run))).unwrap();
         assert_eq!(events.len(), n, "{run}");
         events.into_iter().map(|event| format!("{:?}", event.kind)).collect::<String>()
     };
@@ -109,6 +109,9 @@ fn marked() {
     check(listed(&journal));
     let refused = wait(journal.run(&Ctx::system(), &run_id("large"))).unwrap_err();
     assert_eq!(refused.code().id, "JOURNAL_CORRUPT");
+    let of_bob = RunFilter { principal: Some("bob".to_owned()), limit: 9, ..RunFilter::default() };
+    let page = wait(journal.runs(&Ctx::system(), &of_bob)).unwrap();
+    assert_eq!((page.runs.as_slice(), page.unreadable.len()), (&written()[..1], 0), "nothing else is read");
     std::fs::remove_file(of_run).unwrap();
     check(listed(&journal));
 }

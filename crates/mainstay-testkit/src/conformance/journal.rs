@@ -134,6 +134,21 @@ async fn listed(journal: &Journal, filter: RunFilter) -> Vec<String> {
 
 /// The numbers of the run's events.
 async fn seqs(journal: &Journal, run: &str, after: u64, limit: usize) -> Vec<u64> {
-    let events = journal.events(&Ctx::system(), &run_id(run), after, limit).await;
-    events.expect("the events are read").iter().map(|event| event.seq).collect()
+    let page = journal.events(&Ctx::system(), &run_id(run), after, limit).await;
+    page.expect("the events are read").events.iter().map(|event| event.seq).collect()
+}
+
+/// All events of the run, page by page.
+async fn all_events(journal: &Journal, run: &str) -> Vec<RunEvent> {
+    let mut events: Vec<RunEvent> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |event| event.seq);
+        let page =
+            journal.events(&Ctx::system(), &run_id(run), after, 99).await.expect("the events are read");
+        assert!(!(page.events.is_empty() && page.more), "a page before the last holds something");
+        events.extend(page.events);
+        if !page.more {
+            return events;
+        }
+    }
 }

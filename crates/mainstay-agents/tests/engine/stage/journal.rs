@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord};
-use mainstay_core::run::{Run, RunEvent, Session};
+use mainstay_core::journal::{
+    EventPage, Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord, SessionFilter,
+};
+use mainstay_core::run::{Run, Session};
 use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId, codes};
 use mainstay_testkit::memory_journal::MemoryJournal;
 use parking_lot::Mutex;
@@ -27,6 +29,8 @@ pub(crate) struct Watched {
     pub(crate) breaks_after: AtomicUsize,
     /// Pages of events that were read.
     pub(crate) reads: AtomicUsize,
+    /// Runs that were read in lists.
+    pub(crate) runs_read: AtomicUsize,
     /// What was kept, append by append.
     pub(crate) kept: Mutex<Vec<Vec<RunRecord>>>,
 }
@@ -41,6 +45,7 @@ impl Default for Watched {
             no_room_for: AtomicUsize::new(0),
             breaks_after: AtomicUsize::new(usize::MAX),
             reads: AtomicUsize::new(0),
+            runs_read: AtomicUsize::new(0),
             kept: Mutex::default(),
         }
     }
@@ -113,17 +118,19 @@ impl RunJournal for Watched {
         self.inner.run(ctx, id).await
     }
 
-    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<EventPage> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.inner.events(ctx, id, after, limit).await
     }
 
     async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage> {
-        self.inner.runs(ctx, filter).await
+        let page = self.inner.runs(ctx, filter).await?;
+        self.runs_read.fetch_add(page.runs.len(), Ordering::SeqCst);
+        Ok(page)
     }
 
-    async fn sessions(&self, ctx: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
-        self.inner.sessions(ctx, after, limit).await
+    async fn sessions(&self, ctx: &Ctx, filter: &SessionFilter) -> Result<Vec<Session>> {
+        self.inner.sessions(ctx, filter).await
     }
 
     async fn session(&self, ctx: &Ctx, id: &SessionId) -> Result<Option<Session>> {

@@ -8,7 +8,7 @@ use mainstay_core::run::{RunEvent, RunEventKind, RunStatus};
 use mainstay_core::{Ctx, codes};
 use serde_json::json;
 
-use super::{Journal, event, keep, promises, record, run, run_id, seqs, text};
+use super::{Journal, all_events, event, keep, promises, record, run, run_id, seqs, text};
 
 promises!(
     reads_see_every_acknowledged_append,
@@ -76,7 +76,7 @@ async fn records_of_an_append_take_effect_in_order(journal: Journal) {
     keep(&journal, [vec![first, record(second.clone())], events.to_vec()].concat()).await;
     let ctx = Ctx::system();
     assert_eq!(journal.run(&ctx, &run_id("r")).await.expect("read"), Some(second));
-    assert_eq!(journal.events(&ctx, &run_id("r"), 0, 9).await.expect("read"), [text(1, "second")]);
+    assert_eq!(all_events(&journal, "r").await, [text(1, "second")]);
 }
 
 async fn an_empty_append_succeeds(journal: Journal) {
@@ -103,7 +103,7 @@ async fn values_nest_up_to_their_bound_and_an_append_beyond_it_keeps_nothing(jou
     let event_most = own(nested(DEPTH_MAX));
     keep(&journal, vec![record(most.clone()), event("most", event_most.clone())]).await;
     assert_eq!(journal.run(&ctx, &run_id("most")).await.expect("read"), Some(most.clone()));
-    assert_eq!(journal.events(&ctx, &run_id("most"), 0, 9).await.expect("read"), [event_most]);
+    assert_eq!(all_events(&journal, "most").await, [event_most]);
     for too_deep in [
         record(asked("r", nested(DEPTH_MAX + 1), json!(null))),
         record(asked("r", json!(null), nested(DEPTH_MAX + 1))),
