@@ -38,7 +38,8 @@ impl Engine {
 
     /// The run's events with a number greater than `after`: first from the journal, then as they come, without a gap or
     /// a repeat, until the last one. Every event is durable when it is shown. Works after a restart too.
-    /// Errors: `RUN_NOT_FOUND`; as the last item `RUN_INTERRUPTED` when the run's end is not on record.
+    /// Errors: `RUN_NOT_FOUND`, also as the last item when the run is forgotten before its last event was read; as the
+    /// last item `RUN_INTERRUPTED` when the run's end is not on record.
     pub async fn follow(&self, ctx: &Ctx, run: &RunId, after: u64) -> Result<BoxStream<Result<RunEvent>>> {
         let journal = self.shared.ports.journal.clone();
         if let Some(live) = self.own(ctx, run)? {

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 
 use mainstay_agents::Start;
 use mainstay_core::codes;
-use mainstay_core::journal::RUN_PAGE_BYTES_MAX;
+use mainstay_core::journal::{RUN_PAGE_BYTES_MAX, Retention};
 use mainstay_core::message::Role;
 use mainstay_core::plan::Declared;
 use mainstay_core::run::{RunInput, RunStatus};
-use mainstay_core::{Error, Name};
+use mainstay_core::{Clock, Error, Name};
 use serde_json::{Value, json};
 
 use crate::stage::model::{Ruled, call, calls, question, says, transcript};
@@ -159,4 +159,22 @@ async fn a_conversation_is_read_up_to_a_bound_of_bytes() {
     let asked: Vec<String> =
         messages.iter().filter(|m| m.role == Role::User).map(|m| m.joined_text()).collect();
     assert_eq!((asked, messages.len()), (vec!["2".to_owned(), "3".to_owned()], 4));
+}
+
+#[tokio::test]
+async fn what_is_forgotten_while_the_past_is_read_is_no_fault_of_the_callers() {
+    let model = Ruled::echo();
+    let stage = Stage::new(model.clone(), Cast::declared(plan(1_000)));
+    for n in 0..150 {
+        stage.invoke(ask_in("s", &n.to_string())).await;
+        stage.clock.advance(1);
+    }
+    // A page holds a hundred runs: the one that it ends with goes too.
+    let of_now = |ago| Retention { before_ms: stage.clock.now_ms() - ago, bytes_max: u64::MAX };
+    *stage.journal.forget_behind.lock() = Some(of_now(90));
+    let messages = stage.engine.session_messages(&ctx(), &ses("s")).await.unwrap();
+    assert_eq!(messages.len(), 200);
+    *stage.journal.forget_behind.lock() = Some(of_now(10));
+    let next = stage.invoke(ask_in("s", "next")).await;
+    assert_eq!(next.status, RunStatus::Completed);
 }

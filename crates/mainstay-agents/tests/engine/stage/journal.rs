@@ -29,6 +29,8 @@ pub(crate) struct Watched {
     pub(crate) breaks_after: AtomicUsize,
     /// Pages of events that were read.
     pub(crate) reads: AtomicUsize,
+    /// What to forget once the next page of runs has been read.
+    pub(crate) forget_behind: Mutex<Option<Retention>>,
     /// Runs that were read in lists.
     pub(crate) runs_read: AtomicUsize,
     /// What was kept, append by append.
@@ -45,6 +47,7 @@ impl Default for Watched {
             no_room_for: AtomicUsize::new(0),
             breaks_after: AtomicUsize::new(usize::MAX),
             reads: AtomicUsize::new(0),
+            forget_behind: Mutex::default(),
             runs_read: AtomicUsize::new(0),
             kept: Mutex::default(),
         }
@@ -126,6 +129,10 @@ impl RunJournal for Watched {
     async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         let page = self.inner.runs(ctx, filter).await?;
         self.runs_read.fetch_add(page.runs.len(), Ordering::SeqCst);
+        let forget = self.forget_behind.lock().take();
+        if let Some(keep) = forget {
+            self.inner.purge(ctx, keep).await?;
+        }
         Ok(page)
     }
 
