@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use mainstay_core::app::{AppEvent, AppOutput, AppRequest};
 use mainstay_core::message::{Message, Role};
-use mainstay_core::run::RunEventKind;
+use mainstay_core::run::{DEPTH_MAX, RunEventKind, nests_within};
 use mainstay_core::{Error, Result, codes};
 
 use crate::run::life::Assignment;
@@ -40,6 +40,11 @@ pub(crate) async fn answer(work: &Assignment<'_>) -> Result<Answer> {
                 work.recorder.text(piece).await;
             }
             AppEvent::Custom { name, data } => {
+                if !nests_within(&data, DEPTH_MAX) {
+                    let what =
+                        format!("the app sent an event that nests more than {DEPTH_MAX} arrays and objects");
+                    return Err(Error::new(&codes::APP_FAILED, what));
+                }
                 work.recorder.event(RunEventKind::Custom { name: own(name), data }).await;
             }
             AppEvent::Done(output) => return finish(work, text, output).await,

@@ -13,7 +13,7 @@ use mainstay_core::model::{Completion, FinishReason, ModelRequest};
 use mainstay_core::plan::Declared;
 use mainstay_core::run::{RunEventKind, RunInput};
 
-pub(crate) use self::history::exchange;
+pub(crate) use self::history::{Pages, exchange};
 use crate::run::life::Assignment;
 use crate::run::recorder::Answer;
 use crate::tools::{Catalog, Errand};

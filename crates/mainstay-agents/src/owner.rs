@@ -1,6 +1,6 @@
 //! Whose run it is: a caller sees its own runs and sessions, the runtime sees all. Establishes no identity.
 
-use mainstay_core::journal::{RunFilter, RunJournal};
+use mainstay_core::journal::RunJournal;
 use mainstay_core::run::Run;
 use mainstay_core::{Ctx, Error, Principal, Result, RunId, SessionId, codes};
 
@@ -15,14 +15,18 @@ pub(crate) async fn recorded(journal: &dyn RunJournal, ctx: &Ctx, id: &RunId) ->
     run.filter(|run| may_see(ctx, &run.principal)).ok_or_else(|| unknown_run(id))
 }
 
+/// The label whose runs and sessions the caller sees; `None` for the runtime, which sees all.
+pub(crate) fn label(ctx: &Ctx) -> Option<String> {
+    (*ctx.principal() != Principal::System).then(|| ctx.principal().label().to_owned())
+}
+
 /// The label of who owns the session, if the session has any run.
 pub(crate) async fn of_session(
     journal: &dyn RunJournal,
     ctx: &Ctx,
     session: &SessionId,
 ) -> Result<Option<String>> {
-    let first = RunFilter { session: Some(session.clone()), limit: 1, ..RunFilter::default() };
-    Ok(journal.runs(ctx, &first).await?.pop().map(|run| run.principal))
+    Ok(journal.session(ctx, session).await?.map(|session| session.principal))
 }
 
 pub(crate) fn unknown_run(id: &RunId) -> Error {

@@ -5,7 +5,10 @@ use serde_json::Value;
 
 use crate::message::Message;
 use crate::model::Usage;
-use crate::{Name, RunId, SessionId};
+use crate::{Error, Name, Result, RunId, SessionId, codes};
+
+/// Arrays and objects that a value of the caller's or the app's own may nest: `1` has none, `[[]]` has two.
+pub const DEPTH_MAX: usize = 64;
 
 /// One invocation of an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +74,36 @@ pub struct RunInput {
     /// The caller's own labels, kept and returned.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub metadata: Value,
+}
+
+impl RunInput {
+    /// Checks the values that are the caller's own. Errors: `INVALID_FIELD` naming the one that nests more than
+    /// [`DEPTH_MAX`].
+    pub fn check(&self) -> Result<()> {
+        check_depth("context", &self.context, DEPTH_MAX)?;
+        check_depth("metadata", &self.metadata, DEPTH_MAX)
+    }
+}
+
+/// Errors: `INVALID_FIELD` naming `field` when the value nests more than `depth_max`.
+pub(crate) fn check_depth(field: &str, value: &Value, depth_max: usize) -> Result<()> {
+    if nests_within(value, depth_max) {
+        return Ok(());
+    }
+    let what = format!("read `{field}`: it nests more than {depth_max} arrays and objects");
+    Err(Error::new(&codes::INVALID_FIELD, what).with_field(field))
+}
+
+/// Whether the value nests at most `depth_max` arrays and objects.
+#[must_use]
+pub fn nests_within(value: &Value, depth_max: usize) -> bool {
+    match value {
+        Value::Array(items) => depth_max > 0 && items.iter().all(|item| nests_within(item, depth_max - 1)),
+        Value::Object(fields) => {
+            depth_max > 0 && fields.values().all(|value| nests_within(value, depth_max - 1))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
 }
 
 /// Where a run stands. The last four are final.
@@ -236,10 +269,38 @@ pub struct Session {
     pub id: SessionId,
     /// The agent of its first run.
     pub agent: Name,
+    /// Label of who asked its first run.
+    pub principal: String,
     /// When its first run was created, Unix milliseconds.
     pub created_ms: u64,
     /// When its last run changed, Unix milliseconds.
     pub updated_ms: u64,
     /// How many runs it has.
     pub runs: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn nested(depth: usize) -> Value {
+        (0..depth)
+            .fold(Value::Null, |inner, n| if n % 2 == 0 { json!([1, inner]) } else { json!({ "a": inner }) })
+    }
+
+    #[test]
+    fn a_value_may_nest_up_to_its_bound_and_no_deeper() {
+        assert!(nests_within(&json!("[[["), 0) && !nests_within(&json!([]), 0));
+        let input = |context, metadata| RunInput { context, metadata, ..RunInput::default() };
+        assert!(input(nested(DEPTH_MAX), nested(DEPTH_MAX)).check().is_ok());
+        let deep = nested(DEPTH_MAX + 1);
+        for (input, field) in
+            [(input(deep.clone(), Value::Null), "context"), (input(Value::Null, deep), "metadata")]
+        {
+            let error = input.check().unwrap_err();
+            assert_eq!((error.code(), error.field()), (&codes::INVALID_FIELD, Some(field)));
+        }
+    }
 }

@@ -147,7 +147,7 @@ pub(crate) struct InvokeRequest {
     /// What is asked.
     #[schemars(length(min = 1, max = 1_000_000))]
     query: String,
-    /// Context beside the question: text, or any JSON.
+    /// Context beside the question: text, or any JSON that nests at most 64 arrays and objects.
     #[serde(default)]
     context: Value,
     /// The conversation to continue or to begin.
@@ -162,7 +162,7 @@ pub(crate) struct InvokeRequest {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 2.0))]
     temperature: Option<f64>,
-    /// Labels of the caller's own, kept with the run and returned.
+    /// Labels of the caller's own, kept with the run and returned; they nest at most 64 arrays and objects.
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
     /// Whether to answer at once with the run's id and go on alone.

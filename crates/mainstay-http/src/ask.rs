@@ -54,6 +54,7 @@ impl Question {
             temperature: self.temperature,
             metadata: self.metadata,
         };
+        input.check()?;
         Ok(Start {
             input,
             session: self.session_id.filter(|id| !id.is_empty()).map(|id| session(&id)).transpose()?,

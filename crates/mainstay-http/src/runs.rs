@@ -5,8 +5,8 @@ pub(crate) mod view;
 
 use futures_util::StreamExt as _;
 use http::{Method, header};
-use mainstay_core::journal::RunFilter;
-use mainstay_core::run::{Run, RunEvent, RunStatus};
+use mainstay_core::journal::{After, EventPage, RunFilter};
+use mainstay_core::run::{Run, RunStatus};
 use mainstay_core::{Error, Name, RunId, SessionId, codes};
 use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
@@ -142,9 +142,9 @@ const EVENTS_MAX: usize = 1_000;
 async fn list(call: Call) -> Result {
     let query = call.query();
     let filter = filter(&query)?;
-    let runs = call.shared.engine.runs(&call.bounded_ctx(), &filter).await?;
-    let next = (runs.len() == filter.limit).then(|| runs.last().map(|run| run.id.to_string())).flatten();
-    Ok(reply::json(&RunList { runs: runs.iter().map(RunView::new).collect(), next }))
+    let page = call.shared.engine.runs(&call.bounded_ctx(), &filter).await?;
+    let next = page.next.and_then(|_| page.runs.last()).map(|run| run.id.to_string());
+    Ok(reply::json(&RunList { runs: page.runs.iter().map(RunView::new).collect(), next }))
 }
 
 fn filter(query: &QueryParams) -> Result<RunFilter> {
@@ -152,9 +152,9 @@ fn filter(query: &QueryParams) -> Result<RunFilter> {
         agent: query.parsed("agent", "an agent's name", Name::parse)?,
         session: query.parsed("session_id", "a session's id", SessionId::parse)?,
         status: query.parsed("status", "a run's status", status)?,
-        unfinished: false,
-        after: query.parsed("after", "a run's id", RunId::parse)?,
+        after: query.parsed("after", "a run's id", RunId::parse)?.map(After::Run),
         limit: query.limit()?,
+        ..RunFilter::default()
     })
 }
 
@@ -232,7 +232,7 @@ fn run_id(call: &mut Call) -> mainstay_core::Result<RunId> {
 #[derive(Serialize, JsonSchema)]
 struct RunList {
     runs: Vec<RunView>,
-    /// What to give as `after` for the next page; null on the last.
+    /// What to give as `after` for the next page; null on the last. A page also ends with about 16 MiB of runs.
     next: Option<String>,
 }
 
@@ -245,17 +245,21 @@ struct EventList {
     events: Vec<EventView>,
     /// The number of the last event here; give it as `after` to go on.
     last: Option<u64>,
+    /// Whether there are further events already: a list ends with 1,000 events or about 1 MiB.
+    more: bool,
     /// Whether the last event here is the run's last.
     is_final: bool,
 }
 
 impl EventList {
-    fn new(source: &Source, events: Vec<RunEvent>, status: RunStatus) -> Self {
+    fn new(source: &Source, page: EventPage, status: RunStatus) -> Self {
+        let EventPage { events, more } = page;
         let last = events.last();
         Self {
             run_id: source.run.to_string(),
             status: status.into(),
             last: last.map(|event| event.seq),
+            more,
             is_final: last.is_some_and(|event| event.kind.is_final()),
             events: events.into_iter().map(|event| source.view(event)).collect(),
         }

@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use mainstay_core::{Error, codes};
 
 use crate::log::Lsn;
+use crate::patience;
+
+/// What a caller is told who asks for a record that cannot be read.
+pub(crate) const UNREADABLE: &str = "a part of the record of runs is damaged and cannot be read";
 
 /// Damage to what was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +94,7 @@ impl Damage {
 
     /// The error for a refused read: callers learn no file names.
     pub(crate) fn refuse_read(&self) -> Error {
-        Error::new(&codes::JOURNAL_CORRUPT, "a part of the record of runs is damaged and cannot be read")
-            .with_internal(self.report())
+        Error::new(&codes::JOURNAL_CORRUPT, UNREADABLE).with_internal(self.report())
     }
 }
 
@@ -122,6 +125,11 @@ impl Fault {
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
         let path = path.to_owned();
         move |cause| Self::Io { path: path.clone(), cause }
+    }
+
+    /// Whether the same attempt succeeds a little later without anyone's doing.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if patience::passes(cause))
     }
 
     /// The error for a refused start.

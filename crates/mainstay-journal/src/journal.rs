@@ -10,6 +10,7 @@ use redb::Database;
 
 use crate::blob::Blobs;
 use crate::damage::Fault;
+use crate::folder::Folder;
 use crate::lock::Lock;
 use crate::log::mark::{self, Mark};
 use crate::log::recovery::Witness;
@@ -72,7 +73,8 @@ impl Journal {
         let durable = idle.published().durable_lsn();
         let mark = Mark::open(medium, &mark_path, idle.journal(), durable).map_err(Fault::io(&mark_path));
         let mark = mark.map_err(Fault::refuse_start)?;
-        medium.sync_folder(&options.folder).map_err(|e| Fault::io(&options.folder)(e).refuse_start())?;
+        let named = Folder::open(&options.folder).and_then(|folder| folder.sync(medium));
+        named.map_err(|cause| Fault::io(&options.folder)(cause).refuse_start())?;
 
         let torn_bytes = idle.torn_bytes();
         let published = idle.published().clone();
@@ -198,6 +200,7 @@ impl Opening<'_> {
             blobs: self.blobs.clone(),
             counters: self.counters.clone(),
             applied,
+            followed: None,
         };
         let target = self.idle.published().durable();
         while follower.applied.lsn < target.lsn {

@@ -5,11 +5,13 @@
 
 mod blob;
 mod damage;
+mod folder;
 mod journal;
 mod lock;
 mod log;
 pub mod medium;
 mod options;
+mod patience;
 mod reserve;
 mod stats;
 mod store;

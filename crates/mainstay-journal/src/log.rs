@@ -43,6 +43,7 @@ use self::record::Group;
 use self::recovery::{Recovered, Witness};
 use self::writer::{DurableListener, Published, Writer};
 use crate::damage::Fault;
+use crate::folder::Folder;
 use crate::options::Options;
 use crate::stats::Counters;
 
@@ -119,9 +120,10 @@ impl Idle {
     ) -> io::Result<Log> {
         let Recovered { chain, end, file, head, segments, .. } = self.recovered;
         let queue = Arc::new(Queue::new(options.queue_bytes_max, options.queue_appends_max));
+        let folder = Folder::open(&options.log_folder())?;
         let writer = Writer {
             medium: options.medium.clone(),
-            folder: options.log_folder(),
+            folder,
             segment_bytes: options.segment_bytes,
             queue: queue.clone(),
             published: self.published.clone(),

@@ -28,9 +28,10 @@ pub trait Medium: Send + Sync + Debug {
         file.set_len(bytes)
     }
 
-    /// Makes the names in `folder` durable.
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
+    /// Makes the names in the open `folder`, whose path is `path`, durable. Never called again after an error.
+    fn sync_folder(&self, folder: &File, path: &Path) -> io::Result<()> {
+        let _ = path;
+        folder.sync_all()
     }
 }
 

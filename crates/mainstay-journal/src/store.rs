@@ -1,11 +1,13 @@
 //! The journal as the `RunJournal` port: records in, runs, events and sessions out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunRecord};
-use mainstay_core::run::{Run, RunEvent, Session};
-use mainstay_core::{Ctx, Error, Result, RunId, SessionId};
+use mainstay_core::journal::{
+    After, EventPage, Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord, SessionFilter,
+};
+use mainstay_core::run::{Run, Session};
+use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId};
 use redb::ReadTransaction;
 use serde::de::DeserializeOwned;
 
@@ -48,29 +50,33 @@ impl RunJournal for Journal {
         .await
     }
 
-    async fn events(&self, _: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+    async fn events(&self, _: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<EventPage> {
         let id = id.clone();
         self.read(move |reader| {
-            let slots = query::events(reader.view, &id, after, limit)?;
-            slots.iter().map(|slot| reader.content(slot)).collect()
+            let (slots, more) = query::events(reader.view, &id, after, limit)?;
+            let events = slots.iter().map(|slot| reader.content(slot)).collect::<Result<_, _>>()?;
+            Ok(EventPage { events, more })
         })
         .await
     }
 
-    async fn runs(&self, _: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
+    async fn runs(&self, _: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         let wanted = filter.clone();
         let found = self.read(move |reader| {
-            let Some(slots) = query::runs(reader.view, &wanted)? else { return Ok(None) };
-            slots.iter().map(|slot| reader.content(slot)).collect::<Result<_, _>>().map(Some)
+            let Some(page) = query::runs(reader.view, &wanted)? else { return Ok(None) };
+            reader.page(page).map(Some)
         });
-        let after = || query::unknown_after(filter.after.as_ref().map_or("", RunId::as_str));
-        found.await?.ok_or_else(after)
+        let after = match &filter.after {
+            Some(After::Run(id)) => id.as_str(),
+            Some(After::Page(_)) | None => "",
+        };
+        found.await?.ok_or_else(|| query::unknown_after(after))
     }
 
-    async fn sessions(&self, _: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
-        let start = after.cloned();
-        let found = self.read(move |reader| Ok(query::sessions(reader.view, start.as_ref(), limit)?)).await?;
-        found.ok_or_else(|| query::unknown_after(after.map_or("", SessionId::as_str)))
+    async fn sessions(&self, _: &Ctx, filter: &SessionFilter) -> Result<Vec<Session>> {
+        let wanted = filter.clone();
+        let found = self.read(move |reader| Ok(query::sessions(reader.view, &wanted)?)).await?;
+        found.ok_or_else(|| query::unknown_after(filter.after.as_ref().map_or("", SessionId::as_str)))
     }
 
     async fn session(&self, _: &Ctx, id: &SessionId) -> Result<Option<Session>> {
@@ -92,12 +98,14 @@ pub(crate) struct Reader<'a> {
     pub(crate) view: &'a ReadTransaction,
     fetch: Fetch<'a>,
     blobs: &'a Blobs,
+    /// Whether what is not there has not moved but is lost.
+    is_last_look: bool,
 }
 
 /// Why a read did not succeed.
 pub(crate) enum ReadError {
-    /// What the view refers to is not there: it has moved since, or it is lost.
-    Gone(PathBuf),
+    /// What the view refers to is not there: it may have moved since.
+    Gone,
     View(ViewError),
 }
 
@@ -112,19 +120,44 @@ impl Reader<'_> {
     pub(crate) fn content<T: DeserializeOwned>(&mut self, slot: &Slot) -> Result<T, ReadError> {
         let unreadable = |cause| ViewError::Record { lsn: slot.version, cause };
         if let Some(blob) = &slot.blob {
-            let content =
-                self.blobs.get(blob)?.ok_or_else(|| ReadError::Gone(self.blobs.path(&blob.hash)))?;
-            return Ok(serde_json::from_slice(&content).map_err(unreadable)?);
+            let content = self.blobs.get(blob)?.ok_or_else(|| self.gone(&self.blobs.path(&blob.hash)))?;
+            return Ok(stored::body(&content).map_err(unreadable)?);
         }
         let payload = self.payload(slot)?;
         let (_, body) = stored::split::<serde::de::IgnoredAny>(&payload).map_err(unreadable)?;
-        Ok(serde_json::from_slice(body).map_err(unreadable)?)
+        Ok(stored::body(body).map_err(unreadable)?)
     }
 
     /// The payload of the slot's record.
     pub(crate) fn payload(&mut self, slot: &Slot) -> Result<Vec<u8>, ReadError> {
         let payload = self.fetch.payload(slot.place)?;
-        payload.ok_or_else(|| ReadError::Gone(segment::path(self.fetch.folder(), slot.place.segment)))
+        payload.ok_or_else(|| self.gone(&segment::path(self.fetch.folder(), slot.place.segment)))
+    }
+
+    /// The runs of the rows. One that cannot be read is listed as what its row knows.
+    fn page(&mut self, found: query::Page) -> Result<RunPage, ReadError> {
+        let mut page = RunPage { bytes: found.bytes, next: found.next, ..RunPage::default() };
+        for (id, row) in found.rows {
+            let run = match self.content(&row.slot) {
+                Ok(run) => run,
+                Err(ReadError::View(cause)) if cause.is_of_one_record() => {
+                    tracing::error!(run = %id, %cause, "a run cannot be read");
+                    page.unreadable.push(id.clone());
+                    row.stand_in(id, &cause.refuse_read())
+                }
+                Err(error) => return Err(error),
+            };
+            page.runs.push(run);
+        }
+        Ok(page)
+    }
+
+    fn gone(&self, file: &Path) -> ReadError {
+        if !self.is_last_look {
+            return ReadError::Gone;
+        }
+        let evidence = "a record that is kept refers to it";
+        Fault::from(Damage::new(file, 0, 0, "the file is missing", evidence)).into()
     }
 
     /// The log's segments.
@@ -141,34 +174,34 @@ impl Journal {
     ) -> Result<T> {
         self.view.caught_up().await?;
         let (view, blobs, folder) = (self.view.clone(), self.blobs.clone(), self.options.log_folder());
-        let attempt = move || {
+        let look = move |is_last_look| {
             let view = view.read()?;
-            query(&mut Reader { view: &view, fetch: Fetch::new(&folder), blobs: &blobs })
+            let fetch = Fetch::new(&folder);
+            query(&mut Reader { view: &view, fetch, blobs: &blobs, is_last_look })
         };
         blocking(move || {
-            let mut missing = PathBuf::new();
-            for _ in 0..READ_ATTEMPTS {
-                match attempt() {
+            for attempt in 1..=READ_ATTEMPTS {
+                match look(attempt == READ_ATTEMPTS) {
                     Ok(value) => return Ok(value),
                     Err(ReadError::View(error)) => return Err(error.refuse_read()),
-                    Err(ReadError::Gone(file)) => missing = file,
+                    Err(ReadError::Gone) => {}
                 }
             }
-            let damage =
-                Damage::new(&missing, 0, 0, "the file is missing", "a record that is kept refers to it");
-            Err(Fault::from(damage).refuse_read())
+            Err(Error::bug("the last look takes what is gone for lost"))
         })
         .await?
     }
 
-    /// Makes large values durable.
+    /// Makes large values durable. What fails here has not reached the log, so that it can be tried again.
     async fn put(&self, large: Vec<Large>) -> Result<Pins> {
         let _permit =
             self.blob_writes.acquire().await.map_err(|_| Error::bug("the semaphore is never closed"))?;
         let blobs = self.blobs.clone();
         let written = blocking(move || blobs.put(large)).await?;
-        written
-            .map_err(|cause| crate::damage::unavailable("a large value cannot be written").with_source(cause))
+        let refused = crate::damage::unavailable("a large value cannot be written")
+            .with_help("free space on the disk of the data folder")
+            .with_retry(Retry::Temporary(None));
+        written.map_err(|cause| refused.with_internal(cause.to_string()).with_source(cause))
     }
 }
 
@@ -184,6 +217,7 @@ fn encode(records: &[RunRecord], inline_bytes_max: usize) -> Result<(Group, Vec<
     let mut large = Vec::new();
     let mut bodies = Bodies::new(inline_bytes_max, &mut large);
     let bug = |cause: serde_json::Error| Error::bug(format!("a record cannot be encoded: {cause}"));
+    records.iter().try_for_each(RunRecord::check)?;
     for record in records {
         match record {
             RunRecord::Run(run) => {

@@ -5,6 +5,7 @@
 //! ```
 //! Both are read with unknown fields ignored and missing ones defaulted, so fields can be added.
 
+use mainstay_core::journal::DEPTH_MAX;
 use mainstay_core::run::{Run, RunEvent, RunStatus};
 use mainstay_core::{Name, RunId, SessionId};
 use serde::de::DeserializeOwned;
@@ -22,6 +23,9 @@ pub(crate) mod kind {
     pub(crate) const FORGOTTEN: u8 = 19;
 }
 
+/// Arrays and objects that a body may nest: what a free value may ([`DEPTH_MAX`]), and what stands around it.
+const BODY_DEPTH_MAX: usize = DEPTH_MAX + 32;
+
 /// What the view needs of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RunFacts {
@@ -29,6 +33,9 @@ pub(crate) struct RunFacts {
     pub(crate) agent: Name,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<SessionId>,
+    /// Whose it is; in records of former versions only the body says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) principal: Option<String>,
     pub(crate) status: RunStatus,
     pub(crate) created_ms: u64,
     pub(crate) updated_ms: u64,
@@ -77,6 +84,7 @@ impl RunFacts {
             id: run.id.clone(),
             agent: run.agent.clone(),
             session: run.session.clone(),
+            principal: Some(run.principal.clone()),
             status: run.status,
             created_ms: run.created_ms,
             updated_ms: run.updated_ms,
@@ -116,6 +124,50 @@ pub(crate) fn split<F: DeserializeOwned>(payload: &[u8]) -> serde_json::Result<(
     Ok((serde_json::from_slice(facts)?, &payload[body..]))
 }
 
+/// Reads a body. The reader's own bound on nesting is less than what a record may hold, so a body that it refuses is
+/// measured: one within our bound is read without the reader's, which takes a known part of the stack.
+pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    match serde_json::from_slice(bytes) {
+        Err(_) if depth(bytes) <= BODY_DEPTH_MAX => {
+            let mut reader = serde_json::Deserializer::from_slice(bytes);
+            reader.disable_recursion_limit();
+            let value = T::deserialize(&mut reader)?;
+            reader.end()?;
+            Ok(value)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whose run a body tells of, without building the rest.
+pub(crate) fn principal(bytes: &[u8]) -> serde_json::Result<String> {
+    #[derive(Deserialize)]
+    struct Owned {
+        principal: String,
+    }
+    // What is not asked for is skipped without recursion, however deep.
+    serde_json::from_slice::<Owned>(bytes).map(|run| run.principal)
+}
+
+/// The deepest nesting of arrays and objects in JSON.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// Bodies on their way into a group; large ones on their way into blobs.
 pub(crate) struct Bodies<'a> {
     inline_bytes_max: usize,
@@ -139,5 +191,51 @@ impl<'a> Bodies<'a> {
         let blob = large.blob();
         self.large.push(large);
         Ok((&[], Some(blob)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The least stack of a thread that reads: tokio gives two mebibytes.
+    const STACK_BYTES: usize = 1024 * 1024;
+
+    fn nested(depth: usize) -> Value {
+        (0..depth)
+            .fold(Value::Null, |inner, n| if n % 2 == 0 { json!([inner]) } else { json!({ "a": inner }) })
+    }
+
+    #[test]
+    fn bodies_are_read_to_their_bound_and_refused_beyond_it_within_a_small_stack() {
+        let reading = || {
+            for depth in [0, 1, 126, 128, BODY_DEPTH_MAX] {
+                let value = nested(depth);
+                let bytes = serde_json::to_vec(&value).unwrap();
+                assert_eq!(body::<Value>(&bytes).unwrap(), value, "depth {depth}");
+            }
+            for depth in [BODY_DEPTH_MAX + 1, 1_000_000] {
+                assert!(body::<Value>("[".repeat(depth).as_bytes()).is_err(), "depth {depth}");
+            }
+        };
+        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(reading).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn brackets_in_text_nest_nothing() {
+        for (json, expect) in [(r#"{"a[{\\":"\"[[["}"#, 1), (r#"[[1],{"b":[]}]"#, 3), ("7", 0)] {
+            assert_eq!(depth(json.as_bytes()), expect, "{json}");
+        }
+    }
+
+    #[test]
+    fn whose_run_it_is_stands_in_the_body_however_deep_that_is() {
+        let body = format!(
+            r#"{{"input":{{"context":{}}},"principal":"alice"}}"#,
+            "[".repeat(500) + &"]".repeat(500)
+        );
+        assert_eq!(principal(body.as_bytes()).unwrap(), "alice");
     }
 }

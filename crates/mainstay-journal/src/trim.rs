@@ -11,6 +11,8 @@
 //! Why not let the view be the truth for old records and drop the log behind it: a page store cannot be trusted with
 //! the only copy (a damaged file is refused whole), and damage to it would no longer heal.
 
+use std::collections::HashSet;
+
 use mainstay_core::Result;
 use mainstay_core::RunId;
 use mainstay_core::journal::{Purged, Retention};
@@ -24,7 +26,7 @@ use crate::log::walk::{self, Record, Step, Walk};
 use crate::store::{ReadError, Reader, blocking};
 use crate::stored::{self, EventFacts, Forgotten, Moved, RunFacts, kind};
 use crate::view::query;
-use crate::view::table::Slot;
+use crate::view::table::RunRow;
 
 /// Runs named in one record.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
@@ -90,12 +92,22 @@ impl Journal {
         let oldest = self.log.published().segments()[0].head.number;
         let mut from = Some(HEAD_BYTES);
         while let Some(at) = from {
-            let (copies, next) = self.read(move |reader| copies(reader, oldest, at)).await?;
-            if !copies.is_empty() {
-                self.log.append(&copies)?.await?;
-            }
-            from = next;
+            from = self.copy_some(oldest, at).await?;
         }
+        self.drop_copied(oldest).await
+    }
+
+    /// Copies some of what lives in segment `oldest` from `at` on; gives where to go on.
+    async fn copy_some(&self, oldest: u32, at: u64) -> Result<Option<u64>> {
+        let (copies, next) = self.read(move |reader| copies(reader, oldest, at)).await?;
+        if !copies.is_empty() {
+            self.log.append(&copies)?.await?;
+        }
+        Ok(next)
+    }
+
+    /// Drops segment `oldest`, all of whose living records have been copied.
+    async fn drop_copied(&self, oldest: u32) -> Result<()> {
         // The view must not refer to the segment any more, on its disk, before the file goes.
         self.view.caught_up().await?;
         self.log.append(&Group::of(log_kind::TRIMMED, &(oldest + 1).to_le_bytes()))?.await?;
@@ -125,13 +137,14 @@ fn copies(reader: &mut Reader<'_>, segment: u32, at: u64) -> Result<(Group, Opti
         ))
     };
     let head = head.ok_or_else(|| damaged(0, 0, "the segment's head is damaged"))?;
-    let mut walk = Walk::new(file, &head, at, bytes);
+    let mut walk = Walk::new(&file, &head, at, bytes);
     let mut group = Group::default();
+    let mut runs = HashSet::new();
     loop {
         let at = walk.position();
         match walk.step().map_err(Fault::io(&path))? {
             Step::Record(record) if record.header.kind == log_kind::SEGMENT_END => return Ok((group, None)),
-            Step::Record(record) => copy(reader, &record, &mut group)?,
+            Step::Record(record) => copy(reader, &record, &mut runs, &mut group)?,
             Step::Blank => return Err(damaged(at, 0, "zeros where a record should be").into()),
             Step::Bad(fault) => return Err(damaged(at, 0, fault).into()),
         }
@@ -141,8 +154,13 @@ fn copies(reader: &mut Reader<'_>, segment: u32, at: u64) -> Result<(Group, Opti
     }
 }
 
-/// Adds a copy of the record to the group, if something of it lives.
-fn copy(reader: &mut Reader<'_>, record: &Record<'_>, group: &mut Group) -> Result<(), ReadError> {
+/// Adds a copy of the record to the group, if something of it lives; `runs` are those with a copy in the group.
+fn copy(
+    reader: &mut Reader<'_>,
+    record: &Record<'_>,
+    runs: &mut HashSet<RunId>,
+    group: &mut Group,
+) -> Result<(), ReadError> {
     let unreadable = |cause| crate::view::ViewError::Record { lsn: record.header.lsn, cause };
     match record.header.kind {
         kind::EVENT => {
@@ -157,11 +175,20 @@ fn copy(reader: &mut Reader<'_>, record: &Record<'_>, group: &mut Group) -> Resu
         kind::RUN => {
             let (facts, body) = stored::split::<RunFacts>(record.payload).map_err(unreadable)?;
             let Some(row) = query::run(reader.view, &facts.id)? else { return Ok(()) };
+            // That one says what this would.
+            if runs.contains(&facts.id) {
+                return Ok(());
+            }
             let moved = Some(Moved { origin: row.slot.version, birth: row.birth });
             if row.slot.place == record.place {
-                stored::push(group, kind::RUN, &RunFacts { moved, ..facts }, body);
-            } else if row.birth_at == record.header.lsn && row.slot.place.segment != record.place.segment {
-                copy_elsewhere(reader, &row.slot, moved, group)?;
+                let principal = facts.principal.clone().or(row.principal);
+                runs.insert(facts.id.clone());
+                stored::push(group, kind::RUN, &RunFacts { moved, principal, ..facts }, body);
+            } else if row.birth_at == record.header.lsn {
+                // Also where the living one is further on in this segment: another may come in its place before the
+                // walk is there, and would not say when the run was born.
+                runs.insert(facts.id);
+                copy_elsewhere(reader, row, moved, group)?;
             }
         }
         _ => {}
@@ -172,13 +199,17 @@ fn copy(reader: &mut Reader<'_>, record: &Record<'_>, group: &mut Group) -> Resu
 /// Copies the living record of a run whose birth is on record only in the segment that goes.
 fn copy_elsewhere(
     reader: &mut Reader<'_>,
-    slot: &Slot,
+    row: RunRow,
     moved: Option<Moved>,
     group: &mut Group,
 ) -> Result<(), ReadError> {
-    let payload = reader.payload(slot)?;
-    let unreadable = |cause| crate::view::ViewError::Record { lsn: slot.version, cause };
+    let payload = reader.payload(&row.slot)?;
+    let unreadable = |cause| crate::view::ViewError::Record { lsn: row.slot.version, cause };
     let (facts, body) = stored::split::<RunFacts>(&payload).map_err(unreadable)?;
-    stored::push(group, kind::RUN, &RunFacts { moved, ..facts }, body);
+    let principal = facts.principal.clone().or(row.principal);
+    stored::push(group, kind::RUN, &RunFacts { moved, principal, ..facts }, body);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ pub(crate) mod follow;
 pub(crate) mod query;
 pub(crate) mod table;
 
-use crate::damage::{Fault, unavailable};
+use crate::damage::{Fault, UNREADABLE, unavailable};
 use mainstay_core::{Error, codes};
 
 /// Why the view cannot go on.
@@ -50,10 +50,18 @@ impl ViewError {
         }
     }
 
+    /// Whether this is about one record and the others can be read.
+    pub(crate) fn is_of_one_record(&self) -> bool {
+        matches!(self, Self::Record { .. } | Self::Log(Fault::Damage(_)))
+    }
+
     /// The error for a refused read.
     pub(crate) fn refuse_read(self) -> Error {
         match self {
             Self::Log(fault) => fault.refuse_read(),
+            Self::Record { .. } => {
+                Error::new(&codes::JOURNAL_CORRUPT, UNREADABLE).with_internal(self.to_string())
+            }
             other => unavailable("the record of runs cannot be read").with_internal(other.to_string()),
         }
     }

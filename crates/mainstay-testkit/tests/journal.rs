@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use libtest_mimic::{Arguments, Trial};
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunRecord};
-use mainstay_core::run::{Run, RunEvent, Session};
+use mainstay_core::journal::{
+    After, EventPage, Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord, SessionFilter,
+};
+use mainstay_core::run::{Run, Session};
 use mainstay_core::{Ctx, Result, RunId, SessionId};
 use mainstay_testkit::conformance::journal;
 use mainstay_testkit::memory_journal::MemoryJournal;
@@ -40,6 +42,10 @@ enum Fault {
     RunsOutliveDeletion,
     TruncatedText,
     ShuffledPage,
+    TooDeepIsDropped,
+    PagesNeverEnd,
+    PagesIgnoreBytes,
+    FilterIgnoresPrincipal,
 }
 
 /// Each fault with one check that must catch it.
@@ -57,6 +63,11 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::RunsOutliveDeletion, "a_deleted_session_is_forgotten_with_its_runs_and_events"),
     (Fault::TruncatedText, "large_values_read_back_as_appended"),
     (Fault::ShuffledPage, "pages_join_without_gap_or_repeat"),
+    (Fault::PagesNeverEnd, "events_come_ascending_after_a_number_up_to_a_limit"),
+    (Fault::PagesIgnoreBytes, "a_page_of_events_ends_with_its_bytes"),
+    (Fault::PagesIgnoreBytes, "a_page_of_runs_ends_with_its_bytes"),
+    (Fault::FilterIgnoresPrincipal, "a_list_of_one_principal_is_all_of_its_own"),
+    (Fault::TooDeepIsDropped, "values_nest_up_to_their_bound_and_an_append_beyond_it_keeps_nothing"),
 ];
 
 fn caught(fault: Fault, caught_by: &str) -> std::result::Result<(), libtest_mimic::Failed> {
@@ -91,6 +102,9 @@ impl RunJournal for Broken {
         if self.has(Fault::TornAppend) {
             records.truncate(1);
         }
+        if self.has(Fault::TooDeepIsDropped) {
+            records.retain(|record| record.check().is_ok());
+        }
         if self.has(Fault::RunsOutliveDeletion) {
             records.retain(|record| !matches!(record, RunRecord::SessionDeleted { .. }));
         }
@@ -104,42 +118,61 @@ impl RunJournal for Broken {
         self.inner.run(ctx, id).await
     }
 
-    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<EventPage> {
         let after = if self.has(Fault::EventsFromZero) { 0 } else { after };
         let limit = if self.has(Fault::UnboundedEvents) { usize::MAX } else { limit };
-        let mut events = self.inner.events(ctx, id, after, limit).await?;
+        let mut page = self.inner.events(ctx, id, after, limit).await?;
         if self.has(Fault::StaleEvents) {
-            events.pop();
+            page.events.pop();
         }
-        Ok(events)
+        if self.has(Fault::PagesNeverEnd) {
+            page.more = true;
+        }
+        while self.has(Fault::PagesIgnoreBytes) && page.more && page.events.len() < limit {
+            let last = page.events.last().map_or(after, |event| event.seq);
+            let rest = self.inner.events(ctx, id, last, limit).await?;
+            page.events.extend(rest.events);
+            page.more = rest.more;
+        }
+        Ok(page)
     }
 
-    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
+    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         let mut filter = filter.clone();
         if self.has(Fault::FilterIgnoresStatus) {
             filter.status = None;
         }
+        if self.has(Fault::FilterIgnoresPrincipal) {
+            filter.principal = None;
+        }
         if self.has(Fault::ShuffledPage) && filter.after.is_some() {
-            let mut runs = self.inner.runs(ctx, &filter).await?;
-            runs.reverse();
-            return Ok(runs);
+            let mut page = self.inner.runs(ctx, &filter).await?;
+            page.runs.reverse();
+            return Ok(page);
         }
-        let mut runs = self.inner.runs(ctx, &filter).await?;
+        let mut page = self.inner.runs(ctx, &filter).await?;
+        while let Some(next) = page.next.filter(|_| self.has(Fault::PagesIgnoreBytes)) {
+            filter.after = Some(After::Page(next));
+            let rest = self.inner.runs(ctx, &filter).await?;
+            page.runs.extend(rest.runs);
+            page.next = rest.next;
+        }
         if self.has(Fault::OldestFirst) {
-            runs.reverse();
+            page.runs.reverse();
         }
-        Ok(runs)
+        Ok(page)
     }
 
-    async fn sessions(&self, ctx: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
-        self.inner.sessions(ctx, after, limit).await
+    async fn sessions(&self, ctx: &Ctx, filter: &SessionFilter) -> Result<Vec<Session>> {
+        self.inner.sessions(ctx, filter).await
     }
 
     async fn session(&self, ctx: &Ctx, id: &SessionId) -> Result<Option<Session>> {
         let found = self.inner.session(ctx, id).await?;
         if self.has(Fault::SessionOutlivesDeletion) && self.appends.load(SeqCst) > 0 && found.is_none() {
             let agent = mainstay_core::Name::parse("ghost").expect("a name");
-            return Ok(Some(Session { id: id.clone(), agent, created_ms: 0, updated_ms: 0, runs: 0 }));
+            let (id, principal) = (id.clone(), String::new());
+            return Ok(Some(Session { id, agent, principal, created_ms: 0, updated_ms: 0, runs: 0 }));
         }
         Ok(found)
     }
@@ -150,7 +183,7 @@ impl RunJournal for Broken {
         }
         if self.has(Fault::ForgetsUnfinished) {
             let all = self.inner.runs(ctx, &RunFilter { limit: 1_000, ..RunFilter::default() }).await?;
-            let finished = all.into_iter().map(|mut run| {
+            let finished = all.runs.into_iter().map(|mut run| {
                 run.status = mainstay_core::run::RunStatus::Failed;
                 RunRecord::Run(Box::new(run))
             });

@@ -2,6 +2,9 @@
 //! surroundings.
 
 mod banner;
+mod closing;
+mod descriptors;
+mod purge;
 mod reload;
 mod signals;
 
@@ -11,10 +14,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mainstay_core::journal::{Retention, RunJournal as _};
 use mainstay_core::plan::Server;
-use mainstay_core::{Clock as _, Ctx, Error, Plan, codes};
-use mainstay_net::clock::SystemClock;
+use mainstay_core::{Error, codes};
 use mainstay_net::server::{ServeOptions, serve};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::spec::{self, Loaded};
 use crate::wire::House;
 use crate::{environment, exit, stand_in};
+use purge::Purge;
 use reload::Watch;
 use signals::{Signal, Signals};
 
@@ -40,25 +42,35 @@ pub(crate) struct Options {
 const BLOCKING_THREADS_MAX: usize = 64;
 /// How often old runs are looked for.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
-/// After the drain, how long connections may take to close and apps to stop.
+/// How long the journal may take to close: a few syncs, on a disk that answers.
+const JOURNAL_CLOSE_MAX: Duration = Duration::from_secs(10);
+/// After the drain, how long connections may take to close, apps to stop, and threads to end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a server until it is told to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::explain)?;
-    raise_descriptor_limit();
+    let descriptors = descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_name("mainstay")
         .enable_all()
         .build()?;
-    runtime.block_on(live(options, loaded, started))?;
+    let ended = runtime.block_on(live(options, loaded, started, descriptors));
+    // What still blocks then waits for something that is stuck; the process does not.
+    runtime.shutdown_timeout(CLOSE_GRACE);
+    ended?;
     Ok(ExitCode::from(exit::OK))
 }
 
-async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Result<()> {
+async fn live(
+    options: &Options,
+    loaded: Loaded,
+    started: Instant,
+    descriptors: Option<u64>,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let Loaded { mut plan, files } = loaded;
     let listener = bind(plan.server.listen).await?;
@@ -70,12 +82,13 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
     tokio::spawn(mainstay_app::reap_orphans());
     let mut house = House::open(&plan, &models_folder).await?;
     let stop = CancellationToken::new();
-    let served =
-        tokio::spawn(serve(listener, house.surface.router(), serve_options(&plan.server), stop.clone()));
+    let bounds = serve_options(&plan.server, descriptors);
+    let served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));
     banner::print(&plan, address, options.dev, started.elapsed());
     let mut watch = Watch::new(files);
-    let mut purge = tokio::time::interval(PURGE_INTERVAL);
-    purge.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut purge = Purge::default();
+    let mut purge_time = tokio::time::interval(PURGE_INTERVAL);
+    purge_time.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -83,7 +96,7 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
                 Signal::Reload => plan = reload::apply(options, &mut house, plan, &mut watch).await,
             },
             () = watch.changed(), if options.dev => plan = reload::apply(options, &mut house, plan, &mut watch).await,
-            _ = purge.tick() => forget_old_runs(&house, &plan).await,
+            _ = purge_time.tick() => purge.begin(Arc::clone(&house.journal) as _, &plan),
         }
     }
     drain(&house, &plan.server, &mut signals).await;
@@ -91,7 +104,7 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
     let _ = served.await;
     house.stop_apps(CLOSE_GRACE).await;
     let journal = Arc::clone(&house.journal);
-    tokio::task::spawn_blocking(move || journal.close()).await?;
+    closing::within(JOURNAL_CLOSE_MAX, move || journal.close()).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -104,12 +117,12 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn serve_options(server: &Server) -> ServeOptions {
+fn serve_options(server: &Server, descriptors: Option<u64>) -> ServeOptions {
     ServeOptions {
         header_timeout: server.header_timeout,
         idle_timeout: server.idle_timeout,
         write_timeout: server.write_timeout,
-        connections_max: server.connections_max,
+        connections_max: descriptors::connections_max(server.connections_max, descriptors),
         close_timeout: CLOSE_GRACE,
     }
 }
@@ -129,28 +142,5 @@ async fn drain(house: &House, server: &Server, signals: &mut Signals) {
     tokio::select! {
         _ = tokio::time::timeout(server.drain + CLOSE_GRACE, finished) => {}
         () = signals.stop() => tracing::warn!("a second signal: not waiting any longer"),
-    }
-}
-
-async fn forget_old_runs(house: &House, plan: &Plan) {
-    let age_ms = u64::try_from(plan.data.retention.as_millis()).unwrap_or(u64::MAX);
-    let keep =
-        Retention { before_ms: SystemClock.now_ms().saturating_sub(age_ms), bytes_max: plan.data.bytes_max };
-    match house.journal.purge(&Ctx::system(), keep).await {
-        Ok(purged) if purged.runs > 0 => {
-            tracing::info!(runs = purged.runs, "forgot runs past their retention")
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(code = error.code().id, "cannot forget old runs: {error}"),
-    }
-}
-
-/// A thousand streams need more descriptors than the usual soft limit of 1,024; the hard limit is ours to use.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "cannot raise the descriptor limit");
     }
 }

@@ -1,9 +1,8 @@
 //! What the model sees of the past: the exchanges of the session's completed runs, the newest that fit. An exchange is
-//! taken whole, so a tool call is never parted from its result.
+//! taken whole, so a tool call is never parted from its result. One that cannot be read any more is left out: the journal
+//! has said so in the log, and the session must not stand still for it.
 
-use std::collections::VecDeque;
-
-use mainstay_core::journal::{RunFilter, RunJournal};
+use mainstay_core::journal::{After, RunFilter, RunJournal, RunPage};
 use mainstay_core::message::{Message, Role};
 use mainstay_core::plan::Declared;
 use mainstay_core::run::{Run, RunStatus};
@@ -37,48 +36,72 @@ pub(crate) fn exchange(run: Run) -> Vec<Message> {
 
 async fn past(journal: &dyn RunJournal, ctx: &Ctx, session: &SessionId, room: usize) -> Result<Vec<Message>> {
     let mut window = Window::new(room);
-    let mut filter = RunFilter {
-        session: Some(session.clone()),
-        status: Some(RunStatus::Completed),
-        limit: PAGE_RUNS,
-        ..RunFilter::default()
-    };
-    loop {
-        let page = journal.runs(ctx, &filter).await?;
-        let whole = page.len() == PAGE_RUNS;
-        filter.after = page.last().map(|run| run.id.clone());
-        page.into_iter().for_each(|run| window.add(exchange(run)));
-        if !whole {
-            return Ok(window.messages());
+    // Each exchange is a message at least.
+    let mut pages = Pages::of_completed(journal, session, room.clamp(1, PAGE_RUNS));
+    while !window.full
+        && let Some(page) = pages.next(ctx).await?
+    {
+        page.readable().for_each(|run| window.add(exchange(run)));
+    }
+    Ok(window.messages())
+}
+
+/// The completed runs of a session, newest first, page by page.
+pub(crate) struct Pages<'a> {
+    journal: &'a dyn RunJournal,
+    filter: RunFilter,
+    over: bool,
+}
+
+impl<'a> Pages<'a> {
+    pub(crate) fn of_completed(journal: &'a dyn RunJournal, session: &SessionId, runs_max: usize) -> Self {
+        let filter = RunFilter {
+            session: Some(session.clone()),
+            status: Some(RunStatus::Completed),
+            newest_first: true,
+            limit: runs_max,
+            ..RunFilter::default()
+        };
+        Self { journal, filter, over: false }
+    }
+
+    /// The next page; `None` behind the last.
+    pub(crate) async fn next(&mut self, ctx: &Ctx) -> Result<Option<RunPage>> {
+        if self.over {
+            return Ok(None);
         }
+        let page = self.journal.runs(ctx, &self.filter).await?;
+        self.filter.after = page.next.map(After::Page);
+        self.over = page.next.is_none();
+        Ok(Some(page))
     }
 }
 
-/// The newest exchanges that fit together into `room` messages.
+/// The newest exchanges that fit together into `room` messages. They are added newest first.
 struct Window {
     room: usize,
     held: usize,
-    exchanges: VecDeque<Vec<Message>>,
+    /// Whether one did not fit: those before it are older.
+    full: bool,
+    exchanges: Vec<Vec<Message>>,
 }
 
 impl Window {
     fn new(room: usize) -> Self {
-        Self { room, held: 0, exchanges: VecDeque::new() }
+        Self { room, held: 0, full: room == 0, exchanges: Vec::new() }
     }
 
     fn add(&mut self, exchange: Vec<Message>) {
         let exchange = if exchange.len() > self.room { shortened(exchange) } else { exchange };
-        self.held += exchange.len();
-        self.exchanges.push_back(exchange);
-        while self.held > self.room
-            && let Some(oldest) = self.exchanges.pop_front()
-        {
-            self.held -= oldest.len();
+        self.full |= self.held + exchange.len() > self.room;
+        if !self.full {
+            self.held += exchange.len();
+            self.exchanges.push(exchange);
         }
     }
 
     fn messages(self) -> Vec<Message> {
-        self.exchanges.into_iter().flatten().collect()
+        self.exchanges.into_iter().rev().flatten().collect()
     }
 }
 
@@ -115,7 +138,7 @@ mod tests {
 
     fn check(room: usize, exchanges: &[Vec<Message>], expect: &[Message]) {
         let mut window = Window::new(room);
-        exchanges.iter().for_each(|exchange| window.add(exchange.clone()));
+        exchanges.iter().rev().for_each(|exchange| window.add(exchange.clone()));
         assert_eq!(window.messages(), expect, "room for {room}");
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mainstay_core::journal::RunFilter;
+use mainstay_core::journal::{EventPage, RunFilter, RunPage};
 use mainstay_core::run::{Run, RunEvent};
 use mainstay_core::{BoxStream, Ctx, Error, Result, RunId, codes};
 
@@ -11,8 +11,8 @@ use crate::owner;
 use crate::run::follow;
 use crate::run::live::{LiveRun, Stop};
 
-/// Runs or sessions of a page, at most.
-pub(super) const PAGE_MAX: usize = 1_000;
+/// Events of a page, at most.
+const EVENTS_MAX: usize = 1_000;
 
 impl Engine {
     /// The run as recorded. Errors: `RUN_NOT_FOUND`.
@@ -20,35 +20,26 @@ impl Engine {
         owner::recorded(self.shared.ports.journal.as_ref(), ctx, id).await
     }
 
-    /// The caller's runs that match, at most `filter.limit` and 1,000. Runs of others are skipped, not counted.
-    pub async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
-        let mut page = RunFilter { limit: filter.limit.clamp(1, PAGE_MAX), ..filter.clone() };
-        let limit = page.limit;
-        let mut runs = Vec::new();
-        loop {
-            let read = self.shared.ports.journal.runs(ctx, &page).await?;
-            let whole = read.len() == page.limit;
-            page.after = read.last().map(|run| run.id.clone());
-            runs.extend(read.into_iter().filter(|run| owner::may_see(ctx, &run.principal)));
-            runs.truncate(limit);
-            if !whole || runs.len() == limit {
-                return Ok(runs);
-            }
-            page.limit = PAGE_MAX;
-        }
+    /// A page of the caller's runs that match. Those of others are neither read nor counted. One that cannot be read has
+    /// `JOURNAL_CORRUPT` as its error, and little else.
+    pub async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage> {
+        let principal = owner::label(ctx).or_else(|| filter.principal.clone());
+        let own = RunFilter { principal, ..filter.clone() };
+        self.shared.ports.journal.runs(ctx, &own).await
     }
 
-    /// The run's events on record with a number greater than `after`, at most `limit` and 1,000. Does not wait for more.
+    /// A page of the run's events on record with a number greater than `after`. Does not wait for more.
     /// Errors: `RUN_NOT_FOUND`.
-    pub async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+    pub async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<EventPage> {
         let journal = self.shared.ports.journal.as_ref();
         owner::recorded(journal, ctx, id).await?;
-        journal.events(ctx, id, after, limit.clamp(1, PAGE_MAX)).await
+        journal.events(ctx, id, after, limit.clamp(1, EVENTS_MAX)).await
     }
 
     /// The run's events with a number greater than `after`: first from the journal, then as they come, without a gap or
     /// a repeat, until the last one. Every event is durable when it is shown. Works after a restart too.
-    /// Errors: `RUN_NOT_FOUND`; as the last item `RUN_INTERRUPTED` when the run's end is not on record.
+    /// Errors: `RUN_NOT_FOUND`, also as the last item when the run is forgotten before its last event was read; as the
+    /// last item `RUN_INTERRUPTED` when the run's end is not on record.
     pub async fn follow(&self, ctx: &Ctx, run: &RunId, after: u64) -> Result<BoxStream<Result<RunEvent>>> {
         let journal = self.shared.ports.journal.clone();
         if let Some(live) = self.own(ctx, run)? {

@@ -97,10 +97,19 @@ impl Follower {
             Source::Recorded { ended } => {
                 let ended = *ended;
                 self.read_journal().await?;
-                if self.page.is_empty() && !ended { Err(lost()) } else { Ok(()) }
+                match self.page.is_empty() {
+                    true if ended => self.still_known().await,
+                    true => Err(lost()),
+                    false => Ok(()),
+                }
             }
             Source::Live { .. } => self.fill_live().await,
         }
+    }
+
+    /// Tells a reader who has seen all from one whose run was forgotten meanwhile. Errors: `RUN_NOT_FOUND`.
+    async fn still_known(&self) -> Result<()> {
+        owner::recorded(self.journal.as_ref(), &self.ctx, &self.id).await.map(drop)
     }
 
     async fn fill_live(&mut self) -> Result<()> {
@@ -119,7 +128,7 @@ impl Follower {
     }
 
     async fn read_journal(&mut self) -> Result<()> {
-        let events = self.journal.events(&self.ctx, &self.id, self.cursor, PAGE_EVENTS).await?;
+        let events = self.journal.events(&self.ctx, &self.id, self.cursor, PAGE_EVENTS).await?.events;
         if events.first().is_some_and(|first| first.seq != self.cursor + 1) {
             return Err(Error::bug(format!("events of run {} have a gap after {}", self.id, self.cursor)));
         }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::live::{LiveRun, Presence, Stop};
 use super::recorder::{Answer, Recorder};
-use super::writer::Writer;
+use super::writer::{Ended, Writer};
 use crate::admission::Seat;
 use crate::engine::{Ports, Shared, Slot};
 use crate::session::Place;
@@ -91,6 +91,10 @@ pub(crate) async fn live(work: Work) {
     });
     // The body first: what it has at hand then goes into one batch.
     let ((), written) = tokio::join!(biased; body, writer.pump(&recorder.outbox));
+    let written = match written {
+        Ok(ended) => Ok(ended),
+        Err(cause) => cut_short(&mut writer, &recorder, &live, cause).await,
+    };
     drop(hold);
     let (status, steps) = match &written {
         Ok(ended) => (ended.run.status, ended.run.steps),
@@ -105,6 +109,15 @@ pub(crate) async fn live(work: Work) {
             live.break_off(error.code(), error.message());
         }
     }
+}
+
+/// Records at least that the run has ended, so that nobody takes it to be at work. Errors: why nothing can be recorded.
+async fn cut_short(writer: &mut Writer, recorder: &Recorder, live: &LiveRun, cause: Error) -> Result<Ended> {
+    let mut row = live.asked().clone();
+    recorder.fill(&mut row);
+    let ended = writer.cut_short(row, &cause).await?;
+    tracing::error!(run = %live.id(), error = %cause, internal = cause.internal(), "a run's record was cut short");
+    Ok(ended)
 }
 
 /// Makes the run durable, unless its session turns out to be someone else's.

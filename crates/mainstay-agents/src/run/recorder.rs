@@ -87,7 +87,7 @@ impl Recorder {
         let mut draft = self.draft.lock();
         run.usage = draft.usage;
         run.steps = draft.steps;
-        run.model = draft.model.take();
+        run.model = draft.model.clone();
         run.messages = std::mem::take(&mut draft.messages);
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::journal::{RunJournal, RunRecord};
-use mainstay_core::run::{Run, RunEvent, RunEventKind};
-use mainstay_core::{Clock, Ctx, Result, codes};
+use mainstay_core::run::{Run, RunError, RunEvent, RunEventKind, RunStatus};
+use mainstay_core::{Clock, Ctx, Error, Result, Retry, codes};
 
 use super::live::LiveRun;
 use super::outbox::{Batch, Outbox};
@@ -16,6 +16,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 
 /// Longest pause between two attempts to append.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Times that an append with a large value is tried, which takes about three seconds; then the run ends without.
+const LARGE_ATTEMPTS_MAX: u32 = 12;
 
 /// The writer of one run.
 pub(crate) struct Writer {
@@ -58,14 +61,17 @@ impl Writer {
     }
 
     /// Records what the outbox holds until the run's final event is durable, and returns that unshown.
-    /// Errors: whatever the journal says, but `OVERLOADED`: that only holds the run back.
+    /// Errors: whatever the journal says, but `OVERLOADED`: that only holds the run back. What was being recorded then is
+    /// not on record, unless the journal takes nothing more at all.
     pub(crate) async fn pump(&mut self, outbox: &Outbox) -> Result<Ended> {
         loop {
             let batch = outbox.take().await;
             let last = batch.is_final();
             let Batch { row, events } = batch;
+            let before = self.last_seq;
             let events = self.number(events);
             if let Err(error) = self.append(row.as_deref(), &events).await {
+                self.last_seq = before;
                 outbox.break_off();
                 return Err(error);
             }
@@ -75,6 +81,27 @@ impl Writer {
             }
             outbox.done();
         }
+    }
+
+    /// Ends a run that `cause` keeps from being recorded whole: `row` as interrupted, without what it has to show, for
+    /// that may be what does not fit. Tries for as long as the journal takes other writes: what was asked stands in the
+    /// row too, and may be large itself. Errors: the journal's.
+    pub(crate) async fn cut_short(&mut self, row: Run, cause: &Error) -> Result<Ended> {
+        let error = RunError { code: cause.code().id.to_owned(), message: cause.message().to_owned() };
+        let events = self.number(vec![RunEventKind::Interrupted(error.clone())]);
+        let status = RunStatus::Interrupted;
+        let updated_ms = self.clock.now_ms();
+        let run = Run { status, updated_ms, messages: Vec::new(), answer: None, error: Some(error), ..row };
+        let mut pause = PAUSE_MIN;
+        while let Err(error) = self.append(Some(&run), &events).await {
+            if !may_pass(&error) || self.journal.probe(&self.ctx).await.is_err_and(|error| !may_pass(&error))
+            {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            pause = PAUSE_MAX.min(pause * 2);
+        }
+        Ok(Ended { run, events })
     }
 
     fn number(&mut self, kinds: Vec<RunEventKind>) -> Vec<RunEvent> {
@@ -88,11 +115,14 @@ impl Writer {
 
     async fn append(&self, row: Option<&Run>, events: &[RunEvent]) -> Result<()> {
         let mut pause = PAUSE_MIN;
+        let mut attempts = 0;
         loop {
             match self.journal.append(&self.ctx, self.records(row, events)).await {
-                Err(error) if *error.code() == codes::OVERLOADED => tokio::time::sleep(pause).await,
+                Err(error) if *error.code() == codes::OVERLOADED => {}
+                Err(error) if may_pass(&error) && attempts < LARGE_ATTEMPTS_MAX => attempts += 1,
                 outcome => return outcome,
             }
+            tokio::time::sleep(pause).await;
             pause = PAUSE_MAX.min(pause * 2);
         }
     }
@@ -102,4 +132,10 @@ impl Writer {
         let event = |event: &RunEvent| RunRecord::Event { run: run.clone(), event: event.clone() };
         events.iter().map(event).chain(row.map(|row| RunRecord::Run(Box::new(row.clone())))).collect()
     }
+}
+
+/// Whether the journal, though it did not take this, may take it later.
+fn may_pass(error: &Error) -> bool {
+    let is_its_own = [&codes::OVERLOADED, &codes::JOURNAL_UNAVAILABLE].contains(&error.code());
+    is_its_own && matches!(error.retry(), Retry::Temporary(_))
 }

@@ -2,7 +2,7 @@
 
 use mainstay_core::app::{AppEvent, AppOutput};
 use mainstay_core::plan::Fallback;
-use mainstay_core::run::{Run, RunEvent, RunStatus};
+use mainstay_core::run::{DEPTH_MAX, Run, RunEvent, RunStatus};
 use mainstay_core::{Error, Result, codes};
 use serde_json::json;
 
@@ -19,6 +19,19 @@ async fn played(events: Result<Vec<Result<AppEvent>>>) -> (Run, Vec<RunEvent>) {
 
 fn text(piece: &str) -> Result<AppEvent> {
     Ok(AppEvent::Text(piece.into()))
+}
+
+/// An event of the app's own that nests so many arrays.
+fn nested(depth: usize) -> AppEvent {
+    let data = (0..depth).fold(json!(1), |inner, _| json!([inner]));
+    AppEvent::Custom { name: "nested".into(), data }
+}
+
+#[tokio::test]
+async fn an_apps_event_may_nest_up_to_the_bound() {
+    let (run, events) =
+        played(Ok(vec![Ok(nested(DEPTH_MAX)), Ok(AppEvent::Done(AppOutput::default()))])).await;
+    assert_eq!((run.status, names(&events)[1]), (RunStatus::Completed, "nested"));
 }
 
 #[tokio::test]
@@ -59,6 +72,7 @@ async fn what_goes_wrong_in_the_app_is_the_runs_error() {
         (Err(Error::new(&codes::APP_REJECTED, "no")), "APP_REJECTED"),
         (Ok(vec![text("half"), Err(Error::new(&codes::APP_FAILED, "boom"))]), "APP_FAILED"),
         (Ok(vec![text("half")]), "APP_FAILED"),
+        (Ok(vec![Ok(nested(DEPTH_MAX + 1))]), "APP_FAILED"),
     ] {
         let (run, _) = played(events).await;
         assert_eq!((run.status, run.error.unwrap().code.as_str()), (RunStatus::Failed, code));

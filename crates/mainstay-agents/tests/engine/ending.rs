@@ -181,7 +181,7 @@ async fn a_caller_who_leaves_before_the_run_is_on_record_takes_it_along() {
     drop(starting);
     stage.journal.open();
     until(|| stage.engine.active() == 0).await;
-    let runs = stage.engine.runs(&ctx(), &Default::default()).await.unwrap();
+    let runs = stage.engine.runs(&ctx(), &Default::default()).await.unwrap().runs;
     assert_eq!((runs[0].status, model.calls()), (RunStatus::Cancelled, 0));
 }
 

@@ -9,7 +9,7 @@ use mainstay_core::{Ctx, RunId};
 use proptest::prelude::*;
 
 use crate::stage::model::{Ruled, puppet};
-use crate::stage::{Cast, Stage, all, ask, collect, ctx, seqs, soon, spelled, until};
+use crate::stage::{Cast, Stage, all, ask, ask_in, collect, ctx, seqs, ses, soon, spelled, until};
 
 /// The numbers from `after + 1` to `last`.
 fn from_to(after: u64, last: u64) -> Vec<u64> {
@@ -50,7 +50,8 @@ async fn events_on_record_are_read_without_waiting_for_more() {
     let before = stage.journal.appends();
     call.say("part").await;
     until(|| stage.journal.appends() > before).await;
-    let read = async |after, limit| seqs(&stage.engine.events(&ctx(), &id, after, limit).await.unwrap());
+    let read =
+        async |after, limit| seqs(&stage.engine.events(&ctx(), &id, after, limit).await.unwrap().events);
     assert_eq!(read(0, 10).await, [1, 2]);
     assert_eq!((read(0, 1).await, read(1, 10).await), (vec![1], vec![2]));
     let unknown = stage.engine.events(&ctx(), &RunId::generate(), 0, 10).await.unwrap_err();
@@ -120,6 +121,31 @@ async fn an_unfinished_run_that_no_one_works_at_is_shown_and_then_said_to_be_los
     assert_eq!(shown.len(), 1);
     let error = next.engine.cancel(&ctx(), handle.id()).await.unwrap_err();
     assert_eq!(error.code().id, "RUN_INTERRUPTED");
+}
+
+#[tokio::test]
+async fn a_reader_whose_finished_run_is_forgotten_is_told_so_and_not_that_it_has_seen_all() {
+    let (model, mut strings) = puppet();
+    let stage = Stage::new(model, Cast::plain());
+    let handle = stage.start(ask_in("s", "hi")).await.unwrap();
+    let id = handle.id().clone();
+    let call = strings.call().await;
+    for n in 0..200 {
+        let before = stage.journal.appends();
+        call.say(&format!("{n};")).await;
+        until(|| stage.journal.appends() > before).await;
+    }
+    call.end().await;
+    soon(handle.wait()).await.unwrap();
+    let seen_all = stage.engine.follow(&ctx(), &id, u64::MAX).await.unwrap();
+    assert_eq!(collect(seen_all).await.len(), 0, "one who has seen all is told nothing");
+    let mut slow = stage.engine.follow(&ctx(), &id, 0).await.unwrap();
+    assert_eq!(soon(slow.next()).await.unwrap().unwrap().seq, 1);
+    stage.engine.delete_session(&ctx(), &ses("s")).await.unwrap();
+    let mut rest = collect(slow).await;
+    assert_eq!(rest.pop().unwrap().unwrap_err().code().id, "RUN_NOT_FOUND");
+    let read: Vec<RunEvent> = rest.into_iter().map(Result::unwrap).collect();
+    assert!(read.len() < 200 && !read.iter().any(|event| event.kind.is_final()), "{}", read.len());
 }
 
 /// Runs one run of `pieces` pieces with followers that come after so many of them and start after such a number.

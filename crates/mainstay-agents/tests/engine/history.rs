@@ -1,11 +1,14 @@
 //! What the model is shown: instructions, the session's past, the context and the question.
 
+use std::sync::atomic::Ordering;
+
 use mainstay_agents::Start;
 use mainstay_core::codes;
+use mainstay_core::journal::{RUN_PAGE_BYTES_MAX, Retention};
 use mainstay_core::message::Role;
 use mainstay_core::plan::Declared;
 use mainstay_core::run::{RunInput, RunStatus};
-use mainstay_core::{Error, Name};
+use mainstay_core::{Clock, Error, Name};
 use serde_json::{Value, json};
 
 use crate::stage::model::{Ruled, call, calls, question, says, transcript};
@@ -109,11 +112,14 @@ async fn the_callers_bounds_hold_within_the_agents() {
 }
 
 #[tokio::test]
-async fn a_long_session_is_read_page_by_page() {
+async fn of_a_long_session_only_what_the_model_sees_is_read() {
     let model = Ruled::echo();
     let stage = Stage::new(model.clone(), Cast::declared(plan(4)));
     for n in 0..230 {
+        let before = stage.journal.runs_read.load(Ordering::SeqCst);
         stage.invoke(ask_in("s", &n.to_string())).await;
+        let read = stage.journal.runs_read.load(Ordering::SeqCst) - before;
+        assert!(read <= 4, "{read} runs were read for a window of four messages");
     }
     let seen = transcript(model.asked.lock().last().unwrap());
     let expect = [
@@ -126,4 +132,49 @@ async fn a_long_session_is_read_page_by_page() {
     ];
     assert_eq!(seen, expect);
     assert_eq!(stage.engine.session_messages(&ctx(), &ses("s")).await.unwrap().len(), 460);
+}
+
+#[tokio::test]
+async fn a_session_goes_on_without_an_exchange_that_cannot_be_read() {
+    let model = Ruled::echo();
+    let stage = Stage::new(model.clone(), Cast::plain());
+    let lost = stage.invoke(ask_in("s", "one")).await.id;
+    stage.invoke(ask_in("s", "two")).await;
+    stage.journal.inner.damage_run(&lost);
+    stage.invoke(ask_in("s", "three")).await;
+    let seen = transcript(model.asked.lock().last().unwrap());
+    assert_eq!(seen, ["user: two", "assistant: re: two", "user: three"]);
+    assert_eq!(stage.engine.session_messages(&ctx(), &ses("s")).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_conversation_is_read_up_to_a_bound_of_bytes() {
+    // A run holds its answer twice: as such and as a message.
+    let answer = RUN_PAGE_BYTES_MAX as usize / 3;
+    let stage = Stage::new(Ruled::new(move |_, _| says(&"x".repeat(answer))), Cast::declared(plan(0)));
+    for n in 0..4 {
+        stage.invoke(ask_in("s", &n.to_string())).await;
+    }
+    let messages = stage.engine.session_messages(&ctx(), &ses("s")).await.unwrap();
+    let asked: Vec<String> =
+        messages.iter().filter(|m| m.role == Role::User).map(|m| m.joined_text()).collect();
+    assert_eq!((asked, messages.len()), (vec!["2".to_owned(), "3".to_owned()], 4));
+}
+
+#[tokio::test]
+async fn what_is_forgotten_while_the_past_is_read_is_no_fault_of_the_callers() {
+    let model = Ruled::echo();
+    let stage = Stage::new(model.clone(), Cast::declared(plan(1_000)));
+    for n in 0..150 {
+        stage.invoke(ask_in("s", &n.to_string())).await;
+        stage.clock.advance(1);
+    }
+    // A page holds a hundred runs: the one that it ends with goes too.
+    let of_now = |ago| Retention { before_ms: stage.clock.now_ms() - ago, bytes_max: u64::MAX };
+    *stage.journal.forget_behind.lock() = Some(of_now(90));
+    let messages = stage.engine.session_messages(&ctx(), &ses("s")).await.unwrap();
+    assert_eq!(messages.len(), 200);
+    *stage.journal.forget_behind.lock() = Some(of_now(10));
+    let next = stage.invoke(ask_in("s", "next")).await;
+    assert_eq!(next.status, RunStatus::Completed);
 }

@@ -1,6 +1,8 @@
 //! A caller sees its own runs and sessions; those of others do not exist for it.
 
-use mainstay_core::journal::RunFilter;
+use std::sync::atomic::Ordering;
+
+use mainstay_core::journal::{After, RunFilter};
 use mainstay_core::plan::SessionPolicy;
 use mainstay_core::{Ctx, Principal, RequestId};
 
@@ -59,9 +61,10 @@ async fn lists_hold_the_callers_own_and_pages_are_full() {
         stage.clock.advance(1);
     }
     own.reverse();
-    let page = async |after, limit| {
+    let page = async |after: Option<mainstay_core::RunId>, limit| {
+        let after = after.map(After::Run);
         let filter = RunFilter { after, limit, ..RunFilter::default() };
-        let page = stage.engine.runs(&alice, &filter).await.unwrap();
+        let page = stage.engine.runs(&alice, &filter).await.unwrap().runs;
         page.into_iter().map(|run| run.id).collect::<Vec<_>>()
     };
     assert_eq!(page(None, 4).await, own[..4]);
@@ -75,6 +78,7 @@ async fn lists_hold_the_callers_own_and_pages_are_full() {
             .runs(&Ctx::system(), &RunFilter { limit: 100, ..Default::default() })
             .await
             .unwrap()
+            .runs
             .len(),
         36
     );
@@ -125,4 +129,35 @@ async fn a_stranger_who_comes_before_the_first_run_is_on_record_is_refused_too()
     assert_eq!(error.code().id, "PERMISSION_DENIED");
     stage.journal.open();
     assert!(soon(first).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_is_marked_for_its_owner_and_hides_nobodys() {
+    let stage = Stage::new(Ruled::echo(), Cast::plain());
+    let (alice, bob) = (caller("alice"), caller("bob"));
+    let lost = invoke(&stage, &alice, ask("a")).await;
+    let own = invoke(&stage, &bob, ask("b")).await;
+    stage.journal.inner.damage_run(&lost);
+    let all = RunFilter { limit: 9, ..RunFilter::default() };
+    let marked = stage.engine.runs(&alice, &all).await.unwrap().runs;
+    let codes: Vec<_> =
+        marked.iter().map(|run| run.error.as_ref().map(|error| error.code.as_str())).collect();
+    assert_eq!((&marked[0].id, codes.as_slice()), (&lost, [Some("JOURNAL_CORRUPT")].as_slice()));
+    let others = stage.engine.runs(&bob, &all).await.unwrap().runs;
+    assert_eq!(others.iter().map(|run| &run.id).collect::<Vec<_>>(), [&own]);
+}
+
+#[tokio::test]
+async fn lists_read_nothing_of_others() {
+    let stage = Stage::new(Ruled::echo(), Cast::plain());
+    let (alice, bob) = (caller("alice"), caller("bob"));
+    for n in 0..20 {
+        invoke(&stage, &alice, ask_in(&format!("s{n}"), "hi")).await;
+    }
+    let before = stage.journal.runs_read.load(Ordering::SeqCst);
+    let filter = RunFilter { limit: 1, ..RunFilter::default() };
+    assert!(stage.engine.runs(&bob, &filter).await.unwrap().runs.is_empty());
+    assert!(stage.engine.sessions(&bob, None, 9).await.unwrap().is_empty());
+    assert_eq!(stage.engine.sessions(&alice, None, 9).await.unwrap().len(), 9);
+    assert_eq!(stage.journal.runs_read.load(Ordering::SeqCst), before);
 }

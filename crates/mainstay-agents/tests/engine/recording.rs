@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use mainstay_core::journal::RunRecord;
 use mainstay_core::run::{RunEvent, RunEventKind, RunStatus};
 
-use crate::stage::journal::Watched;
-use crate::stage::model::{Ruled, USAGE, opening, puppet};
-use crate::stage::{Cast, Stage, all, ask, collect, ctx, names, seqs, soon, spelled, until};
+use crate::stage::journal::{LARGE_BYTES, Watched};
+use crate::stage::model::{Ruled, USAGE, opening, puppet, says};
+use crate::stage::{Cast, Stage, all, ask, ask_in, collect, ctx, names, seqs, soon, spelled, until};
 
 #[tokio::test]
 async fn a_run_is_on_record_before_start_returns() {
@@ -181,6 +181,58 @@ async fn a_full_journal_refuses_new_runs_but_holds_back_those_at_work() {
     assert_eq!(stage.journal.full_for.load(Ordering::SeqCst), 0);
     assert_eq!(spelled(&events), "patience");
     assert_eq!(seqs(&events), (1..=events.len() as u64).collect::<Vec<_>>());
+}
+
+/// A model whose answer is a large value.
+fn eloquent() -> Arc<Ruled> {
+    Ruled::new(|_, _| says(&"x".repeat(LARGE_BYTES)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_outlasts_a_moment_without_room() {
+    let stage = Stage::new(eloquent(), Cast::plain());
+    stage.journal.no_room_for.store(3, Ordering::SeqCst);
+    let run = stage.invoke(ask("hi")).await;
+    assert_eq!(
+        (run.status, run.answer.map(|answer| answer.len())),
+        (RunStatus::Completed, Some(LARGE_BYTES))
+    );
+    assert_eq!(stage.journal.no_room_for.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_answer_finds_no_room_ends_on_record_and_its_session_goes_on() {
+    let stage = Stage::new(eloquent(), Cast::plain());
+    stage.journal.no_room_for.store(usize::MAX, Ordering::SeqCst);
+    let handle = stage.start(ask_in("s", "hi")).await.unwrap();
+    let id = handle.id().clone();
+    let shown = all(handle.events()).await;
+    assert_eq!(names(&shown), ["run.started", "run.interrupted"]);
+    assert_eq!(shown, stage.recorded(&id).await);
+    let run = stage.engine.run(&ctx(), &id).await.unwrap();
+    assert_eq!(
+        (run.status, run.error.unwrap().code.as_str()),
+        (RunStatus::Interrupted, "JOURNAL_UNAVAILABLE")
+    );
+    assert_eq!((run.answer, run.messages.len(), run.steps, run.usage), (None, 0, 1, USAGE));
+    assert_eq!(*stage.telemetry.runs.lock(), ["a interrupted 1"]);
+    assert_eq!(stage.engine.active(), 0);
+    stage.journal.no_room_for.store(0, Ordering::SeqCst);
+    assert_eq!(stage.invoke(ask_in("s", "again")).await.status, RunStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_asked_with_a_large_value_ends_on_record_once_there_is_room() {
+    let (model, mut strings) = puppet();
+    let stage = Stage::new(model, Cast::plain());
+    let handle = stage.start(ask(&"q".repeat(LARGE_BYTES))).await.unwrap();
+    let call = strings.call().await;
+    stage.journal.no_room_for.store(40, Ordering::SeqCst);
+    call.end().await;
+    let run = soon(handle.wait()).await.unwrap();
+    assert_eq!((run.status, run.input.query.len()), (RunStatus::Interrupted, LARGE_BYTES));
+    assert_eq!(stage.engine.run(&ctx(), &run.id).await.unwrap(), run);
+    assert_eq!(stage.journal.no_room_for.load(Ordering::SeqCst), 0, "it was tried until there was");
 }
 
 #[tokio::test]

@@ -225,7 +225,7 @@ async fn storm(policy: SessionPolicy) -> (Arc<Stage>, Vec<Result<Run, &'static s
 
 async fn of_session(stage: &Stage, session: &str) -> Vec<Run> {
     let filter = RunFilter { session: Some(ses(session)), limit: 1_000, ..RunFilter::default() };
-    stage.engine.runs(&ctx(), &filter).await.unwrap()
+    stage.engine.runs(&ctx(), &filter).await.unwrap().runs
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

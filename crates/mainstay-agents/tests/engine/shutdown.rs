@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainstay_agents::Start;
 use mainstay_core::Ctx;
 use mainstay_core::app::{AppEvent, AppOutput};
-use mainstay_core::journal::RunFilter;
+use mainstay_core::journal::{RunFilter, RunRecord};
 use mainstay_core::plan::SessionPolicy;
 use mainstay_core::run::RunStatus;
 use tokio::runtime::Builder;
@@ -17,7 +17,7 @@ use crate::stage::app::app;
 use crate::stage::journal::Watched;
 use crate::stage::model::{Ruled, USAGE, call, calls, puppet};
 use crate::stage::tool::look;
-use crate::stage::{Cast, Stage, all, ask, ask_in, ctx, names, soon, until};
+use crate::stage::{Cast, Stage, all, ask, ask_in, ctx, names, ses, soon, until};
 
 #[tokio::test]
 async fn drain_refuses_new_runs_and_lets_those_at_work_finish() {
@@ -100,7 +100,8 @@ fn runs_cut_by_a_crash_are_interrupted_and_their_events_go_on_where_they_stopped
     crash(&journal, async |stage| {
         stage.engine.start(&ctx(), &crate::stage::name("a"), ask_in("s", "hi")).await.map(drop).unwrap();
         until(|| stage.journal.appends() == 2).await;
-        let runs = stage.engine.runs(&ctx(), &RunFilter { limit: 9, ..RunFilter::default() }).await.unwrap();
+        let runs =
+            stage.engine.runs(&ctx(), &RunFilter { limit: 9, ..RunFilter::default() }).await.unwrap().runs;
         cut = Some((runs[0].id.clone(), stage.recorded(&runs[0].id).await));
     });
     let (id, before) = cut.unwrap();
@@ -139,8 +140,45 @@ fn hundreds_of_unfinished_runs_are_recovered_in_batches_and_finished_ones_left_a
         assert_eq!(stage.journal.appends(), CUT.div_ceil(64));
         let interrupted =
             RunFilter { status: Some(RunStatus::Interrupted), limit: 1_000, ..RunFilter::default() };
-        assert_eq!(stage.engine.runs(&ctx(), &interrupted).await.unwrap().len(), CUT);
+        assert_eq!(stage.engine.runs(&ctx(), &interrupted).await.unwrap().runs.len(), CUT);
     });
+}
+
+#[test]
+fn what_cannot_be_read_of_a_run_does_not_keep_it_from_being_ended() {
+    let journal = Arc::new(Watched::default());
+    let mut cut = None;
+    crash(&journal, async |stage| {
+        for query in ["whole", "torn"] {
+            let handle = stage.start(Start { background: true, ..ask_in(query, query) }).await.unwrap();
+            cut = Some(handle.id().clone());
+            until(|| stage.journal.kept.lock().iter().flatten().filter(|record| is_call(record)).count() > 0)
+                .await;
+            stage.journal.kept.lock().clear();
+        }
+    });
+    let id = cut.unwrap();
+    journal.inner.damage_run(&id);
+    journal.inner.damage_event(&id, 2);
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let stage = Stage::on(journal.reopened(), Ruled::echo(), Cast::plain());
+        assert_eq!(stage.engine.recover(&Ctx::system()).await.unwrap(), 2);
+        let run = stage.engine.run(&ctx(), &id).await.unwrap();
+        assert_eq!(
+            (run.status, run.error.unwrap().code.as_str()),
+            (RunStatus::Interrupted, "RUN_INTERRUPTED")
+        );
+        assert_eq!((run.session, run.input.query.as_str(), run.steps), (Some(ses("torn")), "", 0));
+        let rest = stage.engine.events(&ctx(), &id, 2, 9).await.unwrap().events;
+        assert_eq!(names(&rest), ["tool.call", "run.interrupted"], "its end follows its last event");
+        let interrupted =
+            RunFilter { status: Some(RunStatus::Interrupted), limit: 9, ..RunFilter::default() };
+        assert_eq!(stage.engine.runs(&ctx(), &interrupted).await.unwrap().runs.len(), 2);
+    });
+}
+
+fn is_call(record: &RunRecord) -> bool {
+    matches!(record, RunRecord::Event { event, .. } if event.kind.name() == "tool.call")
 }
 
 #[tokio::test]

@@ -58,6 +58,23 @@ async fn what_was_asked_reaches_the_model() {
 }
 
 #[tokio::test]
+async fn context_and_metadata_nest_up_to_their_bound() {
+    let house = House::new();
+    let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    let asked = |context: &str, labels: &str| {
+        format!(r#"{{"query":"hi","context":{context},"metadata":{{"labels":{labels}}}}}"#)
+    };
+    for (body, field) in [(asked(&nested(65), "1"), "context"), (asked("1", &nested(64)), "metadata")] {
+        let refused = house.post("/v1/agents/echo/invoke", body).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "INVALID_FIELD"));
+        assert_eq!(refused.json()["error"]["field"], field);
+    }
+    let most = house.post("/v1/agents/echo/invoke", asked(&nested(64), &nested(63))).await;
+    assert_eq!(most.status, 200);
+    assert_eq!(house.get("/v1/runs").await.json()["runs"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn a_fallback_answers_for_a_classified_failure() {
     let house = House::new();
     house.next(Script::Fail(&codes::PROVIDER_QUOTA));

@@ -3,10 +3,12 @@
 use futures_util::StreamExt as _;
 use http::Request;
 use http_body_util::BodyExt as _;
+use mainstay_core::message::Reasoning;
+use mainstay_core::model::ModelEvent;
 use serde_json::{Value, json};
 
 use crate::house::{Event, House, empty, post, until, with};
-use crate::scripted::Script;
+use crate::scripted::{Script, saying};
 
 async fn run(house: &House, query: &str, session: Option<&str>) -> String {
     let answer = house.post("/v1/agents/echo/invoke", json!({"query": query, "session_id": session})).await;
@@ -131,6 +133,7 @@ async fn events_come_as_json_where_that_is_asked_for() {
     let list = answer.json();
     let events = list["events"].as_array().unwrap();
     assert_eq!((&events[0]["seq"], &list["is_final"]), (&json!(2), &json!(true)));
+    assert_eq!(list["more"], json!(false));
     assert_eq!(list["last"], events.last().unwrap()["seq"]);
     house.next(Script::Stall("part"));
     let started =
@@ -201,4 +204,34 @@ async fn head_is_get_without_the_body() {
     assert_eq!(house.surface.in_flight(), 0);
     let _unread = house.send(post("/v1/runs/x/cancel", "ignored")).await;
     assert_eq!(house.surface.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_long_list_of_events_comes_in_pages_and_a_stream_whole() {
+    let house = House::new();
+    let piece = "x".repeat(700_000);
+    // Deltas and reasoning take turns, so that the pieces stay apart.
+    let think = || Ok(ModelEvent::Reasoning(Reasoning { text: piece.clone(), ..Reasoning::default() }));
+    let mut answer = saying(&[&piece]);
+    answer.insert(1, think());
+    house.next(Script::Events(answer));
+    let id = run(&house, "hi", None).await;
+    let page = async |after: u64| {
+        let path = format!("/v1/runs/{id}/events?after={after}");
+        let request = Request::get(path).body(empty()).unwrap();
+        house.send(with(request, "accept", "application/json")).await.json()
+    };
+    let (mut seqs, mut pages, mut after) = (Vec::new(), 0, 0);
+    loop {
+        let list = page(after).await;
+        seqs.extend(list["events"].as_array().unwrap().iter().map(|event| event["seq"].as_u64().unwrap()));
+        (pages, after) = (pages + 1, list["last"].as_u64().unwrap());
+        assert_ne!(list["more"], list["is_final"], "the run has ended, so one or the other");
+        if list["more"] == json!(false) {
+            break;
+        }
+    }
+    let whole = events_after(&house, &id, None, "").await;
+    assert_eq!(seqs, (1..=whole.len() as u64).collect::<Vec<_>>());
+    assert!(pages > 1, "the events do not fit into one page");
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mainstay_core::{Error, Result, codes};
+use mainstay_core::{Error, Result, Retry, codes};
 use parking_lot::{Condvar, Mutex};
 
 use super::record::Group;
@@ -126,9 +126,14 @@ impl Queue {
         self.state.lock().pending.appends
     }
 
+    /// Whether nothing more is taken in.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().stopped.is_some()
+    }
+
     /// Lets more appends gather, unless the queue is closing.
     pub(crate) fn linger(&self, time: Duration) {
-        if self.state.lock().stopped.is_none() {
+        if !self.is_stopped() {
             std::thread::sleep(time);
         }
     }
@@ -183,7 +188,9 @@ impl State {
     fn accepts(&self) -> Result<()> {
         match &self.stopped {
             None => Ok(()),
-            Some(Stop::Closing) => Err(unavailable("the record of runs is closed")),
+            Some(Stop::Closing) => {
+                Err(unavailable("the record of runs is closed").with_retry(Retry::Permanent))
+            }
             Some(Stop::Failed(why)) => Err(failed(why)),
         }
     }
@@ -230,6 +237,7 @@ fn failed(why: &str) -> Error {
     unavailable("the record of runs cannot be written until a restart")
         .with_help("free space or repair the disk, then restart; everything acknowledged before is kept")
         .with_internal(why)
+        .with_retry(Retry::Permanent)
 }
 
 #[cfg(test)]

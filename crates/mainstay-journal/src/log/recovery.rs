@@ -14,6 +14,7 @@ use super::segment::{self, HEAD_BYTES, Head};
 use super::writer::{Segment, next_head};
 use super::{End, Lsn};
 use crate::damage::{Damage, Fault};
+use crate::folder::Folder;
 use crate::medium::Medium;
 
 /// Someone who saw records become durable.
@@ -113,9 +114,11 @@ fn remove_dropped(medium: &dyn Medium, folder: &Path, numbers: std::ops::Range<u
 
 /// Removes a segment whose drop is on record; one at a time, so that what is left never has a gap.
 pub(crate) fn remove(medium: &dyn Medium, folder: &Path, number: u32) -> io::Result<()> {
+    // Before the file goes: what is listed has its file, also when there is no descriptor free.
+    let open = Folder::open(folder)?;
     match std::fs::remove_file(segment::path(folder, number)) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
-        _ => medium.sync_folder(folder),
+        _ => open.sync(medium),
     }
 }
 
@@ -127,7 +130,13 @@ fn begin(
     head: Head,
     mut segments: Vec<Segment>,
 ) -> Result<Recovered, Fault> {
-    let file = segment::create(medium, folder, head, segment_bytes / 16).map_err(Fault::io(folder))?;
+    let created = || -> io::Result<File> {
+        let open = Folder::open(folder)?;
+        let file = segment::open_new(&open, head.number)?;
+        segment::create(medium, &open, &file, head, segment_bytes / 16)?;
+        Ok(file)
+    };
+    let file = created().map_err(Fault::io(folder))?;
     segments.push(Segment { head, bytes: HEAD_BYTES + segment_bytes / 16 });
     let chain = Chain { lsn: head.first_lsn - 1, crc: head.prev };
     let end = End { lsn: chain.lsn, segment: head.number, offset: HEAD_BYTES };

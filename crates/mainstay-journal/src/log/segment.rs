@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Lsn;
 use super::record::{u32_at, u64_at};
 use crate::damage::Fault;
+use crate::folder::Folder;
 use crate::medium::Medium;
 
 /// The head has a page of its own, so that no later write touches its sector.
@@ -86,16 +87,26 @@ pub(crate) fn list(folder: &Path) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// Makes a segment that survives a power cut from here on: head and `blank` zero bytes written, file and folder
-/// synced. An unfinished file of that name is overwritten.
-pub(crate) fn create(medium: &dyn Medium, folder: &Path, head: Head, blank: u64) -> io::Result<File> {
-    let path = path(folder, head.number);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-    medium.write_at(&file, &path, &head.encode(), 0)?;
-    write_zeros(medium, &file, &path, HEAD_BYTES, HEAD_BYTES + blank)?;
-    medium.sync(&file, &path)?;
-    medium.sync_folder(folder)?;
-    Ok(file)
+/// Opens a file for segment `number`, which does not exist yet; an unfinished one is emptied. Nothing is written.
+pub(crate) fn open_new(folder: &Folder, number: u32) -> io::Result<File> {
+    let path = path(folder.path(), number);
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)
+}
+
+/// Makes the new file a segment that survives a power cut from here on: head and `blank` zero bytes written, file and
+/// folder synced.
+pub(crate) fn create(
+    medium: &dyn Medium,
+    folder: &Folder,
+    file: &File,
+    head: Head,
+    blank: u64,
+) -> io::Result<()> {
+    let path = path(folder.path(), head.number);
+    medium.write_at(file, &path, &head.encode(), 0)?;
+    write_zeros(medium, file, &path, HEAD_BYTES, HEAD_BYTES + blank)?;
+    medium.sync(file, &path)?;
+    folder.sync(medium)
 }
 
 /// Fills `from..to` with zeros, so that later syncs there have no metadata to write.
@@ -148,7 +159,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for number in [11, 2] {
             let head = Head { journal: 1, number, first_lsn: 1, prev: 0 };
-            create(&Disk, folder.path(), head, 100).unwrap();
+            let open = Folder::open(folder.path()).unwrap();
+            create(&Disk, &open, &open_new(&open, number).unwrap(), head, 100).unwrap();
         }
         std::fs::write(folder.path().join("notes.seg"), "x").unwrap();
         assert_eq!(list(folder.path()).unwrap(), [2, 11]);

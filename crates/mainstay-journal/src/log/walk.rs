@@ -33,8 +33,8 @@ pub(crate) struct Record<'a> {
 
 /// A walk through one segment.
 #[derive(Debug)]
-pub(crate) struct Walk {
-    file: File,
+pub(crate) struct Walk<'f> {
+    file: &'f File,
     number: u32,
     seed: u32,
     window: Vec<u8>,
@@ -43,9 +43,9 @@ pub(crate) struct Walk {
     until: u64,
 }
 
-impl Walk {
+impl<'f> Walk<'f> {
     /// Starts at `from` and reads nothing at or beyond `until`.
-    pub(crate) fn new(file: File, head: &Head, from: u64, until: u64) -> Self {
+    pub(crate) fn new(file: &'f File, head: &Head, from: u64, until: u64) -> Self {
         // A cut file may end before the place to start from.
         let from = from.min(until);
         let (number, seed) = (head.number, head.seed());

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +16,9 @@ use super::queue::{Batch, Queue};
 use super::record::{Chain, Group, kind};
 use super::segment::{self, HEAD_BYTES, Head};
 use super::{End, Lsn};
+use crate::folder::Folder;
 use crate::medium::Medium;
+use crate::patience::{self, Patience};
 use crate::stats::Counters;
 
 /// On a slow disk a thin batch waits this long for company.
@@ -75,7 +76,7 @@ impl Published {
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) medium: Arc<dyn Medium>,
-    pub(crate) folder: PathBuf,
+    pub(crate) folder: Folder,
     pub(crate) segment_bytes: u64,
     pub(crate) queue: Arc<Queue>,
     pub(crate) published: Arc<Published>,
@@ -137,7 +138,7 @@ impl Writer {
 
     /// Writes and syncs `bytes`, and publishes them as durable.
     fn write(&mut self, bytes: &mut [u8]) -> io::Result<()> {
-        let path = segment::path(&self.folder, self.head.number);
+        let path = segment::path(self.folder.path(), self.head.number);
         self.chain.stamp(bytes, self.head.seed(), self.published.durable_lsn());
         let end = self.at + bytes.len() as u64;
         if end > self.zeroed {
@@ -174,18 +175,36 @@ impl Writer {
     fn rotate(&mut self) -> io::Result<()> {
         let mut end = Group::of(kind::SEGMENT_END, &[]).bytes().to_vec();
         self.write(&mut end)?;
-        let path = segment::path(&self.folder, self.head.number);
+        let path = segment::path(self.folder.path(), self.head.number);
         self.medium.set_len(&self.file, &path, self.at)?;
         self.zeroed = self.at;
         self.publish();
         let head = next_head(&self.head, self.chain);
         let blank = self.segment_bytes / 16;
-        self.file = segment::create(self.medium.as_ref(), &self.folder, head, blank)?;
+        self.file = self.open_next(head.number)?;
+        segment::create(self.medium.as_ref(), &self.folder, &self.file, head, blank)?;
         self.counters.sync();
         self.counters.sync();
         (self.head, self.at, self.zeroed) = (head, HEAD_BYTES, HEAD_BYTES + blank);
         self.published.state.lock().1.push(Segment { head, bytes: self.zeroed });
         Ok(())
+    }
+
+    /// Opens the next segment's file. Nothing of it is written yet, so want of a descriptor is waited out, unless the
+    /// queue is closing; what is appended meanwhile waits, or is refused as too much.
+    fn open_next(&self, number: u32) -> io::Result<File> {
+        let mut patience = Patience::new();
+        loop {
+            match segment::open_new(&self.folder, number) {
+                Err(cause) if patience::passes(&cause) && !self.queue.is_stopped() => {
+                    if patience.is_fresh() {
+                        tracing::warn!(%cause, segment = number, "the journal waits to open its next segment");
+                    }
+                    self.queue.linger(patience.pause());
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     fn fail(&self, cause: &io::Error) {

@@ -7,13 +7,15 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::ViewError;
 use super::table::{self, META, RunRow, Slot, Weight, event_key, meta};
-use crate::blob::Hash;
+use crate::blob::{Blobs, Hash};
 use crate::log::walk::Record;
 use crate::log::{End, Lsn, record};
 use crate::stored::{self, EventFacts, Forgotten, Moved, RunFacts, SessionDeleted};
 
 /// The tables, open for one transaction.
 pub(crate) struct Apply<'t> {
+    /// Where large bodies are, to be asked for what the facts of former versions do not say.
+    bodies: &'t Blobs,
     runs: Table<'t, &'static str, &'static [u8]>,
     events: Table<'t, &'static [u8], &'static [u8]>,
     births: Table<'t, u64, &'static str>,
@@ -43,11 +45,12 @@ pub(crate) struct BlobChanges {
 type Result<T, E = ViewError> = std::result::Result<T, E>;
 
 impl<'t> Apply<'t> {
-    pub(crate) fn new(write: &'t WriteTransaction) -> Result<Self> {
+    pub(crate) fn new(write: &'t WriteTransaction, bodies: &'t Blobs) -> Result<Self> {
         let meta = write.open_table(META)?;
         let number = |name: &str| -> Result<u64> { Ok(meta.get(name)?.map_or(0, |value| value.value())) };
         let weight = Weight { log: number(meta::LOG_BYTES)?, blob: number(meta::BLOB_BYTES)? };
         Ok(Self {
+            bodies,
             runs: write.open_table(table::RUNS)?,
             events: write.open_table(table::EVENTS)?,
             births: write.open_table(table::BIRTHS)?,
@@ -76,7 +79,10 @@ impl<'t> Apply<'t> {
                 self.event(&facts, lsn, record)
             }
             kind::RUN => {
-                let (facts, _) = stored::split::<RunFacts>(record.payload).map_err(unreadable)?;
+                let (mut facts, body) = stored::split::<RunFacts>(record.payload).map_err(unreadable)?;
+                if facts.principal.is_none() {
+                    facts.principal = self.principal_in(body, &facts);
+                }
                 self.run(facts, lsn, record)
             }
             kind::SESSION_DELETED => {
@@ -132,11 +138,13 @@ impl<'t> Apply<'t> {
             (None, Some(known)) => (known.birth, known.birth_at),
             (None, None) => (lsn, lsn),
         };
+        let whose = known.as_ref().and_then(|known| known.principal.clone());
+        let principal = facts.principal.clone().or(whose);
         let next = match &known {
             // A copy of a record that has been superseded still says when the run was born.
             Some(newer) if newer.slot.version > slot.version => {
                 self.release(&slot)?;
-                RunRow { birth, birth_at, ..newer.clone() }
+                RunRow { birth, birth_at, principal, ..newer.clone() }
             }
             _ => {
                 let mut weight =
@@ -147,10 +155,34 @@ impl<'t> Apply<'t> {
                     self.release(&known.slot)?;
                 }
                 let RunFacts { agent, session, status, created_ms, updated_ms, .. } = facts.clone();
-                RunRow { agent, session, status, created_ms, updated_ms, birth, birth_at, slot, weight }
+                RunRow {
+                    agent,
+                    session,
+                    principal,
+                    status,
+                    created_ms,
+                    updated_ms,
+                    birth,
+                    birth_at,
+                    slot,
+                    weight,
+                }
             }
         };
         self.replace(&facts.id, known, Some(next))
+    }
+
+    /// Whose run it is, from the body of a former version's record. A body that cannot be read says nothing: the blob
+    /// of a superseded record is gone by right, and damage is told to whoever reads the run.
+    fn principal_in(&self, body: &[u8], facts: &RunFacts) -> Option<String> {
+        let Some(blob) = &facts.blob else { return stored::principal(body).ok() };
+        match self.bodies.get(blob) {
+            Ok(content) => content.and_then(|content| stored::principal(&content).ok()),
+            Err(fault) => {
+                tracing::warn!(run = %facts.id, %fault, "whose run it is cannot be read");
+                None
+            }
+        }
     }
 
     /// Forgets a run and its events, also events that came before their run.

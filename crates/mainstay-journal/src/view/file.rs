@@ -112,3 +112,24 @@ pub(crate) fn create(
     write.commit()?;
     Ok((database, end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::segment::Head;
+
+    #[test]
+    fn a_view_of_another_format_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("view.redb");
+        let first = Segment { head: Head { journal: 7, number: 1, first_lsn: 1, prev: 0 }, bytes: 8192 };
+        drop(create(&path, 1024 * 1024, 7, &first).unwrap());
+        let (database, said) = open(&path, 1024 * 1024).expect("a view of this format is used");
+        assert_eq!(said.journal, 7);
+        let write = database.begin_write().unwrap();
+        write.open_table(META).unwrap().insert(meta::FORMAT, FORMAT - 1).unwrap();
+        write.commit().unwrap();
+        drop(database);
+        assert!(open(&path, 1024 * 1024).is_none());
+    }
+}

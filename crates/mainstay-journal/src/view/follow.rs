@@ -1,5 +1,6 @@
 //! The view's thread: follows the log, and commits when there is enough, when it is time, or when a reader waits.
 
+use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,10 +19,11 @@ use super::query;
 use crate::blob::Blobs;
 use crate::damage::{Damage, Fault, unavailable};
 use crate::log::record::kind;
-use crate::log::segment::HEAD_BYTES;
+use crate::log::segment::{HEAD_BYTES, Head};
 use crate::log::walk::{self, Step, Walk};
 use crate::log::writer::{DurableListener, Published};
 use crate::log::{End, Lsn};
+use crate::patience::Patience;
 use crate::stats::Counters;
 
 /// The open view and the thread that keeps it up.
@@ -39,7 +41,17 @@ pub(crate) struct View {
 #[derive(Clone, Debug)]
 struct Progress {
     applied: Lsn,
+    /// Why it has not moved for a while; it goes on by itself.
+    held_up: Option<Arc<str>>,
+    /// Why it will not move any more.
     failed: Option<Arc<str>>,
+}
+
+impl Progress {
+    /// Why there is no waiting for it.
+    fn why_not(&self) -> Option<&str> {
+        self.failed.as_deref().or(self.held_up.as_deref())
+    }
 }
 
 /// What wakes the thread.
@@ -86,6 +98,14 @@ impl Bell {
         self.ring.notify_one();
     }
 
+    /// Waits a little before the next attempt; `false` when there is to be none.
+    fn pause(&self, time: Duration) -> bool {
+        let mut heard = self.state.lock();
+        let deadline = Instant::now() + time;
+        while !heard.stop && !self.ring.wait_until(&mut heard, deadline).timed_out() {}
+        !heard.stop
+    }
+
     /// Waits until it is time to commit; `false` when there is nothing more to do ever.
     fn wait(&self) -> bool {
         let mut heard = self.state.lock();
@@ -127,6 +147,16 @@ pub(crate) struct Follower {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) applied: End,
+    /// The segment read last: kept open, so that a commit needs no free descriptor.
+    pub(crate) followed: Option<Followed>,
+}
+
+/// An open segment.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    file: File,
+    path: PathBuf,
+    head: Head,
 }
 
 impl Follower {
@@ -136,7 +166,8 @@ impl Follower {
             return Ok(());
         }
         let write = self.database.begin_write()?;
-        let mut apply = Apply::new(&write)?;
+        let blobs = self.blobs.clone();
+        let mut apply = Apply::new(&write, &blobs)?;
         let end = self.apply(&mut apply, target, rows_max)?;
         let changes = apply.finish(end)?;
         write.commit()?;
@@ -145,20 +176,23 @@ impl Follower {
         self.settle_blobs(&changes)
     }
 
-    fn apply(&self, apply: &mut Apply<'_>, target: End, rows_max: u64) -> Result<End, ViewError> {
+    fn apply(&mut self, apply: &mut Apply<'_>, target: End, rows_max: u64) -> Result<End, ViewError> {
         let mut at = self.applied;
         let mut rows = 0;
         while at.lsn < target.lsn {
-            let (file, path, bytes, head) = walk::open(&self.folder, at.segment)?;
+            let Followed { file, path, head } = self.segment(at)?;
             let damaged = |offset, after, fault: &str| {
-                Fault::from(Damage::new(&path, offset, after + 1, fault, "it was acknowledged"))
+                Fault::from(Damage::new(path, offset, after + 1, fault, "it was acknowledged"))
             };
-            let head = head.ok_or_else(|| damaged(0, at.lsn, "the segment's head is damaged"))?;
-            let until = if at.segment == target.segment { target.offset } else { bytes };
-            let mut walk = Walk::new(file, &head, at.offset, until);
+            let until = if at.segment == target.segment {
+                target.offset
+            } else {
+                file.metadata().map_err(Fault::io(path))?.len()
+            };
+            let mut walk = Walk::new(file, head, at.offset, until);
             while at.lsn < target.lsn {
                 let offset = walk.position();
-                let record = match walk.step().map_err(Fault::io(&path))? {
+                let record = match walk.step().map_err(Fault::io(path))? {
                     Step::Record(record) => record,
                     Step::Blank => {
                         return Err(damaged(offset, at.lsn, "zeros where a record should be").into());
@@ -181,6 +215,22 @@ impl Follower {
         Ok(at)
     }
 
+    /// The segment of `at`, opened unless it is the one followed already.
+    fn segment(&mut self, at: End) -> Result<&Followed, Fault> {
+        let known = self.followed.take().filter(|followed| followed.head.number == at.segment);
+        let followed = match known {
+            Some(followed) => followed,
+            None => {
+                let (file, path, _, head) = walk::open(&self.folder, at.segment)?;
+                let fault = "the segment's head is damaged";
+                let damage = || Damage::new(&path, 0, at.lsn + 1, fault, "it was acknowledged");
+                let head = head.ok_or_else(damage)?;
+                Followed { file, path, head }
+            }
+        };
+        Ok(self.followed.insert(followed))
+    }
+
     fn settle_blobs(&self, changes: &BlobChanges) -> Result<(), ViewError> {
         changes.arrived.iter().for_each(|hash| self.blobs.unpin(hash));
         changes.released.iter().try_for_each(|hash| collect(&self.blobs, &self.database, hash))
@@ -197,10 +247,30 @@ impl Follower {
         bell: &Bell,
         progress: &watch::Sender<Progress>,
     ) -> Result<(), ViewError> {
+        let mut patience = Patience::new();
         while bell.wait() {
-            self.advance(published.durable(), bell.rows_max)?;
-            bell.state.lock().applied = self.applied.lsn;
-            progress.send_modify(|progress| progress.applied = self.applied.lsn);
+            match self.advance(published.durable(), bell.rows_max) {
+                // Nothing was committed: the same attempt can be made again.
+                Err(ViewError::Log(fault)) if fault.passes() => {
+                    if patience.is_fresh() {
+                        tracing::warn!(%fault, "the journal's view waits to read the log");
+                    }
+                    if patience.is_worn() {
+                        progress.send_modify(|progress| progress.held_up = Some(fault.to_string().into()));
+                    }
+                    if !bell.pause(patience.pause()) {
+                        return Err(fault.into());
+                    }
+                }
+                outcome => {
+                    outcome?;
+                    patience = Patience::new();
+                    bell.state.lock().applied = self.applied.lsn;
+                    progress.send_modify(|progress| {
+                        (progress.applied, progress.held_up) = (self.applied.lsn, None);
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -224,7 +294,8 @@ impl View {
         on_failure: impl FnOnce(&str) + Send + 'static,
     ) -> std::io::Result<Self> {
         let database = RwLock::new(Some(follower.database.clone()));
-        let (sender, progress) = watch::channel(Progress { applied: follower.applied.lsn, failed: None });
+        let (sender, progress) =
+            watch::channel(Progress { applied: follower.applied.lsn, held_up: None, failed: None });
         let thread = std::thread::Builder::new().name("journal-view".to_owned()).spawn({
             let (published, bell) = (published.clone(), bell.clone());
             move || {
@@ -252,13 +323,13 @@ impl View {
         if progress.borrow().applied < target {
             self.bell.want(target);
         }
-        let seen =
-            progress.wait_for(|progress| progress.applied >= target || progress.failed.is_some()).await;
-        match seen {
-            Ok(seen) => match &seen.failed {
-                None => Ok(()),
-                Some(why) => Err(unavailable("the record of runs cannot be read").with_internal(&**why)),
-            },
+        let seen = progress.wait_for(|progress| progress.applied >= target || progress.why_not().is_some());
+        match seen.await {
+            Ok(seen) if seen.applied >= target && seen.failed.is_none() => Ok(()),
+            Ok(seen) => {
+                let why = seen.why_not().unwrap_or_default();
+                Err(unavailable("the record of runs cannot be read").with_internal(why))
+            }
             Err(_) => Err(unavailable("the record of runs is closed")),
         }
     }

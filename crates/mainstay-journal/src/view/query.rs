@@ -1,9 +1,11 @@
 //! Reading the view. Each function sees one commit, which ends at a whole append.
 
-use mainstay_core::journal::{Retention, RunFilter};
+use mainstay_core::journal::{
+    After, Cursor, EVENT_PAGE_BYTES_MAX, RUN_PAGE_BYTES_MAX, Retention, RunFilter, SessionFilter,
+};
 use mainstay_core::run::Session;
 use mainstay_core::{Error, RunId, SessionId, codes};
-use redb::{ReadTransaction, ReadableTable};
+use redb::{AccessGuard, Key, ReadTransaction, ReadableTable, StorageError};
 
 use super::ViewError;
 use super::table::{self, META, RunRow, Slot, Weight, event_key, meta};
@@ -27,70 +29,108 @@ pub(crate) fn event(read: &ReadTransaction, run: &RunId, seq: u64) -> Result<Opt
     Ok(slot.map(|slot| Slot::decode(slot.value())))
 }
 
-/// The slots of the run's events after `after`; none for a run that is not known.
-pub(crate) fn events(read: &ReadTransaction, id: &RunId, after: u64, limit: usize) -> Result<Vec<Slot>> {
-    let Some(from) = after.checked_add(1) else { return Ok(Vec::new()) };
+/// The slots of the run's events after `after`, up to the page's bounds, and whether there are further ones; none for a
+/// run that is not known.
+pub(crate) fn events(
+    read: &ReadTransaction,
+    id: &RunId,
+    after: u64,
+    limit: usize,
+) -> Result<(Vec<Slot>, bool)> {
+    let mut slots = Vec::new();
+    let Some(from) = after.checked_add(1) else { return Ok((slots, false)) };
     if run(read, id)?.is_none() {
-        return Ok(Vec::new());
+        return Ok((slots, false));
     }
     let (from, to) = (event_key(id, from), event_key(id, u64::MAX));
     let events = read.open_table(table::EVENTS)?;
-    let range = events.range::<&[u8]>(from.as_slice()..=to.as_slice())?;
-    range.take(limit).map(|entry| Ok(Slot::decode(entry?.1.value()))).collect()
+    let mut bytes = 0;
+    for entry in events.range::<&[u8]>(from.as_slice()..=to.as_slice())? {
+        let slot = Slot::decode(entry?.1.value());
+        bytes += slot.weight().total();
+        if slots.len() >= limit || (bytes > EVENT_PAGE_BYTES_MAX && !slots.is_empty()) {
+            return Ok((slots, true));
+        }
+        slots.push(slot);
+    }
+    Ok((slots, false))
 }
 
-/// The slots of the runs that match, in the order of the port; `None` where `after` is unknown.
-pub(crate) fn runs(read: &ReadTransaction, filter: &RunFilter) -> Result<Option<Vec<Slot>>> {
+/// The rows of a page.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) rows: Vec<(RunId, RunRow)>,
+    pub(crate) bytes: u64,
+    pub(crate) next: Option<Cursor>,
+}
+
+/// The runs that match, in the order of the port, up to the page's bounds; `None` where `after` is unknown.
+pub(crate) fn runs(read: &ReadTransaction, filter: &RunFilter) -> Result<Option<Page>> {
     let after = match &filter.after {
         None => None,
-        Some(id) => match run(read, id)? {
+        Some(After::Page(Cursor(birth))) => Some(*birth),
+        Some(After::Run(id)) => match run(read, id)? {
             None => return Ok(None),
             Some(row) => Some(row.birth),
         },
     };
-    let rows = read.open_table(table::RUNS)?;
-    let mut page = Page { filter, limit: filter.limit.clamp(1, PAGE_MAX), slots: Vec::new() };
-    let mut take = |id: &str| -> Result<bool> {
-        let row = rows.get(id)?.map(|row| RunRow::decode(row.value())).transpose()?;
-        Ok(row.is_some_and(|row| page.take(&row)))
-    };
-    if let Some(session) = &filter.session {
-        let session = session.as_str();
-        let of_session = read.open_table(table::SESSION_RUNS)?;
-        let from = after.map_or(0, |birth| birth + 1);
-        for entry in of_session.range((session, from)..=(session, u64::MAX))? {
-            if take(entry?.1.value())? {
-                break;
-            }
+    let below = after.unwrap_or(u64::MAX);
+    let session = filter.session.as_ref().map_or("", SessionId::as_str);
+    let births = read.open_table(if filter.unfinished { table::UNFINISHED } else { table::BIRTHS })?;
+    let of_session = read.open_table(table::SESSION_RUNS)?;
+    let ids: Ids<'_> = match (&filter.session, filter.newest_first) {
+        (None, _) => Box::new(births.range(..below)?.rev().map(value)),
+        (Some(_), true) => Box::new(of_session.range((session, 0)..(session, below))?.rev().map(value)),
+        (Some(_), false) => {
+            let from = after.map_or(0, |birth| birth.saturating_add(1));
+            Box::new(of_session.range((session, from)..=(session, u64::MAX))?.map(value))
         }
-    } else {
-        let births = read.open_table(if filter.unfinished { table::UNFINISHED } else { table::BIRTHS })?;
-        for entry in births.range(..after.unwrap_or(u64::MAX))?.rev() {
-            if take(entry?.1.value())? {
-                break;
-            }
+    };
+    let rows = read.open_table(table::RUNS)?;
+    let mut page = Page::default();
+    for id in ids {
+        let id = id?;
+        let row = rows.get(id.value())?.map(|row| RunRow::decode(row.value())).transpose()?;
+        let found = RunId::parse(id.value()).zip(row);
+        if found.is_some_and(|(id, row)| page.take(filter, id, row)) {
+            break;
         }
     }
-    Ok(Some(page.slots))
+    Ok(Some(page))
 }
 
-struct Page<'a> {
-    filter: &'a RunFilter,
-    limit: usize,
-    slots: Vec<Slot>,
+type Ids<'a> = Box<dyn Iterator<Item = Result<AccessGuard<'a, &'static str>, StorageError>> + 'a>;
+
+/// An entry without its key.
+fn value<'a, K: Key + 'static>(
+    entry: Result<(AccessGuard<'a, K>, AccessGuard<'a, &'static str>), StorageError>,
+) -> Result<AccessGuard<'a, &'static str>, StorageError> {
+    entry.map(|(_, value)| value)
 }
 
-impl Page<'_> {
+impl Page {
     /// Takes the run if it matches; says whether the page is full.
-    fn take(&mut self, row: &RunRow) -> bool {
-        let filter = self.filter;
-        let matches = filter.agent.as_ref().is_none_or(|agent| *agent == row.agent)
+    fn take(&mut self, filter: &RunFilter, id: RunId, row: RunRow) -> bool {
+        let matches = filter.principal.as_ref().is_none_or(|label| row.principal.as_ref() == Some(label))
+            && filter.agent.as_ref().is_none_or(|agent| *agent == row.agent)
             && filter.status.is_none_or(|status| status == row.status)
             && (!filter.unfinished || !row.status.is_final());
-        if matches {
-            self.slots.push(row.slot);
+        if !matches {
+            return false;
         }
-        self.slots.len() >= self.limit
+        let bytes = self.bytes + row.slot.weight().total();
+        if let Some((_, last)) = self.rows.last()
+            && bytes > RUN_PAGE_BYTES_MAX
+        {
+            self.next = Some(Cursor(last.birth));
+            return true;
+        }
+        let birth = row.birth;
+        self.bytes = bytes;
+        self.rows.push((id, row));
+        let full = self.rows.len() >= filter.limit.clamp(1, PAGE_MAX);
+        self.next = full.then_some(Cursor(birth));
+        full
     }
 }
 
@@ -105,20 +145,17 @@ pub(crate) fn session(read: &ReadTransaction, id: &SessionId) -> Result<Option<S
     Ok(row.map(|row| Session {
         id: id.clone(),
         agent: row.agent,
+        principal: row.principal.unwrap_or_default(),
         created_ms: row.created_ms,
         updated_ms,
         runs,
     }))
 }
 
-/// Sessions, last used first; `None` where `after` is unknown.
-pub(crate) fn sessions(
-    read: &ReadTransaction,
-    after: Option<&SessionId>,
-    limit: usize,
-) -> Result<Option<Vec<Session>>> {
+/// Sessions that match, last used first; `None` where `after` is unknown.
+pub(crate) fn sessions(read: &ReadTransaction, filter: &SessionFilter) -> Result<Option<Vec<Session>>> {
     let by_use = read.open_table(table::SESSIONS_BY_USE)?;
-    let start = match after {
+    let start = match &filter.after {
         None => None,
         Some(id) => match session(read, id)? {
             None => return Ok(None),
@@ -130,10 +167,14 @@ pub(crate) fn sessions(
         Some(start) => by_use.range(..start)?,
     };
     let mut page = Vec::new();
-    for entry in range.rev().take(limit.clamp(1, PAGE_MAX)) {
+    for entry in range.rev() {
         let (key, _) = entry?;
         let id = SessionId::parse(key.value().1);
-        page.extend(id.map(|id| session(read, &id)).transpose()?.flatten());
+        let found = id.map(|id| session(read, &id)).transpose()?.flatten();
+        page.extend(found.filter(|found| filter.principal.as_ref().is_none_or(|l| *l == found.principal)));
+        if page.len() >= filter.limit.clamp(1, PAGE_MAX) {
+            break;
+        }
     }
     Ok(Some(page))
 }

@@ -1,7 +1,8 @@
 //! The view's tables and rows. A change of any of them needs a new `FORMAT`; old files are then rebuilt.
 
-use mainstay_core::run::RunStatus;
-use mainstay_core::{Name, RunId, SessionId};
+use mainstay_core::model::Usage;
+use mainstay_core::run::{Run, RunError, RunInput, RunStatus};
+use mainstay_core::{Error, Name, RunId, SessionId};
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use crate::log::record::{u32_at, u64_at};
 use crate::log::{Lsn, Place};
 
 /// The layout of this file.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 
 /// Single numbers, by the names in [`meta`].
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -116,6 +117,8 @@ impl Weight {
 pub(crate) struct RunRow {
     pub(crate) agent: Name,
     pub(crate) session: Option<SessionId>,
+    /// Whose it is; `None` where a record of a former version is too damaged to say.
+    pub(crate) principal: Option<String>,
     pub(crate) status: RunStatus,
     pub(crate) created_ms: u64,
     pub(crate) updated_ms: u64,
@@ -138,6 +141,28 @@ impl RunRow {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, redb::StorageError> {
         serde_json::from_slice(bytes)
             .map_err(|cause| redb::StorageError::Corrupted(format!("a run's row: {cause}")))
+    }
+
+    /// The run as far as the row knows it; `error` says why there is no more.
+    pub(crate) fn stand_in(self, id: RunId, error: &Error) -> Run {
+        Run {
+            id,
+            agent: self.agent,
+            session: self.session,
+            status: self.status,
+            background: false,
+            principal: self.principal.unwrap_or_default(),
+            created_ms: self.created_ms,
+            updated_ms: self.updated_ms,
+            input: RunInput::default(),
+            messages: Vec::new(),
+            answer: None,
+            model: None,
+            finish_reason: None,
+            error: Some(RunError { code: error.code().id.to_owned(), message: error.message().to_owned() }),
+            usage: Usage::default(),
+            steps: 0,
+        }
     }
 }
 

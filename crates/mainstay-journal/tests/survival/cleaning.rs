@@ -10,8 +10,8 @@ use mainstay_core::run::RunStatus;
 use mainstay_journal::Journal;
 
 use super::fixture::{
-    Acknowledged, Kept, append, copy, event, files, folder, in_session, open, record, run, run_id, trial,
-    wait,
+    Acknowledged, Kept, append, copy, event, events_of, files, folder, in_session, open, record, run, run_id,
+    trial, wait,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -62,8 +62,8 @@ fn from_log_alone(folder: &Path) -> (tempfile::TempDir, Arc<Journal>) {
 fn order(journal: &Journal, session: Option<&str>) -> Vec<String> {
     let session = session.map(|id| mainstay_core::SessionId::parse(id).unwrap());
     let filter = RunFilter { session, limit: 1_000, ..RunFilter::default() };
-    let runs = wait(journal.runs(&Ctx::system(), &filter)).unwrap();
-    runs.iter().map(|run| run.id.to_string()).collect()
+    let page = wait(journal.runs(&Ctx::system(), &filter)).unwrap();
+    page.runs.iter().map(|run| run.id.to_string()).collect()
 }
 
 fn disk_bytes_fall() {
@@ -142,7 +142,7 @@ fn order_survives() {
     assert_eq!(order(&rebuilt, Some("s")), ["first", "second", "third"]);
     assert_eq!(order(&rebuilt, None), ["third", "second", "first"]);
     for id in ["first", "second", "third"] {
-        let events = wait(rebuilt.events(&Ctx::system(), &run_id(id), 0, 9)).unwrap();
+        let events = wait(events_of(&rebuilt, &run_id(id))).unwrap();
         assert_eq!(events.iter().map(|e| e.seq).collect::<Vec<_>>(), [1, 2, 3]);
         let kept = wait(rebuilt.run(&Ctx::system(), &run_id(id))).unwrap().unwrap();
         assert_eq!(kept.steps, 3, "the newest record wins");
@@ -163,7 +163,7 @@ fn blobs_go() {
     assert_eq!(blobs(), 3, "one is shared");
     purge(&journal, 15, u64::MAX);
     assert_eq!(blobs(), 2, "the shared one stays with its other run");
-    let events = wait(journal.events(&Ctx::system(), &run_id("b"), 0, 9)).unwrap();
+    let events = wait(events_of(&journal, &run_id("b"))).unwrap();
     assert_eq!(events.len(), 2);
     // Written over: the old value is nobody's any more.
     wait(append(&journal, vec![event("b", 2, "small".to_owned())])).unwrap();

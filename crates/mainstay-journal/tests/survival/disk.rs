@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use libtest_mimic::Trial;
 use mainstay_core::journal::RunJournal;
 use mainstay_core::run::RunStatus;
-use mainstay_core::{Ctx, codes};
+use mainstay_core::{Ctx, Retry, codes};
 use mainstay_journal::medium::Medium;
 use mainstay_journal::{Journal, Options};
 
 use super::fixture::{
-    Acknowledged, Kept, append, event, folder, open, options, record, run, spawn, trial, wait,
+    Acknowledged, Kept, append, event, folder, open, options, record, run, run_id, spawn, trial, wait,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -24,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_failed_sync_ends_acknowledging_and_is_never_retried", || fails(Fault::Sync)),
         trial("a_full_disk_ends_acknowledging", || fails(Fault::Full)),
         trial("a_write_that_stops_halfway_ends_acknowledging", || fails(Fault::HalfWrite)),
+        trial("a_large_value_without_room_is_refused_for_now_and_ends_nothing", no_room_for_blobs),
         trial("a_full_queue_refuses_with_overloaded_and_recovers", overload),
         trial("a_second_opening_is_refused_and_names_the_process", locked),
         trial("a_view_that_cannot_go_on_ends_the_writes_and_is_rebuilt_at_a_restart", view_fails),
@@ -101,7 +102,10 @@ fn fails(fault: Fault) {
                     acknowledged.note(&records);
                 }
                 Err(error) => {
-                    assert_eq!(error.code(), &codes::JOURNAL_UNAVAILABLE);
+                    assert_eq!(
+                        (error.code(), error.retry()),
+                        (&codes::JOURNAL_UNAVAILABLE, Retry::Permanent)
+                    );
                     refused += 1;
                 }
             }
@@ -117,6 +121,28 @@ fn fails(fault: Fault) {
         assert_eq!(acknowledged.check(&journal), Kept::All);
         wait(append(&journal, vec![record(run("after", RunStatus::Running, 1))])).expect("a restart helps");
     }
+}
+
+fn no_room_for_blobs() {
+    let folder = folder();
+    let journal = open(folder.path());
+    let mut acknowledged = Acknowledged::default();
+    let large = vec![record(run("r", RunStatus::Completed, 2)), event("r", 1, "large ".repeat(1_000))];
+    let (blobs, aside) = (folder.path().join("blobs"), folder.path().join("aside"));
+    std::fs::rename(&blobs, &aside).unwrap();
+    for _ in 0..2 {
+        let refused = wait(append(&journal, large.clone())).expect_err("there is no place for it");
+        assert_eq!((refused.code(), refused.retry()), (&codes::JOURNAL_UNAVAILABLE, Retry::Temporary(None)));
+        wait(journal.probe(&Ctx::system())).expect("the log works");
+        assert!(wait(journal.run(&Ctx::system(), &run_id("r"))).unwrap().is_none(), "part of it was kept");
+    }
+    let small = vec![record(run("s", RunStatus::Running, 1))];
+    wait(append(&journal, small.clone())).expect("what is small has its place in the log");
+    acknowledged.note(&small);
+    std::fs::rename(&aside, &blobs).unwrap();
+    wait(append(&journal, large.clone())).expect("the same append succeeds later");
+    acknowledged.note(&large);
+    assert_eq!(acknowledged.check(&journal), Kept::All);
 }
 
 /// Holds every sync until it is let go.
@@ -175,8 +201,7 @@ fn view_fails() {
     let records = vec![record(run("r", RunStatus::Running, 1))];
     wait(append(&journal, records.clone())).expect("the log still has its file open");
     acknowledged.note(&records);
-    let unread =
-        wait(journal.run(&Ctx::system(), &super::fixture::run_id("r"))).expect_err("the view cannot read");
+    let unread = wait(journal.run(&Ctx::system(), &run_id("r"))).expect_err("the view cannot read");
     assert_eq!(unread.code(), &codes::JOURNAL_UNAVAILABLE);
     let refused = wait(append(&journal, records)).expect_err("what cannot be read must not be taken in");
     assert_eq!(refused.code(), &codes::JOURNAL_UNAVAILABLE);
@@ -197,7 +222,7 @@ fn closed() {
     journal.close();
     let refused = wait(append(&journal, vec![record(run("s", RunStatus::Running, 1))])).unwrap_err();
     assert_eq!(refused.code(), &codes::JOURNAL_UNAVAILABLE);
-    let refused = wait(journal.run(&Ctx::system(), &super::fixture::run_id("r"))).unwrap_err();
+    let refused = wait(journal.run(&Ctx::system(), &run_id("r"))).unwrap_err();
     assert_eq!(refused.code(), &codes::JOURNAL_UNAVAILABLE);
     let again = open(folder.path());
     assert_eq!(

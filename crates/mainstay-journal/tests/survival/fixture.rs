@@ -154,12 +154,25 @@ impl Acknowledged {
                 Err(error) => reported(error),
             }
             let expect = self.events.range((id.clone(), 0)..=(id.clone(), u64::MAX)).map(|(_, event)| event);
-            match journal.events(&ctx, &run.id, 0, usize::MAX).await {
+            match events_of(journal, &run.id).await {
                 Ok(found) => assert!(found.iter().eq(expect), "events of {id} are lost or different"),
                 Err(error) => reported(error),
             }
         }
         kept
+    }
+}
+
+/// All events of the run, page by page.
+pub(crate) async fn events_of(journal: &Journal, id: &RunId) -> Result<Vec<RunEvent>, Error> {
+    let mut events: Vec<RunEvent> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |event| event.seq);
+        let page = journal.events(&Ctx::system(), id, after, usize::MAX).await?;
+        events.extend(page.events);
+        if !page.more {
+            return Ok(events);
+        }
     }
 }
 

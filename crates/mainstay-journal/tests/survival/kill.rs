@@ -14,7 +14,7 @@ use mainstay_core::journal::{Retention, RunFilter, RunJournal};
 use mainstay_core::run::{RunEvent, RunEventKind, RunStatus};
 use mainstay_journal::Journal;
 
-use super::fixture::{Dice, append, event, number, open, record, run, run_id, trial, wait};
+use super::fixture::{Dice, append, event, events_of, number, open, record, run, run_id, trial, wait};
 
 /// Set in the child: where it works.
 pub(crate) const CHILD_FOLDER: &str = "MAINSTAY_JOURNAL_CHILD_FOLDER";
@@ -84,7 +84,7 @@ async fn check(journal: &Journal, told: &BTreeMap<String, u64>) {
     let ctx = Ctx::system();
     for (id, appends) in told {
         let run = journal.run(&ctx, &run_id(id)).await.unwrap().unwrap_or_else(|| panic!("{id} is lost"));
-        let events = journal.events(&ctx, &run.id, 0, usize::MAX).await.unwrap();
+        let events = events_of(journal, &run.id).await.unwrap();
         let kept = u64::from(run.steps);
         assert!(kept >= *appends, "{id}: {appends} appends were acknowledged, {kept} are kept");
         assert_eq!(events.len() as u64, kept * EVENTS_PER_APPEND, "{id}: an append is torn");
@@ -101,7 +101,7 @@ fn finish_all(journal: &Arc<Journal>, round: u64) {
     wait(async {
         let filter = RunFilter { unfinished: true, limit: 1_000, ..RunFilter::default() };
         let left = journal.runs(&Ctx::system(), &filter).await.unwrap();
-        let ended = left.into_iter().map(|mut run| {
+        let ended = left.runs.into_iter().map(|mut run| {
             (run.status, run.updated_ms) = (RunStatus::Interrupted, round);
             record(run)
         });

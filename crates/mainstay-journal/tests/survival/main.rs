@@ -10,9 +10,11 @@ mod cleaning;
 mod damage;
 mod disk;
 mod fixture;
+mod former;
 mod kill;
 mod model;
 mod power;
+mod starved;
 
 use libtest_mimic::Arguments;
 
@@ -20,13 +22,18 @@ fn main() {
     if let Some(folder) = std::env::var_os(kill::CHILD_FOLDER) {
         return kill::child(std::path::Path::new(&folder));
     }
+    if let Some(folder) = std::env::var_os(starved::CHILD_FOLDER) {
+        return starved::child(std::path::Path::new(&folder));
+    }
     let trials = [
         cleaning::trials(),
         damage::trials(),
         disk::trials(),
+        former::trials(),
         kill::trials(),
         model::trials(),
         power::trials(),
+        starved::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }

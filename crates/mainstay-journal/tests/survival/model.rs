@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
-use mainstay_core::journal::{Retention, RunFilter, RunJournal, RunRecord};
+use mainstay_core::journal::{After, Retention, RunFilter, RunJournal, RunRecord, SessionFilter};
 use mainstay_core::run::{Run, RunStatus};
 use mainstay_core::{Ctx, Name, SessionId};
 use mainstay_journal::Journal;
@@ -98,6 +98,7 @@ fn some_run(dice: &mut Dice, id: &str, step: u64) -> Run {
     let status = statuses[dice.below(4) as usize];
     // The clock steps back now and then.
     let mut run = run(id, status, (step + 5).saturating_sub(dice.below(10)));
+    run.principal = ["anonymous", "other"][id.len() % 2].to_owned();
     run.agent = Name::parse(["helper", "other"][dice.below(2) as usize]).unwrap();
     run.input.query = format!("{step} ").repeat(dice.below(300) as usize);
     if dice.below(3) > 0 { in_session(run, session(dice).as_str()) } else { run }
@@ -113,21 +114,44 @@ fn compare(journal: &Journal, model: &MemoryJournal, seed: u64, step: u64) {
     wait(async {
         for unfinished in [false, true] {
             let filter = RunFilter { unfinished, limit: 1_000, ..RunFilter::default() };
-            let expect = model.runs(&ctx, &filter).await.unwrap();
-            assert_eq!(journal.runs(&ctx, &filter).await.unwrap(), expect, "{place}");
-            for run in expect {
-                let ours = journal.events(&ctx, &run.id, 0, 99).await.unwrap();
-                let theirs = model.events(&ctx, &run.id, 0, 99).await.unwrap();
+            compare_pages(journal, model, filter.clone(), &place).await;
+            for run in model.runs(&ctx, &filter).await.unwrap().runs {
+                let ours = journal.events(&ctx, &run.id, 0, 99).await.unwrap().events;
+                let theirs = model.events(&ctx, &run.id, 0, 99).await.unwrap().events;
                 assert!(ours == theirs, "{place}: events of {}: {} and {}", run.id, ours.len(), theirs.len());
             }
         }
-        let sessions = model.sessions(&ctx, None, 1_000).await.unwrap();
-        assert_eq!(journal.sessions(&ctx, None, 1_000).await.unwrap(), sessions, "{place}");
-        for session in sessions {
-            let filter = RunFilter { session: Some(session.id.clone()), limit: 3, ..RunFilter::default() };
-            let expect = model.runs(&ctx, &filter).await.unwrap();
-            assert_eq!(journal.runs(&ctx, &filter).await.unwrap(), expect, "{place}: {}", session.id);
+        for principal in [None, Some("anonymous".to_owned()), Some("other".to_owned())] {
+            let filter =
+                SessionFilter { principal: principal.clone(), limit: 1_000, ..SessionFilter::default() };
+            let sessions = model.sessions(&ctx, &filter).await.unwrap();
+            assert_eq!(journal.sessions(&ctx, &filter).await.unwrap(), sessions, "{place}");
+            for session in sessions {
+                let session = Some(session.id);
+                for newest_first in [false, true] {
+                    let (session, principal) = (session.clone(), principal.clone());
+                    let filter =
+                        RunFilter { session, principal, newest_first, limit: 3, ..RunFilter::default() };
+                    compare_pages(journal, model, filter, &place).await;
+                }
+            }
         }
         assert!(journal.run(&ctx, &run_id("nobody")).await.unwrap().is_none());
     });
+}
+
+/// Both give the same runs in the same pages; only what they weigh and how they count is each one's own.
+async fn compare_pages(journal: &Journal, model: &MemoryJournal, filter: RunFilter, place: &str) {
+    let ctx = Ctx::system();
+    let (mut ours, mut theirs) = (filter.clone(), filter);
+    loop {
+        let page = journal.runs(&ctx, &ours).await.unwrap();
+        let expect = model.runs(&ctx, &theirs).await.unwrap();
+        assert_eq!((&page.runs, &page.unreadable), (&expect.runs, &expect.unreadable), "{place}: {ours:?}");
+        assert_eq!(page.next.is_some(), expect.next.is_some(), "{place}: {ours:?}");
+        (ours.after, theirs.after) = (page.next.map(After::Page), expect.next.map(After::Page));
+        if ours.after.is_none() {
+            return;
+        }
+    }
 }

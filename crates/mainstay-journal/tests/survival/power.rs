@@ -16,7 +16,7 @@ use mainstay_core::run::RunStatus;
 use mainstay_journal::medium::Medium;
 use mainstay_journal::{Journal, Options};
 
-use super::fixture::{Dice, append, event, folder, options, record, run, run_id, trial, wait};
+use super::fixture::{Dice, append, event, events_of, folder, options, record, run, run_id, trial, wait};
 
 const SECTOR: usize = 512;
 const CUTS: u64 = 250;
@@ -65,7 +65,7 @@ impl Medium for Recorder {
         file.set_len(bytes)
     }
 
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+    fn sync_folder(&self, _: &File, path: &Path) -> io::Result<()> {
         self.note(Step::SyncFolder { path: path.to_owned() });
         Ok(())
     }
@@ -135,7 +135,7 @@ fn survives(original: &Path, steps: &[Step], dice: &mut Dice, cut: u64) -> bool 
         for n in 0..APPENDS {
             let id = format!("r{n}");
             let known = journal.run(&Ctx::system(), &run_id(&id)).await.unwrap().is_some();
-            let events = journal.events(&Ctx::system(), &run_id(&id), 0, 99).await.unwrap();
+            let events = events_of(&journal, &run_id(&id)).await.unwrap();
             assert!(known || !acknowledged.contains(&id), "cut {cut}: {id} was acknowledged and is lost");
             assert_eq!(events.len() as u64, if known { EVENTS } else { 0 }, "cut {cut}: {id} is torn");
         }

@@ -127,12 +127,28 @@ async fn keep(journal: &Journal, records: Vec<RunRecord>) {
 
 /// The ids of the runs that match, in the order listed.
 async fn listed(journal: &Journal, filter: RunFilter) -> Vec<String> {
-    let runs = journal.runs(&Ctx::system(), &filter).await.expect("the runs are listed");
-    runs.iter().map(|run| run.id.to_string()).collect()
+    let page = journal.runs(&Ctx::system(), &filter).await.expect("the runs are listed");
+    assert!(page.unreadable.is_empty(), "what was kept can be read");
+    page.runs.iter().map(|run| run.id.to_string()).collect()
 }
 
 /// The numbers of the run's events.
 async fn seqs(journal: &Journal, run: &str, after: u64, limit: usize) -> Vec<u64> {
-    let events = journal.events(&Ctx::system(), &run_id(run), after, limit).await;
-    events.expect("the events are read").iter().map(|event| event.seq).collect()
+    let page = journal.events(&Ctx::system(), &run_id(run), after, limit).await;
+    page.expect("the events are read").events.iter().map(|event| event.seq).collect()
+}
+
+/// All events of the run, page by page.
+async fn all_events(journal: &Journal, run: &str) -> Vec<RunEvent> {
+    let mut events: Vec<RunEvent> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |event| event.seq);
+        let page =
+            journal.events(&Ctx::system(), &run_id(run), after, 99).await.expect("the events are read");
+        assert!(!(page.events.is_empty() && page.more), "a page before the last holds something");
+        events.extend(page.events);
+        if !page.more {
+            return events;
+        }
+    }
 }

@@ -4,24 +4,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use mainstay_core::journal::{Purged, Retention, RunFilter, RunJournal, RunRecord};
-use mainstay_core::run::{Run, RunEvent, Session};
-use mainstay_core::{Ctx, Error, Result, RunId, SessionId, codes};
+use mainstay_core::journal::{
+    EventPage, Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord, SessionFilter,
+};
+use mainstay_core::run::{Run, Session};
+use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId, codes};
 use mainstay_testkit::memory_journal::MemoryJournal;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+/// A record from here on is a large value.
+pub(crate) const LARGE_BYTES: usize = 64 * 1024;
+
 pub(crate) struct Watched {
-    inner: Arc<MemoryJournal>,
+    pub(crate) inner: Arc<MemoryJournal>,
     gate: Semaphore,
     /// Appends that were begun, kept or not.
     pub(crate) begun: AtomicUsize,
     /// Appends to be refused as too many before the next is taken.
     pub(crate) full_for: AtomicUsize,
+    /// Appends with a value of [`LARGE_BYTES`] to be refused before the next is taken.
+    pub(crate) no_room_for: AtomicUsize,
     /// Appends taken before the journal breaks.
     pub(crate) breaks_after: AtomicUsize,
     /// Pages of events that were read.
     pub(crate) reads: AtomicUsize,
+    /// What to forget once the next page of runs has been read.
+    pub(crate) forget_behind: Mutex<Option<Retention>>,
+    /// Runs that were read in lists.
+    pub(crate) runs_read: AtomicUsize,
     /// What was kept, append by append.
     pub(crate) kept: Mutex<Vec<Vec<RunRecord>>>,
 }
@@ -33,8 +44,11 @@ impl Default for Watched {
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             begun: AtomicUsize::new(0),
             full_for: AtomicUsize::new(0),
+            no_room_for: AtomicUsize::new(0),
             breaks_after: AtomicUsize::new(usize::MAX),
             reads: AtomicUsize::new(0),
+            forget_behind: Mutex::default(),
+            runs_read: AtomicUsize::new(0),
             kept: Mutex::default(),
         }
     }
@@ -75,6 +89,15 @@ impl Watched {
     }
 }
 
+fn broken() -> Error {
+    Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written")
+        .with_retry(Retry::Permanent)
+}
+
+fn is_large(record: &RunRecord) -> bool {
+    serde_json::to_vec(record).unwrap().len() > LARGE_BYTES
+}
+
 #[async_trait]
 impl RunJournal for Watched {
     async fn append(&self, ctx: &Ctx, records: Vec<RunRecord>) -> Result<()> {
@@ -83,8 +106,11 @@ impl RunJournal for Watched {
             return Err(Error::new(&codes::OVERLOADED, "the journal's queue is full"));
         }
         self.gate.acquire().await.unwrap().forget();
+        if records.iter().any(is_large) && Self::take_one(&self.no_room_for) {
+            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "a large value cannot be written"));
+        }
         if !Self::take_one(&self.breaks_after) {
-            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written"));
+            return Err(broken());
         }
         self.inner.append(ctx, records.clone()).await?;
         self.kept.lock().push(records);
@@ -95,17 +121,23 @@ impl RunJournal for Watched {
         self.inner.run(ctx, id).await
     }
 
-    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>> {
+    async fn events(&self, ctx: &Ctx, id: &RunId, after: u64, limit: usize) -> Result<EventPage> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.inner.events(ctx, id, after, limit).await
     }
 
-    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<Vec<Run>> {
-        self.inner.runs(ctx, filter).await
+    async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage> {
+        let page = self.inner.runs(ctx, filter).await?;
+        self.runs_read.fetch_add(page.runs.len(), Ordering::SeqCst);
+        let forget = self.forget_behind.lock().take();
+        if let Some(keep) = forget {
+            self.inner.purge(ctx, keep).await?;
+        }
+        Ok(page)
     }
 
-    async fn sessions(&self, ctx: &Ctx, after: Option<&SessionId>, limit: usize) -> Result<Vec<Session>> {
-        self.inner.sessions(ctx, after, limit).await
+    async fn sessions(&self, ctx: &Ctx, filter: &SessionFilter) -> Result<Vec<Session>> {
+        self.inner.sessions(ctx, filter).await
     }
 
     async fn session(&self, ctx: &Ctx, id: &SessionId) -> Result<Option<Session>> {
@@ -118,7 +150,7 @@ impl RunJournal for Watched {
 
     async fn probe(&self, ctx: &Ctx) -> Result<()> {
         if self.breaks_after.load(Ordering::SeqCst) == 0 {
-            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the record of runs cannot be written"));
+            return Err(broken());
         }
         self.inner.probe(ctx).await
     }

@@ -51,7 +51,7 @@ fn verify(folder: &Path, number: u32) -> Result<Closed, Fault> {
         return Err(Damage::new(&path, 0, 0, "the segment's head is damaged", later).into());
     };
     let mut chain = Chain { lsn: head.first_lsn - 1, crc: head.prev };
-    let mut walk = Walk::new(file, &head, HEAD_BYTES, bytes);
+    let mut walk = Walk::new(&file, &head, HEAD_BYTES, bytes);
     let mut trimmed = None;
     loop {
         let at = walk.position();

@@ -114,7 +114,6 @@ struct Scan {
 }
 
 fn scan(file: &File, path: &Path, head: &Head, bytes: u64, witnessed: Lsn) -> Result<Scan, Fault> {
-    let file = file.try_clone().map_err(Fault::io(path))?;
     let start = Chain { lsn: head.first_lsn - 1, crc: head.prev };
     let mut scan = Scan {
         chain: start,

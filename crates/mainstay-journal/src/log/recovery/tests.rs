@@ -71,7 +71,7 @@ fn append(log: &Log, groups: &[Vec<Vec<u8>>]) -> Vec<End> {
 /// Payloads of all records of the user's, group by group.
 fn read(recovered: &Recovered) -> Vec<Vec<Vec<u8>>> {
     let file = recovered.file.try_clone().unwrap();
-    let mut walk = Walk::new(file, &recovered.head, HEAD_BYTES, recovered.end.offset);
+    let mut walk = Walk::new(&file, &recovered.head, HEAD_BYTES, recovered.end.offset);
     let (mut groups, mut group) = (Vec::new(), Vec::new());
     while let Step::Record(record) = walk.step().unwrap() {
         group.push(record.payload.to_vec());

@@ -2,16 +2,20 @@
 
 use std::task::{Context, Waker};
 
-use mainstay_core::Ctx;
-use mainstay_core::run::RunStatus;
+use mainstay_core::journal::DEPTH_MAX;
+use mainstay_core::message::{Message, Part, Role};
+use mainstay_core::run::{RunEvent, RunEventKind, RunStatus};
+use mainstay_core::{Ctx, codes};
+use serde_json::json;
 
-use super::{Journal, event, keep, promises, record, run, run_id, seqs, text};
+use super::{Journal, all_events, event, keep, promises, record, run, run_id, seqs, text};
 
 promises!(
     reads_see_every_acknowledged_append,
     readers_see_all_of_an_append_or_nothing,
     records_of_an_append_take_effect_in_order,
     an_empty_append_succeeds,
+    values_nest_up_to_their_bound_and_an_append_beyond_it_keeps_nothing,
     a_dropped_append_is_kept_whole_or_not_at_all,
     concurrent_appends_are_all_kept,
     a_probe_succeeds_where_an_append_would_and_leaves_nothing,
@@ -72,11 +76,47 @@ async fn records_of_an_append_take_effect_in_order(journal: Journal) {
     keep(&journal, [vec![first, record(second.clone())], events.to_vec()].concat()).await;
     let ctx = Ctx::system();
     assert_eq!(journal.run(&ctx, &run_id("r")).await.expect("read"), Some(second));
-    assert_eq!(journal.events(&ctx, &run_id("r"), 0, 9).await.expect("read"), [text(1, "second")]);
+    assert_eq!(all_events(&journal, "r").await, [text(1, "second")]);
 }
 
 async fn an_empty_append_succeeds(journal: Journal) {
     keep(&journal, Vec::new()).await;
+}
+
+async fn values_nest_up_to_their_bound_and_an_append_beyond_it_keeps_nothing(journal: Journal) {
+    let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+    let own =
+        |data| RunEvent { seq: 1, at_ms: 1, kind: RunEventKind::Custom { name: "own".to_owned(), data } };
+    let asked = |id, context, metadata| {
+        let mut run = run(id, RunStatus::Running, 1);
+        (run.input.context, run.input.metadata) = (context, metadata);
+        run
+    };
+    let block = |value| {
+        let mut run = run("r", RunStatus::Completed, 1);
+        run.messages =
+            vec![Message { role: Role::User, parts: vec![Part::Opaque { dialect: "d".into(), value }] }];
+        run
+    };
+    let ctx = Ctx::system();
+    let most = asked("most", nested(DEPTH_MAX), json!({ "m": nested(DEPTH_MAX - 1) }));
+    let event_most = own(nested(DEPTH_MAX));
+    keep(&journal, vec![record(most.clone()), event("most", event_most.clone())]).await;
+    assert_eq!(journal.run(&ctx, &run_id("most")).await.expect("read"), Some(most.clone()));
+    assert_eq!(all_events(&journal, "most").await, [event_most]);
+    for too_deep in [
+        record(asked("r", nested(DEPTH_MAX + 1), json!(null))),
+        record(asked("r", json!(null), nested(DEPTH_MAX + 1))),
+        record(block(nested(DEPTH_MAX + 1))),
+        event("r", own(nested(DEPTH_MAX + 1))),
+    ] {
+        let records = vec![record(run("r", RunStatus::Running, 1)), too_deep];
+        let refused = journal.append(&ctx, records).await.expect_err("what could not be read is not kept");
+        assert_eq!(refused.code(), &codes::INVALID_FIELD);
+        assert_eq!(journal.run(&ctx, &run_id("r")).await.expect("read"), None, "part of it was kept");
+    }
+    let all = super::RunFilter { limit: 9, ..Default::default() };
+    assert_eq!(journal.runs(&ctx, &all).await.expect("listed").runs, [most]);
 }
 
 async fn a_dropped_append_is_kept_whole_or_not_at_all(journal: Journal) {

@@ -1,14 +1,16 @@
 //! Events: by run, ascending, each number once, of any size and content.
 
 use mainstay_core::Ctx;
+use mainstay_core::journal::EVENT_PAGE_BYTES_MAX;
 use mainstay_core::model::Usage;
 use mainstay_core::run::{RunError, RunEvent, RunEventKind, RunStatus};
 use serde_json::json;
 
-use super::{Journal, event, keep, promises, record, run, run_id, seqs, text};
+use super::{Journal, all_events, event, keep, promises, record, run, run_id, seqs, text};
 
 promises!(
     events_come_ascending_after_a_number_up_to_a_limit,
+    a_page_of_events_ends_with_its_bytes,
     an_event_written_again_is_kept_once,
     events_of_one_run_are_not_anothers,
     every_kind_of_event_reads_back_as_appended,
@@ -23,9 +25,31 @@ async fn events_come_ascending_after_a_number_up_to_a_limit(journal: Journal) {
     assert_eq!(seqs(&journal, "r", 0, 3).await, [1, 2, 3]);
     assert_eq!(seqs(&journal, "r", 255, 3).await, [256, 257, 258]);
     assert_eq!(seqs(&journal, "r", 299, 3).await, [300]);
+    for (after, limit, more) in [(0, 3, true), (297, 3, false), (298, 3, false), (300, 3, false)] {
+        let page =
+            journal.events(&Ctx::system(), &run_id("r"), after, limit).await.expect("the events are read");
+        assert_eq!(page.more, more, "after {after}, limit {limit}");
+    }
     for (after, limit) in [(300, 3), (u64::MAX, 3), (0, 0)] {
         assert!(seqs(&journal, "r", after, limit).await.is_empty(), "after {after}, limit {limit}");
     }
+}
+
+async fn a_page_of_events_ends_with_its_bytes(journal: Journal) {
+    let bytes = usize::try_from(EVENT_PAGE_BYTES_MAX).expect("a page fits into memory");
+    // Two fit into a page; the third alone is more than one.
+    for (seq, share) in (1_u64..).zip([3, 3, 1, 1, 3, 3]) {
+        let run = (seq == 1).then(|| record(run("r", RunStatus::Running, 1)));
+        let large = event("r", text(seq, &"x".repeat(bytes / share)));
+        keep(&journal, run.into_iter().chain([large]).collect()).await;
+    }
+    for (after, expect, more) in [(0, vec![1, 2], true), (2, vec![3], true), (4, vec![5, 6], false)] {
+        let page =
+            journal.events(&Ctx::system(), &run_id("r"), after, 99).await.expect("the events are read");
+        let found: Vec<u64> = page.events.iter().map(|event| event.seq).collect();
+        assert_eq!((found, page.more), (expect, more), "after {after}");
+    }
+    assert_eq!(all_events(&journal, "r").await.len(), 6);
 }
 
 async fn an_event_written_again_is_kept_once(journal: Journal) {
@@ -69,8 +93,7 @@ async fn every_kind_of_event_reads_back_as_appended(journal: Journal) {
         (1_u64..).zip(kinds).map(|(seq, kind)| RunEvent { seq, at_ms: u64::MAX - seq, kind }).collect();
     let records = events.iter().map(|e| event("r", e.clone()));
     keep(&journal, std::iter::once(record(run("r", RunStatus::Running, 1))).chain(records).collect()).await;
-    let read = journal.events(&Ctx::system(), &run_id("r"), 0, 99).await.expect("the events are read");
-    assert_eq!(read, events);
+    assert_eq!(all_events(&journal, "r").await, events);
 }
 
 async fn large_values_read_back_as_appended(journal: Journal) {
@@ -85,9 +108,6 @@ async fn large_values_read_back_as_appended(journal: Journal) {
     keep(&journal, vec![record(run("s", RunStatus::Completed, 1)), event("s", events[4].clone())]).await;
     let ctx = Ctx::system();
     assert_eq!(journal.run(&ctx, &run_id("r")).await.expect("the run is read"), Some(large));
-    assert_eq!(journal.events(&ctx, &run_id("r"), 0, 99).await.expect("the events are read"), events);
-    assert_eq!(
-        journal.events(&ctx, &run_id("s"), 0, 99).await.expect("the events are read"),
-        [events[4].clone()]
-    );
+    assert_eq!(all_events(&journal, "r").await, events);
+    assert_eq!(all_events(&journal, "s").await, [events[4].clone()]);
 }

@@ -1,6 +1,6 @@
 //! Runs: the newest record of each, filtered, ordered by creation, in pages.
 
-use mainstay_core::journal::RunFilter;
+use mainstay_core::journal::{After, RUN_PAGE_BYTES_MAX, Retention, RunFilter, SessionFilter};
 use mainstay_core::message::{Message, Role};
 use mainstay_core::run::{RunError, RunStatus};
 use mainstay_core::{Ctx, codes};
@@ -16,6 +16,9 @@ promises!(
     runs_are_listed_newest_first_by_order_of_creation_whatever_the_clock_said,
     filters_select_by_agent_status_session_and_unfinished,
     pages_join_without_gap_or_repeat,
+    pages_go_on_where_they_ended_whatever_is_forgotten,
+    a_page_of_runs_ends_with_its_bytes,
+    a_list_of_one_principal_is_all_of_its_own,
     a_limit_out_of_bounds_is_brought_within,
     a_page_after_an_unknown_run_is_refused,
 );
@@ -68,7 +71,9 @@ async fn runs_are_listed_newest_first_by_order_of_creation_whatever_the_clock_sa
     }
     assert_eq!(listed(&journal, RunFilter { limit: 9, ..Default::default() }).await, ["c", "d", "a", "b"]);
     let of_session = RunFilter { session: Some(super::session_id("s")), limit: 9, ..Default::default() };
+    let newest = RunFilter { newest_first: true, ..of_session.clone() };
     assert_eq!(listed(&journal, of_session).await, ["b", "a", "d", "c"], "a session is listed oldest first");
+    assert_eq!(listed(&journal, newest).await, ["c", "d", "a", "b"], "unless asked for newest first");
 }
 
 async fn filters_select_by_agent_status_session_and_unfinished(journal: Journal) {
@@ -118,22 +123,82 @@ async fn pages_join_without_gap_or_repeat(journal: Journal) {
         let run = run(&format!("run-{n}"), RunStatus::Completed, 1);
         keep(&journal, vec![record(if n % 2 == 0 { in_session(run, "s") } else { run })]).await;
     }
-    for session in [None, Some(super::session_id("s"))] {
-        let whole = RunFilter { session: session.clone(), limit: 100, ..Default::default() };
-        let expect = listed(&journal, whole).await;
-        let mut joined: Vec<String> = Vec::new();
+    let of_session = || RunFilter { session: Some(super::session_id("s")), ..Default::default() };
+    for list in [RunFilter::default(), of_session(), RunFilter { newest_first: true, ..of_session() }] {
+        let whole = listed(&journal, RunFilter { limit: 100, ..list.clone() }).await;
+        let mut by_run: Vec<String> = Vec::new();
         loop {
-            let after = joined.last().map(|id| run_id(id));
-            let filter = RunFilter { session: session.clone(), after, limit: 4, ..Default::default() };
-            let page = listed(&journal, filter).await;
+            let after = by_run.last().map(|id| After::Run(run_id(id)));
+            let page = listed(&journal, RunFilter { after, limit: 4, ..list.clone() }).await;
+            assert!(page.len() <= 4, "the page is larger than its limit");
             if page.is_empty() {
                 break;
             }
-            assert!(page.len() <= 4, "the page is larger than its limit");
-            joined.extend(page);
+            by_run.extend(page);
         }
-        assert_eq!(joined, expect);
+        assert_eq!(by_run, whole);
+        assert_eq!(joined(&journal, RunFilter { limit: 4, ..list }).await, whole);
     }
+}
+
+/// The ids of all runs that match, each page begun where the one before ended.
+async fn joined(journal: &Journal, mut filter: RunFilter) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let page = journal.runs(&Ctx::system(), &filter).await.expect("the runs are listed");
+        all.extend(page.runs.iter().map(|run| run.id.to_string()));
+        let Some(next) = page.next else { return all };
+        assert!(!page.runs.is_empty(), "a page before the last holds something");
+        filter.after = Some(After::Page(next));
+    }
+}
+
+async fn a_page_of_runs_ends_with_its_bytes(journal: Journal) {
+    let bytes = usize::try_from(RUN_PAGE_BYTES_MAX).expect("a page fits into memory");
+    // Two fit into a page; the third alone is more than one.
+    for (n, share) in (1_u64..).zip([3, 3, 1, 3]) {
+        let mut run = run(&format!("run-{n}"), RunStatus::Completed, 1);
+        run.input.query = "q".repeat(bytes / share);
+        keep(&journal, vec![record(in_session(run, "s"))]).await;
+    }
+    let list = RunFilter { session: Some(super::session_id("s")), limit: 9, ..Default::default() };
+    let first = journal.runs(&Ctx::system(), &list).await.expect("the runs are listed");
+    assert_eq!(first.runs.len(), 2);
+    let content = 2 * (bytes / 3) as u64;
+    assert!((content..content + 10_000).contains(&first.bytes), "{} bytes", first.bytes);
+    assert_eq!(joined(&journal, list).await, ["run-1", "run-2", "run-3", "run-4"]);
+}
+
+async fn a_list_of_one_principal_is_all_of_its_own(journal: Journal) {
+    for n in 0..9 {
+        let mut run = in_session(run(&format!("run-{n}"), RunStatus::Completed, n), &format!("s-{n}"));
+        run.principal = ["alice", "bob", "carol"][usize::try_from(n).expect("few") % 3].to_owned();
+        keep(&journal, vec![record(run)]).await;
+    }
+    let bob = || Some("bob".to_owned());
+    let list = RunFilter { principal: bob(), limit: 2, ..Default::default() };
+    assert_eq!(listed(&journal, list.clone()).await, ["run-7", "run-4"], "a page is filled");
+    assert_eq!(joined(&journal, list).await, ["run-7", "run-4", "run-1"]);
+    let sessions = SessionFilter { principal: bob(), limit: 2, ..Default::default() };
+    let page = journal.sessions(&Ctx::system(), &sessions).await.expect("the sessions are listed");
+    let found: Vec<_> = page.iter().map(|s| (s.id.as_str(), s.principal.as_str())).collect();
+    assert_eq!(found, [("s-7", "bob"), ("s-4", "bob")]);
+    let nobody = RunFilter { principal: Some("dave".to_owned()), limit: 9, ..Default::default() };
+    assert!(listed(&journal, nobody).await.is_empty());
+}
+
+async fn pages_go_on_where_they_ended_whatever_is_forgotten(journal: Journal) {
+    for n in 0..6 {
+        keep(&journal, vec![record(in_session(run(&format!("run-{n}"), RunStatus::Completed, n), "s"))])
+            .await;
+    }
+    let of_session = RunFilter { session: Some(super::session_id("s")), limit: 2, ..Default::default() };
+    let first = journal.runs(&Ctx::system(), &of_session).await.expect("the runs are listed");
+    let keep = Retention { before_ms: 3, bytes_max: u64::MAX };
+    assert_eq!(journal.purge(&Ctx::system(), keep).await.expect("the purge succeeds").runs, 3);
+    let after = first.next.map(After::Page);
+    assert!(after.is_some(), "the page was full");
+    assert_eq!(joined(&journal, RunFilter { after, ..of_session }).await, ["run-3", "run-4", "run-5"]);
 }
 
 async fn a_limit_out_of_bounds_is_brought_within(journal: Journal) {
@@ -147,7 +212,7 @@ async fn a_limit_out_of_bounds_is_brought_within(journal: Journal) {
 
 async fn a_page_after_an_unknown_run_is_refused(journal: Journal) {
     keep(&journal, vec![record(run("r", RunStatus::Completed, 1))]).await;
-    let filter = RunFilter { after: Some(run_id("nobody")), limit: 5, ..Default::default() };
+    let filter = RunFilter { after: Some(After::Run(run_id("nobody"))), limit: 5, ..Default::default() };
     let error =
         journal.runs(&Ctx::system(), &filter).await.expect_err("an unknown place has nothing after it");
     assert_eq!((error.code(), error.field()), (&codes::INVALID_FIELD, Some("after")));

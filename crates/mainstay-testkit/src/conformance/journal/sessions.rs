@@ -1,6 +1,6 @@
 //! Sessions: derived from their runs, last used first, forgotten as a whole.
 
-use mainstay_core::journal::{Retention, RunFilter, RunRecord};
+use mainstay_core::journal::{Retention, RunFilter, RunRecord, SessionFilter};
 use mainstay_core::run::{RunStatus, Session};
 use mainstay_core::{Ctx, codes};
 
@@ -21,7 +21,12 @@ async fn get(journal: &Journal, id: &str) -> Option<Session> {
 }
 
 async fn order(journal: &Journal) -> Vec<String> {
-    let sessions = journal.sessions(&Ctx::system(), None, 100).await.expect("the sessions are listed");
+    page(journal, None, 100).await
+}
+
+async fn page(journal: &Journal, after: Option<&str>, limit: usize) -> Vec<String> {
+    let filter = SessionFilter { after: after.map(session_id), limit, ..Default::default() };
+    let sessions = journal.sessions(&Ctx::system(), &filter).await.expect("the sessions are listed");
     sessions.iter().map(|session| session.id.to_string()).collect()
 }
 
@@ -30,8 +35,14 @@ async fn a_session_is_what_its_runs_say(journal: Journal) {
     let mut second = in_session(run("b", RunStatus::Queued, 20), "s");
     second.agent = name("other");
     keep(&journal, vec![record(in_session(run("a", RunStatus::Running, 10), "s")), record(second)]).await;
-    let mut expect =
-        Session { id: session_id("s"), agent: name("helper"), created_ms: 10, updated_ms: 20, runs: 2 };
+    let mut expect = Session {
+        id: session_id("s"),
+        agent: name("helper"),
+        principal: "anonymous".to_owned(),
+        created_ms: 10,
+        updated_ms: 20,
+        runs: 2,
+    };
     assert_eq!(get(&journal, "s").await.as_ref(), Some(&expect));
     let mut done = in_session(run("a", RunStatus::Completed, 10), "s");
     done.updated_ms = 30;
@@ -49,11 +60,8 @@ async fn sessions_are_listed_last_used_first_in_pages(journal: Journal) {
         keep(&journal, vec![record(in_session(run(id, RunStatus::Completed, at_ms), session))]).await;
     }
     assert_eq!(order(&journal).await, ["y", "z", "x", "w"]);
-    let ctx = Ctx::system();
-    let page = journal.sessions(&ctx, Some(&session_id("z")), 1).await.expect("the page is listed");
-    assert_eq!(page.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["x"]);
-    let end = journal.sessions(&ctx, Some(&session_id("w")), 9).await.expect("the page is listed");
-    assert!(end.is_empty());
+    assert_eq!(page(&journal, Some("z"), 1).await, ["x"]);
+    assert!(page(&journal, Some("w"), 9).await.is_empty());
     keep(&journal, vec![record(in_session(run("e", RunStatus::Queued, 40), "w"))]).await;
     assert_eq!(order(&journal).await, ["w", "y", "z", "x"], "a session in use moves to the front");
 }
@@ -102,7 +110,8 @@ async fn a_session_follows_its_runs_into_oblivion(journal: Journal) {
 }
 
 async fn a_page_after_an_unknown_session_is_refused(journal: Journal) {
-    let error = journal.sessions(&Ctx::system(), Some(&session_id("nobody")), 5).await;
+    let filter = SessionFilter { after: Some(session_id("nobody")), limit: 5, ..Default::default() };
+    let error = journal.sessions(&Ctx::system(), &filter).await;
     let error = error.expect_err("an unknown place has nothing after it");
     assert_eq!((error.code(), error.field()), (&codes::INVALID_FIELD, Some("after")));
 }
