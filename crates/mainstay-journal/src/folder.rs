@@ -14,6 +14,28 @@ pub(crate) struct Folder {
     file: File,
 }
 
+/// Makes the folder and those above it that are missing, each durable in the one above it: without its name, all that is
+/// in it would be gone with the power.
+pub(crate) fn make(medium: &dyn Medium, path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    };
+    if above != path {
+        make(medium, above)?;
+    }
+    match std::fs::create_dir(path) {
+        // Another process was quicker; which of the two may go on is the lock's affair.
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        outcome => outcome?,
+    }
+    Folder::open(above)?.sync(medium)
+}
+
 impl Folder {
     /// Opens the folder.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {

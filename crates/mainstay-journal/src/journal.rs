@@ -10,7 +10,7 @@ use redb::Database;
 
 use crate::blob::Blobs;
 use crate::damage::Fault;
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::lock::Lock;
 use crate::log::mark::{self, Mark};
 use crate::log::recovery::Witness;
@@ -141,7 +141,7 @@ impl Drop for Journal {
 
 fn make_folders(options: &Options) -> Result<(), Fault> {
     let log = options.log_folder();
-    std::fs::create_dir_all(&log).map_err(Fault::io(&log))
+    folder::make(options.medium.as_ref(), &log).map_err(Fault::io(&log))
 }
 
 fn witnesses(mark_path: &Path, view: Option<&Said>) -> Vec<Witness> {

@@ -42,7 +42,7 @@ impl Engine {
     /// 10,000, since the last restart), this is the run of then.
     ///
     /// Errors: `AGENT_NOT_FOUND`, `DRAINING`, `OVERLOADED` (the agent's bound or the journal's), `SESSION_BUSY`,
-    /// `PERMISSION_DENIED` for someone else's session, `INVALID_FIELD` for a key used with another question,
+    /// `PERMISSION_DENIED` for someone else's session, `INVALID_FIELD` for a key used for another request,
     /// `JOURNAL_UNAVAILABLE`.
     pub async fn start(&self, ctx: &Ctx, agent: &Name, start: Start) -> Result<RunHandle> {
         let agent = self.shared.roster.load().find(agent.as_str())?;
@@ -59,7 +59,7 @@ impl Engine {
             {
                 Claim::First(handle) => return launched(handle).await,
                 Claim::Known(run) => {
-                    if let Some(handle) = self.replay(ctx, &slot, &run, &start.input).await? {
+                    if let Some(handle) = self.replay(ctx, &slot, &run, &start).await? {
                         return Ok(handle);
                     }
                 }
@@ -80,29 +80,15 @@ impl Engine {
     }
 
     /// The run started under the key before; `None` when it is gone, and the key is free again.
-    async fn replay(
-        &self,
-        ctx: &Ctx,
-        slot: &Slot,
-        id: &RunId,
-        input: &RunInput,
-    ) -> Result<Option<RunHandle>> {
+    async fn replay(&self, ctx: &Ctx, slot: &Slot, id: &RunId, start: &Start) -> Result<Option<RunHandle>> {
         let journal = self.shared.ports.journal.clone();
-        let same = |asked: &RunInput| {
-            if (&asked.query, &asked.context) == (&input.query, &input.context) {
-                return Ok(());
-            }
-            Err(Error::new(&codes::INVALID_FIELD, "the idempotency key was used with another question")
-                .with_field("idempotency_key")
-                .with_help("use a new key for a new question"))
-        };
         if let Some(live) = self.shared.live.get(id) {
-            same(&live.asked().input)?;
+            check_same(live.asked(), start)?;
             return launched(RunHandle::live(journal, ctx, live, true)).await.map(Some);
         }
         match journal.run(ctx, id).await? {
             Some(run) => {
-                same(&run.input)?;
+                check_same(&run, start)?;
                 Ok(Some(RunHandle::recorded(journal, ctx, run)))
             }
             None => {
@@ -111,6 +97,24 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether the run was started by the same request. Errors: `INVALID_FIELD`.
+fn check_same(run: &Run, start: &Start) -> Result<()> {
+    let (asked, asks) = (&run.input, &start.input);
+    let fields = [
+        ("query", asked.query == asks.query),
+        ("context", asked.context == asks.context),
+        ("session_id", run.session == start.session),
+        ("max_tokens", asked.max_tokens == asks.max_tokens),
+        ("temperature", asked.temperature == asks.temperature),
+        ("background", run.background == start.background),
+    ];
+    let Some((field, _)) = fields.iter().find(|(_, same)| !same) else { return Ok(()) };
+    let what = format!("the idempotency key was used for a request with another `{field}`");
+    Err(Error::new(&codes::INVALID_FIELD, what)
+        .with_field("idempotency_key")
+        .with_help("use a new key for a new request"))
 }
 
 async fn launched(handle: RunHandle) -> Result<RunHandle> {

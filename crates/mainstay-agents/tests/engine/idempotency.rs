@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use mainstay_agents::Start;
 use mainstay_core::plan::{OnDisconnect, SessionPolicy};
-use mainstay_core::run::RunStatus;
+use mainstay_core::run::{RunInput, RunStatus};
+use serde_json::json;
 
 use crate::stage::model::{Ruled, puppet};
 use crate::stage::{Cast, Stage, ask, ask_in, caller, ctx, name, ses, soon};
@@ -43,6 +44,50 @@ async fn a_key_is_of_one_agent_and_one_principal_and_one_question() {
     assert_ne!(*other.id(), first);
     let error = stage.start(keyed("k", "ho")).await.err().unwrap();
     assert_eq!((error.code().id, error.field()), ("INVALID_FIELD", Some("idempotency_key")));
+}
+
+#[tokio::test]
+async fn a_key_of_another_request_is_refused_whether_its_run_is_at_work_or_ended() {
+    let (model, mut strings) = puppet();
+    let stage = Stage::new(model, Cast::plain());
+    let input = RunInput {
+        query: "hi".into(),
+        context: json!({ "a": 0.1 }),
+        max_tokens: Some(5),
+        temperature: Some(0.1),
+        metadata: json!({ "attempt": 1 }),
+    };
+    let first = Start { input, ..Start { idempotency_key: Some("k".into()), ..ask_in("s", "") } };
+    let with = |change: fn(&mut Start)| {
+        let mut other = first.clone();
+        change(&mut other);
+        other
+    };
+    let others = [
+        ("query", with(|start| start.input.query = "ho".into())),
+        ("context", with(|start| start.input.context = json!(1))),
+        ("session_id", with(|start| start.session = Some(ses("t")))),
+        ("session_id", with(|start| start.session = None)),
+        ("max_tokens", with(|start| start.input.max_tokens = Some(6))),
+        ("temperature", with(|start| start.input.temperature = None)),
+        ("background", with(|start| start.background = true)),
+    ];
+    // Labels may count attempts, and whether the answer is read as it comes is the attempt's own.
+    let attempt = with(|start| (start.input.metadata, start.stream) = (json!({ "attempt": 2 }), false));
+    let handle = stage.start(first.clone()).await.unwrap();
+    let call = strings.call().await;
+    let check = async || {
+        for (field, other) in &others {
+            let error = stage.start(other.clone()).await.err().unwrap();
+            assert_eq!((error.code().id, error.field()), ("INVALID_FIELD", Some("idempotency_key")));
+            assert!(error.message().contains(field), "{field}: {error}");
+        }
+        assert_eq!(stage.start(attempt.clone()).await.unwrap().id(), handle.id());
+    };
+    check().await;
+    call.end().await;
+    soon(stage.engine.wait(&ctx(), handle.id())).await.unwrap();
+    check().await;
 }
 
 #[tokio::test]

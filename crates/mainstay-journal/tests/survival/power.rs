@@ -26,6 +26,7 @@ const EVENTS: u64 = 4;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_power_cut_loses_nothing_acknowledged_and_is_never_taken_for_damage", power_cuts),
+        trial("a_folder_that_is_made_is_durable_in_the_one_above_it", new_folders),
         trial("the_test_of_power_cuts_notices_a_disk_that_lies_about_syncs", lying_disk),
     ]
 }
@@ -94,6 +95,28 @@ fn lying_disk() {
     steps.retain(|step| !matches!(step, Step::Sync { .. }));
     let honest = std::panic::catch_unwind(|| survives(folder.path(), &steps, &mut Dice::new(1), 0));
     assert!(honest.is_err(), "nothing was ever synced, and the loss went unnoticed");
+}
+
+fn new_folders() {
+    let there = folder();
+    let made = ["a", "a/b", "a/b/data", "a/b/data/log"].map(|part| there.path().join(part));
+    let synced = || {
+        let disk = Arc::new(Recorder::default());
+        let journal = Journal::open(Options { medium: disk.clone(), ..options(&made[2]) }).unwrap();
+        wait(append(&journal, vec![record(run("r", RunStatus::Running, 1))])).unwrap();
+        let steps = disk.0.lock().unwrap();
+        let folders = steps.iter().filter_map(|step| match step {
+            Step::SyncFolder { path } => Some(path.clone()),
+            _ => None,
+        });
+        folders.collect::<Vec<_>>()
+    };
+    let first = synced();
+    for folder in &made {
+        assert!(first.iter().any(|path| Some(path.as_path()) == folder.parent()), "{}", folder.display());
+    }
+    let again = synced();
+    assert!(again.iter().all(|path| path.starts_with(&made[2])), "nothing was made above: {again:?}");
 }
 
 /// Everything the disk was asked during some appends, and when each was acknowledged.
