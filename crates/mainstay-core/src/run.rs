@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::codes::Code;
 use crate::message::Message;
 use crate::model::Usage;
 use crate::{Error, Name, Result, RunId, SessionId, codes};
@@ -152,6 +153,23 @@ pub struct RunError {
     pub code: String,
     /// The external message.
     pub message: String,
+    /// After which a new attempt may succeed, in milliseconds, where the other side said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl RunError {
+    /// An error with a code and a message.
+    pub fn new(code: &Code, message: impl Into<String>) -> Self {
+        Self { code: code.id.to_owned(), message: message.into(), retry_after_ms: None }
+    }
+}
+
+impl From<&Error> for RunError {
+    fn from(error: &Error) -> Self {
+        let wait = error.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        Self { retry_after_ms: wait, ..Self::new(error.code(), error.message()) }
+    }
 }
 
 /// One thing that happened in a run. Numbers start at 1 and have no gaps.

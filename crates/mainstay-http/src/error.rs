@@ -174,7 +174,13 @@ pub(crate) fn log(route: &str, request_id: &RequestId, error: &Error) {
 /// The error that a run recorded.
 pub(crate) fn of_run(error: &RunError) -> Error {
     match codes::find(&error.code) {
-        Some(code) => Error::new(code, error.message.clone()),
+        Some(code) => {
+            let known = Error::new(code, error.message.clone());
+            match error.retry_after_ms {
+                Some(ms) => known.with_retry(Retry::Temporary(Some(Duration::from_millis(ms)))),
+                None => known,
+            }
+        }
         None => Error::bug(format!("a run recorded the unknown code `{}`", error.code)),
     }
 }

@@ -256,7 +256,7 @@ fn as_indexed(run: &Run) -> Run {
         answer: None,
         model: None,
         finish_reason: None,
-        error: Some(RunError { code: error.code().id.to_owned(), message: error.message().to_owned() }),
+        error: Some(RunError::from(&error)),
         usage: mainstay_core::model::Usage::default(),
         steps: 0,
         ..run.clone()

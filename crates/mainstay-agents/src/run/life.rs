@@ -236,7 +236,7 @@ fn close(work: &Assignment<'_>, ending: Ending) {
         Ending::Failed(error) => {
             let (code, internal) = (error.code().id, error.internal());
             tracing::warn!(run = %run.id, agent = %run.agent, code, internal, "a run failed");
-            let error = RunError { code: code.to_owned(), message: error.message().to_owned() };
+            let error = RunError::from(&error);
             (run.status, run.error) = (RunStatus::Failed, Some(error.clone()));
             RunEventKind::Failed(error)
         }

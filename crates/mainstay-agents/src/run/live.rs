@@ -78,13 +78,12 @@ impl Stop {
     }
 
     pub(crate) fn interrupted() -> Self {
-        let message = "the run was cut by a stop of the server".to_owned();
-        let error = RunError { code: codes::RUN_INTERRUPTED.id.to_owned(), message };
+        let error = RunError::new(&codes::RUN_INTERRUPTED, "the run was cut by a stop of the server");
         Self { status: RunStatus::Interrupted, error }
     }
 
     fn by_caller(message: &str) -> Self {
-        let error = RunError { code: codes::RUN_CANCELLED.id.to_owned(), message: message.to_owned() };
+        let error = RunError::new(&codes::RUN_CANCELLED, message);
         Self { status: RunStatus::Cancelled, error }
     }
 }

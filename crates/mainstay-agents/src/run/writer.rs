@@ -87,7 +87,7 @@ impl Writer {
     /// that may be what does not fit. Tries for as long as the journal takes other writes: what was asked stands in the
     /// row too, and may be large itself. Errors: the journal's.
     pub(crate) async fn cut_short(&mut self, row: Run, cause: &Error) -> Result<Ended> {
-        let error = RunError { code: cause.code().id.to_owned(), message: cause.message().to_owned() };
+        let error = RunError::from(cause);
         let events = self.number(vec![RunEventKind::Interrupted(error.clone())]);
         let status = RunStatus::Interrupted;
         let updated_ms = self.clock.now_ms();

@@ -83,6 +83,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use mainstay_core::codes;
     use mainstay_core::model::Usage;
     use mainstay_core::run::RunError;
 
@@ -127,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_no_content_and_nothing_follows() {
-        let error = RunError { code: "PROVIDER_AUTH".into(), message: "refused".into() };
+        let error = RunError::new(&codes::PROVIDER_AUTH, "refused");
         let wanted = "id: 1\ndata: a\n\nid: 2\nevent: error\ndata: {\"error\":\"PROVIDER_AUTH\",\"detail\":\"refused\",\
                       \"request_id\":\"q\",\"run_id\":\"r\",\"docs\":\"/docs/errors/PROVIDER_AUTH\"}\n\n";
         check(vec![text("a"), RunEventKind::Failed(error)], wanted).await;

@@ -1,7 +1,9 @@
 //! What every refusal looks like: its status, its code, and that nothing leaks.
 
+use std::time::Duration;
+
 use http::Request;
-use mainstay_core::{Code, codes};
+use mainstay_core::{Code, Error, Retry, codes};
 use serde_json::json;
 
 use crate::house::{Body, House, empty, post, settings, streamed, text, until, with};
@@ -133,6 +135,16 @@ async fn check_provider(code: &'static Code, status: u16, retry_after: bool) {
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code.id), "{answer:?}");
     assert_eq!(answer.header("retry-after").is_some(), retry_after, "{}", code.id);
     assert!(answer.json()["error"]["run_id"].as_str().is_some_and(|id| id.starts_with("run_")));
+}
+
+#[tokio::test]
+async fn the_wait_that_a_provider_asks_for_reaches_the_caller_of_an_agent() {
+    let house = House::new();
+    let limited = Error::new(&codes::PROVIDER_RATE_LIMITED, "ask the model: it is busy");
+    let wait = Retry::Temporary(Some(Duration::from_millis(6_500)));
+    house.next(Script::Events(vec![Err(limited.with_retry(wait))]));
+    let answer = house.post(INVOKE, json!({"query": "hi"})).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, Some("7")));
 }
 
 #[tokio::test]

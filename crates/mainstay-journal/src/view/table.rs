@@ -159,7 +159,7 @@ impl RunRow {
             answer: None,
             model: None,
             finish_reason: None,
-            error: Some(RunError { code: error.code().id.to_owned(), message: error.message().to_owned() }),
+            error: Some(RunError::from(error)),
             usage: Usage::default(),
             steps: 0,
         }

@@ -1,9 +1,9 @@
 //! Events: by run, ascending, each number once, of any size and content.
 
-use mainstay_core::Ctx;
 use mainstay_core::journal::EVENT_PAGE_BYTES_MAX;
 use mainstay_core::model::Usage;
 use mainstay_core::run::{RunError, RunEvent, RunEventKind, RunStatus};
+use mainstay_core::{Ctx, codes};
 use serde_json::json;
 
 use super::{Journal, all_events, event, keep, promises, record, run, run_id, seqs, text};
@@ -70,8 +70,10 @@ async fn events_of_one_run_are_not_anothers(journal: Journal) {
 }
 
 async fn every_kind_of_event_reads_back_as_appended(journal: Journal) {
-    let error =
-        || RunError { code: "PROVIDER_TIMEOUT".to_owned(), message: "the provider was slow".to_owned() };
+    let error = || RunError {
+        retry_after_ms: Some(1_500),
+        ..RunError::new(&codes::PROVIDER_TIMEOUT, "the provider was slow")
+    };
     let usage = Usage { input_uncached: u64::MAX, output: 7, ..Usage::default() };
     let strange = "nul \0, quote \" \\, newline \n, ü 漢 \u{1F980}, \u{2028}".to_owned();
     let own = || strange.clone();

@@ -34,7 +34,7 @@ async fn a_run_reads_back_as_appended(journal: Journal) {
     full.answer = Some("yes".to_owned());
     full.model = Some("m".to_owned());
     full.finish_reason = Some("stop".to_owned());
-    full.error = Some(RunError { code: "INTERNAL".to_owned(), message: "an internal fault".to_owned() });
+    full.error = Some(RunError::new(&codes::INTERNAL, "an internal fault"));
     full.usage.output = 3;
     full.steps = 2;
     keep(&journal, vec![record(full.clone())]).await;
