@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command};
 
 use super::{Def, folder_argument};
-use crate::{exit, spec};
+use crate::{exit, spec, terminal};
 
 pub(super) const DEF: Def = Def { name: "check", command, run };
 
@@ -23,7 +23,6 @@ fn command() -> Command {
         )
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let given = matches.get_one::<PathBuf>("folder").expect("it has a default");
     let json = matches.get_one::<String>("format").is_some_and(|f| f == "json");
@@ -31,18 +30,19 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Ok(loaded) => {
             let plan = &loaded.plan;
             if json {
-                println!("[]");
+                terminal::answer("[]\n")?;
             } else {
                 let (agents, models, tools) = (plan.agents.len(), plan.models.len(), plan.tools.len());
-                println!(
-                    "{}: ok ({agents} agents, {models} models, {tools} tools)",
-                    spec::path_of(given).display()
-                );
+                let path = spec::path_of(given);
+                terminal::answer(&format!(
+                    "{}: ok ({agents} agents, {models} models, {tools} tools)\n",
+                    path.display()
+                ))?;
             }
             Ok(ExitCode::from(exit::OK))
         }
         Err(spec::Fault::Faults(faults)) if json => {
-            println!("{}", serde_json::to_string_pretty(&faults.to_json())?);
+            terminal::answer(&(serde_json::to_string_pretty(&faults.to_json())? + "\n"))?;
             Ok(ExitCode::from(exit::CONFIGURATION))
         }
         Err(fault) => Err(fault.explain()),

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{Def, client_runtime};
-use crate::{environment, exit};
+use crate::{environment, exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "healthcheck", command, run };
 
@@ -33,7 +33,6 @@ fn command() -> Command {
         )
 }
 
-#[expect(clippy::print_stderr, reason = "the command line's own voice")]
 fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let base = matches.get_one::<String>("url").cloned().unwrap_or_else(local_url);
     let url = format!(
@@ -45,7 +44,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     if (200..300).contains(&status) {
         return Ok(ExitCode::from(exit::OK));
     }
-    eprintln!("mainstay: {url} answered {status}: {body}");
+    terminal::complain(&format!("mainstay: {url} answered {status}: {body}\n"));
     Ok(ExitCode::from(exit::FAILED))
 }
 

@@ -1,6 +1,5 @@
 //! `mainstay invoke`: asks a running server's agent and prints the answer as it comes.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::healthcheck::local_url;
 use super::{Def, client_runtime};
-use crate::{environment, exit};
+use crate::{environment, exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "invoke", command, run };
 
@@ -114,11 +113,10 @@ impl Call {
             .context("the server has several agents; name one with --agent")
     }
 
-    #[expect(clippy::print_stdout, reason = "the command's output")]
     async fn whole(&self, agent: &str, body: &Value) -> anyhow::Result<ExitCode> {
         let url = format!("{}/v1/agents/{agent}/invoke", self.base);
         let answer: Value = self.send(self.client.post(url).json(body)).await?.json().await?;
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        terminal::answer(&(serde_json::to_string_pretty(&answer)? + "\n"))?;
         Ok(ExitCode::from(if answer["status"] == "completed" { exit::OK } else { exit::FAILED }))
     }
 
@@ -140,24 +138,21 @@ impl Call {
 }
 
 /// Shows one event; gives the exit code when it is the last.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command's output")]
 fn show(frame: &Frame) -> anyhow::Result<Option<u8>> {
     let (Some(name), Some(data)) = (frame.event(), frame.data()) else { return Ok(None) };
     let data: Value = serde_json::from_slice(&data).context("read an event of the stream")?;
     let text = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
     match name {
-        b"message.delta" => {
-            print!("{}", text("delta"));
-            std::io::stdout().flush()?;
-        }
-        b"tool.call" => eprintln!("\n→ {} {}", text("name"), text("arguments")),
-        b"tool.result" => eprintln!("← {}", text("name")),
+        b"message.delta" => terminal::answer(&text("delta"))?,
+        b"tool.call" => terminal::complain(&format!("\n→ {} {}\n", text("name"), text("arguments"))),
+        b"tool.result" => terminal::complain(&format!("← {}\n", text("name"))),
         b"run.completed" => {
-            println!();
+            terminal::answer("\n")?;
             return Ok(Some(exit::OK));
         }
         b"run.failed" | b"run.cancelled" | b"run.interrupted" => {
-            eprintln!("\nmainstay: the run ended with {}: {}", text("code"), text("message"));
+            let (code, message) = (text("code"), text("message"));
+            terminal::complain(&format!("\nmainstay: the run ended with {code}: {message}\n"));
             return Ok(Some(exit::FAILED));
         }
         _ => {}

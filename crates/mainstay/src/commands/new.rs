@@ -9,7 +9,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use mainstay_core::Name;
 
 use super::Def;
-use crate::exit;
+use crate::{exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "new", command, run };
 
@@ -22,7 +22,6 @@ fn command() -> Command {
     )
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let folder = matches.get_one::<PathBuf>("folder").expect("clap demands it");
     let name = service_name(folder);
@@ -33,7 +32,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     for (path, text) in files {
         write(&folder.join(path), &text)?;
     }
-    println!("{}: made. Next:\n\n  mainstay dev {0}\n", folder.display());
+    terminal::answer(&format!("{}: made. Next:\n\n  mainstay dev {0}\n\n", folder.display()))?;
     Ok(ExitCode::from(exit::OK))
 }
 
