@@ -8,6 +8,7 @@ mod exit;
 mod logging;
 mod serving;
 mod spec;
+mod stamp;
 mod stand_in;
 mod terminal;
 mod wire;

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Overrides, Source};
+use mainstay_core::plan::Member;
 use mainstay_core::{Error, KindDef, Plan, codes};
 
 use crate::{environment, exit, terminal};
 
-/// A plan and what it was read from.
+/// A plan, and the files that it and its providers are read from.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) plan: Plan,
@@ -63,7 +64,15 @@ pub(crate) fn load(given: &Path, listen: Option<&str>) -> Result<Loaded, Fault> 
     let (providers, tools) = (provider_kinds(), tool_kinds());
     let plan = mainstay_config::load(source, &kinds(&providers, &tools), &disk, &overrides)
         .map_err(Fault::Faults)?;
-    Ok(Loaded { plan, files: disk.read.into_inner() })
+    let mut files = disk.read.into_inner();
+    files.extend(plan.providers.values().flat_map(|member| provider_files(&plan, member)));
+    Ok(Loaded { plan, files })
+}
+
+/// The files that a provider is read from.
+pub(crate) fn provider_files(plan: &Plan, member: &Member) -> Vec<PathBuf> {
+    let named = mainstay_providers::providers::find(&member.kind).map(|def| (def.files)(&member.settings));
+    named.into_iter().flatten().map(|file| plan.folder.join(file)).collect()
 }
 
 /// What the registries offer, as config sees it.

@@ -27,6 +27,7 @@ pub const DEF: Def = Def {
     },
     open,
     library_models,
+    files,
 };
 
 /// Settings of a local model.
@@ -79,6 +80,10 @@ fn library_models(settings: &Value) -> Vec<String> {
         Some(Settings { path: Some(_), .. }) | None => Vec::new(),
         Some(settings) => vec![settings.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned())],
     }
+}
+
+fn files(settings: &Value) -> Vec<String> {
+    settings["path"].as_str().map(str::to_owned).into_iter().collect()
 }
 
 fn open(opening: Opening<'_>) -> Result<Arc<dyn Provider>> {

@@ -1,11 +1,12 @@
 //! Reading the spec again while serving: a whole new plan, or the old one with the faults shown.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mainstay_core::Plan;
 
 use super::Options;
+use crate::stamp::Stamp;
 use crate::wire::House;
 use crate::{environment, spec, stand_in};
 
@@ -14,22 +15,19 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The files of the spec, and how they were when they were read.
 pub(super) struct Watch {
-    files: Vec<(PathBuf, Option<State>)>,
+    files: Vec<Stamp>,
 }
-
-type State = (SystemTime, u64);
 
 impl Watch {
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        let files = files.into_iter().map(|file| (state(&file), file)).map(|(state, file)| (file, state));
-        Self { files: files.collect() }
+        Self { files: files.into_iter().map(Stamp::of).collect() }
     }
 
     /// Returns when a file has changed.
     pub(super) async fn changed(&mut self) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            if self.files.iter().any(|(file, then)| state(file) != *then) {
+            if !self.files.iter().all(Stamp::holds) {
                 return;
             }
         }
@@ -37,16 +35,8 @@ impl Watch {
 
     /// Looks anew at the same files: for a spec that has faults, so that they are shown once.
     fn look_again(&mut self) {
-        for (file, then) in &mut self.files {
-            *then = state(file);
-        }
+        self.files.iter_mut().for_each(Stamp::renew);
     }
-}
-
-/// Follows symbolic links, so that a swapped link shows as a change.
-fn state(file: &PathBuf) -> Option<State> {
-    let meta = std::fs::metadata(file).ok()?;
-    Some((meta.modified().ok()?, meta.len()))
 }
 
 /// Reads the spec and swaps it in; keeps `plan` when that fails. The listener, the data folder and the server's bounds
