@@ -17,6 +17,7 @@ use mainstay_core::{Clock as _, Ctx, Error, Plan, codes};
 use mainstay_net::clock::SystemClock;
 use mainstay_net::server::{ServeOptions, serve};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::spec::{self, Loaded};
@@ -42,6 +43,8 @@ const BLOCKING_THREADS_MAX: usize = 64;
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 /// After the drain, how long connections may take to close and apps to stop.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
+/// The same after a second signal, and how long the last events may take to reach their readers.
+const HURRY_GRACE: Duration = Duration::from_millis(500);
 
 /// Runs a server until it is told to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
@@ -70,7 +73,7 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
     tokio::spawn(mainstay_app::reap_orphans());
     let mut house = House::open(&plan, &models_folder).await?;
     let stop = CancellationToken::new();
-    let served =
+    let mut served =
         tokio::spawn(serve(listener, house.surface.router(), serve_options(&plan.server), stop.clone()));
     banner::print(&plan, address, options.dev, started.elapsed());
     let mut watch = Watch::new(files);
@@ -86,10 +89,14 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
             _ = purge.tick() => forget_old_runs(&house, &plan).await,
         }
     }
-    drain(&house, &plan.server, &mut signals).await;
-    stop.cancel();
-    let _ = served.await;
-    house.stop_apps(CLOSE_GRACE).await;
+    house.surface.set_draining();
+    tokio::select! {
+        () = leave(&house, &plan.server, &stop, &mut served) => {}
+        () = signals.stop() => {
+            tracing::warn!("a second signal: not waiting any longer");
+            leave_at_once(&house, &stop, &mut served).await;
+        }
+    }
     let journal = Arc::clone(&house.journal);
     tokio::task::spawn_blocking(move || journal.close()).await?;
     tracing::info!("stopped");
@@ -114,21 +121,34 @@ fn serve_options(server: &Server) -> ServeOptions {
     }
 }
 
-/// Refuses new work, lets what is open finish within the spec's `drain`, then cuts the rest. A second signal to stop
-/// ends the wait.
-async fn drain(house: &House, server: &Server, signals: &mut Signals) {
+/// Lets what is open finish within the spec's `drain`, cuts the rest, closes the connections, and stops the apps.
+async fn leave(house: &House, server: &Server, stop: &CancellationToken, served: &mut JoinHandle<()>) {
     tracing::info!(seconds = server.drain.as_secs(), "draining");
-    house.surface.set_draining();
     let finished = async {
-        let cut = house.engine.drain(server.drain).await;
-        if cut > 0 {
-            tracing::warn!(runs = cut, "runs did not finish within the drain; they are marked `interrupted`");
-        }
+        tell_cut(house.engine.drain(server.drain).await, "within the drain");
         house.surface.idle().await;
     };
-    tokio::select! {
-        _ = tokio::time::timeout(server.drain + CLOSE_GRACE, finished) => {}
-        () = signals.stop() => tracing::warn!("a second signal: not waiting any longer"),
+    let _ = tokio::time::timeout(server.drain + CLOSE_GRACE, finished).await;
+    stop.cancel();
+    let _ = served.await;
+    house.stop_apps(CLOSE_GRACE).await;
+}
+
+/// The same without waiting, from wherever [`leave`] is: the runs at work end on record, and whoever reads them is told.
+async fn leave_at_once(house: &House, stop: &CancellationToken, served: &mut JoinHandle<()>) {
+    tell_cut(house.engine.drain(Duration::ZERO).await, "before the second signal");
+    let _ = tokio::time::timeout(HURRY_GRACE, house.surface.idle()).await;
+    stop.cancel();
+    // A handle that has given its outcome must not be asked again.
+    if !served.is_finished() {
+        let _ = tokio::time::timeout(HURRY_GRACE, served).await;
+    }
+    let _ = tokio::time::timeout(HURRY_GRACE, house.stop_apps(HURRY_GRACE)).await;
+}
+
+fn tell_cut(runs: u64, when: &str) {
+    if runs > 0 {
+        tracing::warn!(runs, "runs did not finish {when}; they are marked `interrupted`");
     }
 }
 
