@@ -265,6 +265,14 @@ fn a_spec_of_two_lines_has_every_default_and_a_model() {
 }
 
 #[test]
+fn a_service_of_apps_alone_has_no_model() {
+    let plan = load("name: x\nagents: { a: { app: { url: \"http://127.0.0.1:9\" } } }").unwrap();
+    assert_eq!((plan.providers.len(), plan.models.len()), (0, 0));
+    let plan = load("name: x\nagents: { a: { app: { url: \"http://127.0.0.1:9\" } }, b: { declared: {} } }");
+    assert_eq!(plan.unwrap().models.len(), 1);
+}
+
+#[test]
 fn a_section_without_content_is_an_empty_one() {
     let plan = load("name: x\nserver:\naccess:\n  keys:\nagents:\n  a:\n    declared:\n").unwrap();
     assert_eq!(plan.agents.len(), 1);
