@@ -43,6 +43,35 @@ async fn the_pages_of_the_operator_are_there() {
 }
 
 #[tokio::test]
+async fn a_model_that_is_not_here_is_not_ready_and_says_what_to_do() {
+    let spec = |targets: &str| {
+        format!(
+            "name: e2e
+providers:
+  small: {{ local: {{}} }}
+  script: {{ scripted: {{}} }}
+models:
+  default: {{ targets: [{targets}] }}
+"
+        )
+    };
+    let place = Place::new(&spec("small/any"));
+    let server = place.serve().await;
+    let answer = server.client().get("/ready").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let found = answer.json()["dependencies"][1].clone();
+    assert_eq!(
+        (found["name"].as_str(), found["code"].as_str()),
+        (Some("model default"), Some("MODEL_FILE_UNAVAILABLE"))
+    );
+    assert_eq!(found["help"], "run `mainstay models pull smollm2-135m-instruct`");
+    server.says("mainstay models pull smollm2-135m-instruct").await;
+    drop(server);
+    let place = Place::new(&spec("small/any, script/any"));
+    assert_eq!(place.serve().await.client().get("/ready").await.status, 200, "another target answers");
+}
+
+#[tokio::test]
 async fn healthcheck_tells_a_running_server_from_none() {
     let place = Place::scripted(&[PARIS]);
     let mut server = place.serve().await;
