@@ -21,6 +21,7 @@ mod schema;
 mod secret;
 mod validate;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use mainstay_core::{KindDef, Plan};
@@ -67,6 +68,18 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// Stands for `data.folder`; relative to the working directory.
     pub data_folder: Option<PathBuf>,
+}
+
+/// Where a server of this spec listens, for a client on the same machine: `overridden`, else what the spec says, faults
+/// elsewhere in it or not. `None` when neither says it.
+#[must_use]
+pub fn listen(overridden: Option<&str>, text: &str) -> Option<SocketAddr> {
+    if let Some(given) = overridden {
+        return lower::server::parse_listen(given);
+    }
+    let root = node::parse(text, &mut faults::Faults::default())?;
+    let written = root.entry("server")?.node.entry("listen")?.node.to_json();
+    lower::server::parse_listen(written.as_str()?)
 }
 
 /// Reads a spec. Pure but for the prompt files it reads through `files`. Reports every fault, in the order of the text.

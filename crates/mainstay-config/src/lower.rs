@@ -9,7 +9,7 @@ mod agent;
 mod member;
 mod model;
 mod prompt;
-mod server;
+pub(crate) mod server;
 mod url;
 
 use std::collections::{BTreeMap, HashMap};

@@ -2,6 +2,7 @@
 //! reference page come from it.
 
 mod check;
+mod client;
 mod completions;
 mod dev;
 mod healthcheck;

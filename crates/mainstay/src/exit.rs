@@ -18,6 +18,8 @@ pub(crate) const UNAVAILABLE: u8 = 69;
 pub(crate) const BUG: u8 = 70;
 /// The spec is wrong.
 pub(crate) const CONFIGURATION: u8 = 78;
+/// A client command was told to stop by Ctrl-C, as shells say it.
+pub(crate) const STOPPED: u8 = 130;
 
 /// What the exit codes mean, for the reference page.
 pub(crate) const ALL: &[(u8, &str)] = &[
@@ -27,6 +29,10 @@ pub(crate) const ALL: &[(u8, &str)] = &[
     (UNAVAILABLE, "something it depends on is not available: a port, a server, a disk, the network"),
     (BUG, "a fault of ours; please report it"),
     (CONFIGURATION, "the spec is wrong; every fault is printed"),
+    (
+        STOPPED,
+        "`mainstay invoke` was stopped by Ctrl-C; the run goes on or not as its agent's `on_disconnect` says",
+    ),
 ];
 
 /// An exit that was already explained on the terminal.

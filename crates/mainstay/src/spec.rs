@@ -75,6 +75,12 @@ pub(crate) fn provider_files(plan: &Plan, member: &Member) -> Vec<PathBuf> {
     named.into_iter().flatten().map(|file| plan.folder.join(file)).collect()
 }
 
+/// The spec's text, unchecked. Errors: `CONFIG_FILE`.
+pub(crate) fn text(given: &Path) -> Result<String, Error> {
+    let path = path_of(given);
+    Disk.read(&path).map_err(|error| unreadable(&path, &error))
+}
+
 /// What the registries offer, as config sees it.
 pub(crate) fn kinds<'a>(providers: &'a [KindDef], tools: &'a [KindDef]) -> Kinds<'a> {
     Kinds { providers, tools, metric_aliases: mainstay_telemetry::ALIAS_SETS }

@@ -93,6 +93,42 @@ async fn invoke_prints_the_answer_of_a_running_server() {
 }
 
 #[tokio::test]
+async fn clients_find_the_server_by_its_spec() {
+    let place = Place::scripted(&[PARIS]);
+    let server = place.serve().await;
+    let address = server.address().to_string();
+    let other = Place::new(&format!("name: e2e\nserver: {{ listen: \"{address}\" }}\n"));
+    let folder = other.path().to_str().expect("a temporary path is text").to_owned();
+    for (at, words) in [
+        (&place, vec!["--url", address.as_str()]),
+        (&place, vec!["--spec", folder.as_str()]),
+        (&other, vec![]),
+    ] {
+        let ask = [&["invoke", "What is the capital?"], words.as_slice()].concat();
+        let done = at.command(&ask).finish().await;
+        assert_eq!((done.code, done.stdout.trim()), (Some(0), "Paris."), "{words:?}: {}", done.stderr);
+        let done = at.command(&[&["healthcheck"], words.as_slice()].concat()).finish().await;
+        assert_eq!(done.code, Some(0), "{words:?}: {}", done.stderr);
+    }
+    let done = place.command(&["healthcheck"]).variable("MAINSTAY_LISTEN", &address).finish().await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let done = place.command(&["healthcheck", "--spec", "nowhere"]).finish().await;
+    assert_eq!(done.code, Some(78), "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn an_invoke_that_is_stopped_names_its_run() {
+    let place = Place::scripted(&[&mainstay_e2e::numbered(4000, 20)]);
+    let server = place.serve().await;
+    let url = server.address().to_string();
+    let ask = place.command(&["invoke", "Count.", "--url", &url]);
+    let done = ask.interrupt_after("w0001").await;
+    assert_eq!(done.code, Some(130), "{}", done.stderr);
+    let run = done.stderr.split("/v1/runs/").nth(1).expect("the run is named").trim().to_owned();
+    assert_eq!(server.client().get(&format!("/v1/runs/{run}")).await.json()["status"], "running");
+}
+
+#[tokio::test]
 async fn a_new_folder_passes_its_own_check() {
     let place = Place::scripted(&[]);
     let made = place.command(&["new", "my-agent"]).finish().await;

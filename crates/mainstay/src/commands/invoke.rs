@@ -8,8 +8,7 @@ use futures_util::StreamExt as _;
 use mainstay_dialects::sse::{Frame, Parser};
 use serde_json::{Value, json};
 
-use super::healthcheck::local_url;
-use super::{Def, client_runtime};
+use super::{Def, client, client_runtime};
 use crate::{environment, exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "invoke", command, run };
@@ -33,12 +32,7 @@ fn command() -> Command {
                 .value_name("ID")
                 .help("Continue or begin this session"),
         )
-        .arg(
-            Arg::new("url")
-                .long("url")
-                .value_name("URL")
-                .help("The server's base URL [default: the local one]"),
-        )
+        .args(client::arguments())
         .arg(
             Arg::new("json")
                 .long("json")
@@ -55,11 +49,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Some(text) => text.to_owned(),
         None => unreachable!("clap demands it"),
     };
-    let base = matches.get_one::<String>("url").cloned().unwrap_or_else(local_url);
-    let call = Call {
-        base: base.trim_end_matches('/').to_owned(),
-        client: mainstay_net::client::download_client()?,
-    };
+    let call = Call { base: client::base_url(matches)?, client: mainstay_net::client::download_client()? };
     let mut body = json!({ "query": query });
     if let Some(session) = matches.get_one::<String>("session") {
         body["session_id"] = json!(session);
@@ -122,19 +112,34 @@ impl Call {
 
     async fn streamed(&self, agent: &str, body: &Value) -> anyhow::Result<ExitCode> {
         let url = format!("{}/v1/agents/{agent}/stream", self.base);
-        let mut chunks = self.send(self.client.post(url).json(body)).await?.bytes_stream();
-        let mut parser = Parser::default();
-        let mut code = None;
-        while let Some(chunk) = chunks.next().await {
-            parser.push(chunk.context("the stream broke")?);
-            while let Some(frame) = parser.next_frame()? {
-                code = show(&frame)?.or(code);
+        let answer = self.send(self.client.post(url).json(body)).await?;
+        let run = answer.headers().get("x-run-id").and_then(|id| id.to_str().ok()).unwrap_or("?").to_owned();
+        tokio::select! {
+            code = follow(answer) => Ok(ExitCode::from(code?)),
+            stopped = tokio::signal::ctrl_c() => {
+                stopped?;
+                let base = &self.base;
+                terminal::complain(&format!(
+                    "\nmainstay: not listening any longer; what became of the run: {base}/v1/runs/{run}\n"
+                ));
+                Ok(ExitCode::from(exit::STOPPED))
             }
         }
-        Ok(ExitCode::from(
-            code.context("the stream ended before the run did; its events are kept on the server")?,
-        ))
     }
+}
+
+/// Shows the events of a run to its end, and gives the exit code.
+async fn follow(answer: reqwest::Response) -> anyhow::Result<u8> {
+    let mut chunks = answer.bytes_stream();
+    let mut parser = Parser::default();
+    let mut code = None;
+    while let Some(chunk) = chunks.next().await {
+        parser.push(chunk.context("the stream broke")?);
+        while let Some(frame) = parser.next_frame()? {
+            code = show(&frame)?.or(code);
+        }
+    }
+    code.context("the stream ended before the run did; its events are kept on the server")
 }
 
 /// Shows one event; gives the exit code when it is the last.
