@@ -24,7 +24,7 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 /// The help for an unknown word: the nearest known one, else what there is to choose from.
-pub(crate) fn help<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> Option<String> {
+pub fn help<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> Option<String> {
     match nearest(word, known.clone()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None => among("there is", "there are", known),

@@ -18,6 +18,7 @@ pub(crate) enum Format {
 pub(crate) fn start(format: Format) {
     let directives = environment::log_filter().unwrap_or_else(|| "info,hyper=warn,reqwest=warn".to_owned());
     let filter = EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    let coloured = terminal::coloured(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| terminal::Logs);
     terminal::open(match format {
         Format::Text => terminal::lines_dropped,
@@ -25,7 +26,7 @@ pub(crate) fn start(format: Format) {
     });
     // A second start (in tests) keeps the first subscriber.
     let _ = match format {
-        Format::Text => builder.with_target(false).compact().try_init(),
+        Format::Text => builder.with_target(false).with_ansi(coloured).compact().try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),
     };
 }

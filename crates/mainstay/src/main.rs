@@ -10,6 +10,7 @@ mod serving;
 mod spec;
 mod stamp;
 mod stand_in;
+mod surroundings;
 mod terminal;
 mod wire;
 mod withheld;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::spec::{self, Loaded};
 use crate::wire::House;
-use crate::{environment, exit, stand_in};
+use crate::{environment, exit, stand_in, surroundings};
 use reload::Watch;
 use signals::{Signal, Signals};
 
@@ -63,7 +63,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let Loaded { mut plan, files } = loaded;
+    let Loaded { mut plan, files, warnings } = loaded;
+    spec::warn(&warnings);
     let listener = bind(plan.server.listen).await?;
     let address = listener.local_addr()?;
     let models_folder = environment::models_folder();
@@ -71,7 +72,8 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
         plan = stand_in::prepare(plan, &models_folder).await?;
     }
     tokio::spawn(mainstay_app::reap_orphans());
-    let mut house = House::open(&plan, &models_folder).await?;
+    let mut house =
+        House::open(&plan, &models_folder).await.map_err(|error| surroundings::all_missing(error, &plan))?;
     let stop = CancellationToken::new();
     let mut served =
         tokio::spawn(serve(listener, house.surface.router(), serve_options(&plan.server), stop.clone()));

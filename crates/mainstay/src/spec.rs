@@ -3,17 +3,19 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Overrides, Source};
+use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Overrides, Source};
 use mainstay_core::plan::Member;
 use mainstay_core::{Error, KindDef, Plan, codes};
 
-use crate::{environment, exit, terminal};
+use crate::{environment, exit, surroundings, terminal};
 
 /// A plan, and the files that it and its providers are read from.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) plan: Plan,
     pub(crate) files: Vec<PathBuf>,
+    /// What may not be meant.
+    pub(crate) warnings: Diagnostics,
 }
 
 /// Why there is no plan.
@@ -31,11 +33,20 @@ impl Fault {
         match self {
             Self::Unreadable(error) => error.into(),
             Self::Faults(faults) => {
-                use std::io::IsTerminal as _;
-                terminal::complain(&faults.render(std::io::stderr().is_terminal()));
+                terminal::complain(&faults.render(terminal::coloured(&std::io::stderr())));
                 exit::Explained(exit::CONFIGURATION).into()
             }
         }
+    }
+}
+
+/// Logs warnings, one line each.
+pub(crate) fn warn(warnings: &Diagnostics) {
+    for warning in warnings.faults() {
+        let place = warnings.position(warning);
+        let (line, column) = (place.map(|at| at.line), place.map(|at| at.column));
+        let (code, path, help) = (warning.code.id, warnings.file(), warning.help.as_deref());
+        tracing::warn!(code, path, line, column, help, "{}", warning.message);
     }
 }
 
@@ -47,6 +58,11 @@ pub(crate) fn path_of(given: &Path) -> PathBuf {
 /// Reads and checks the spec at `given` (its folder, or the file itself). `listen` overrides the environment, which
 /// overrides the spec.
 pub(crate) fn load(given: &Path, listen: Option<&str>) -> Result<Loaded, Fault> {
+    load_and_look(given, listen, &surroundings::models_and_files)
+}
+
+/// The same with a look of the caller's at what the spec refers to.
+pub(crate) fn load_and_look(given: &Path, listen: Option<&str>, look: Look<'_>) -> Result<Loaded, Fault> {
     let path = path_of(given);
     let folder = path
         .parent()
@@ -62,11 +78,12 @@ pub(crate) fn load(given: &Path, listen: Option<&str>) -> Result<Loaded, Fault> 
     let name = path.display().to_string();
     let source = Source { name: &name, text: &text, folder: &folder };
     let (providers, tools) = (provider_kinds(), tool_kinds());
-    let plan = mainstay_config::load(source, &kinds(&providers, &tools), &disk, &overrides)
-        .map_err(Fault::Faults)?;
+    let kinds = kinds(&providers, &tools);
+    let mainstay_config::Loaded { plan, warnings } =
+        mainstay_config::load_and_look(source, &kinds, &disk, &overrides, look).map_err(Fault::Faults)?;
     let mut files = disk.read.into_inner();
     files.extend(plan.providers.values().flat_map(|member| provider_files(&plan, member)));
-    Ok(Loaded { plan, files })
+    Ok(Loaded { plan, files, warnings })
 }
 
 /// The files that a provider is read from.

@@ -6,7 +6,7 @@
 mod outlet;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use anyhow::Context as _;
 use mainstay_app::{Line, Source};
 pub(crate) use outlet::Notice;
 use outlet::Outlet;
+
+use crate::environment;
 
 /// At the end, how long what is said already may take to be written.
 const LAST_WORDS_GRACE: Duration = Duration::from_secs(1);
@@ -53,6 +55,11 @@ fn written(out: &mut impl Write, text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
     }
+}
+
+/// Whether a stream is shown in colours: it is a terminal, and nobody has said `NO_COLOR`.
+pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !environment::no_color()
 }
 
 /// Says something on standard error; `text` is whole lines.

@@ -8,7 +8,7 @@ use mainstay_core::Plan;
 use super::Options;
 use crate::stamp::Stamp;
 use crate::wire::House;
-use crate::{environment, spec, stand_in};
+use crate::{environment, spec, stand_in, surroundings};
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -53,7 +53,10 @@ pub(super) async fn apply(options: &Options, house: &mut House, plan: Plan, watc
                     tracing::info!(agents = new.agents.len(), models = new.models.len(), "reloaded the spec");
                     return new;
                 }
-                Err(error) => tracing::error!("keeping the running spec: {error:#}"),
+                Err(error) => {
+                    let error = surroundings::all_missing(error, &new);
+                    tracing::error!("keeping the running spec: {error:#}");
+                }
             }
         }
         Err(error) => {
@@ -66,6 +69,7 @@ pub(super) async fn apply(options: &Options, house: &mut House, plan: Plan, watc
 
 async fn read(options: &Options) -> anyhow::Result<(Plan, Vec<PathBuf>)> {
     let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::explain)?;
+    spec::warn(&loaded.warnings);
     let plan = if options.dev {
         stand_in::prepare(loaded.plan, &environment::models_folder()).await?
     } else {
