@@ -2,6 +2,7 @@
 //! surroundings.
 
 mod banner;
+mod fixed;
 mod reload;
 mod signals;
 
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::spec::{self, Loaded};
 use crate::wire::House;
 use crate::{environment, exit, stand_in, surroundings};
+use fixed::Fixed;
 use reload::Watch;
 use signals::{Signal, Signals};
 
@@ -79,15 +81,18 @@ async fn live(options: &Options, loaded: Loaded, started: Instant) -> anyhow::Re
         tokio::spawn(serve(listener, house.surface.router(), serve_options(&plan.server), stop.clone()));
     banner::print(&plan, address, options.dev, started.elapsed());
     let mut watch = Watch::new(files);
+    let fixed = Fixed::of(&plan);
     let mut purge = tokio::time::interval(PURGE_INTERVAL);
     purge.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop => break,
-                Signal::Reload => plan = reload::apply(options, &mut house, plan, &mut watch).await,
+                Signal::Reload => plan = reload::apply(options, &mut house, plan, &fixed, &mut watch).await,
             },
-            () = watch.changed(), if options.dev => plan = reload::apply(options, &mut house, plan, &mut watch).await,
+            () = watch.changed(), if options.dev => {
+                plan = reload::apply(options, &mut house, plan, &fixed, &mut watch).await;
+            }
             _ = purge.tick() => forget_old_runs(&house, &plan).await,
         }
     }

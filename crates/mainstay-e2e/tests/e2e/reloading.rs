@@ -184,3 +184,26 @@ agents:
     server.says("reloaded the spec").await;
     assert_eq!(answer().await, "the second one");
 }
+
+#[tokio::test]
+async fn what_waits_for_a_restart_is_told_at_every_reload() {
+    let spec = |server: &str| format!("name: e2e\nserver: {{ {server} }}\n");
+    let place = Place::new(&spec("idle_timeout: 60s"));
+    let server = place.serve().await;
+    let told = |key: &str| server.said().matches(&format!("`{key}` changes with a restart only")).count();
+    let reload = async |settings: &str, times: usize| {
+        place.write(&spec(settings));
+        server.reload();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while server.said().matches("reloaded the spec").count() < times {
+            assert!(tokio::time::Instant::now() < deadline, "{}", server.said());
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    for round in 1..=2 {
+        reload("idle_timeout: 61s, connections_max: 99", round).await;
+        assert_eq!((told("server.idle_timeout"), told("server.connections_max")), (round, round));
+    }
+    reload("idle_timeout: 60s, drain: 1s", 3).await;
+    assert_eq!((told("server.idle_timeout"), told("server.drain")), (2, 0), "{}", server.said());
+}

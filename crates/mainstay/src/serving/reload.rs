@@ -6,6 +6,7 @@ use std::time::Duration;
 use mainstay_core::Plan;
 
 use super::Options;
+use super::fixed::Fixed;
 use crate::stamp::Stamp;
 use crate::wire::House;
 use crate::{environment, spec, stand_in, surroundings};
@@ -39,15 +40,18 @@ impl Watch {
     }
 }
 
-/// Reads the spec and swaps it in; keeps `plan` when that fails. The listener, the data folder and the server's bounds
-/// stay as they were: they need a restart.
-pub(super) async fn apply(options: &Options, house: &mut House, plan: Plan, watch: &mut Watch) -> Plan {
+/// Reads the spec and swaps it in; keeps `plan` when that fails. What is `fixed` stays as it was.
+pub(super) async fn apply(
+    options: &Options,
+    house: &mut House,
+    plan: Plan,
+    fixed: &Fixed,
+    watch: &mut Watch,
+) -> Plan {
     match read(options).await {
         Ok((new, files)) => {
             *watch = Watch::new(files);
-            if (&new.server.listen, &new.data.folder) != (&plan.server.listen, &plan.data.folder) {
-                tracing::warn!("`server.listen` and `data.folder` change with a restart only");
-            }
+            fixed.warn(&new);
             match house.reload(&new).await {
                 Ok(()) => {
                     tracing::info!(agents = new.agents.len(), models = new.models.len(), "reloaded the spec");
