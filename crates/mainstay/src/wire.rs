@@ -111,6 +111,10 @@ impl House {
             app.start(&replaced);
         }
         for (name, (_, app)) in old {
+            match new(&name) {
+                Some(_) => tracing::info!(agent = %name, "replacing the app: what it is opened from changed"),
+                None => tracing::info!(agent = %name, "stopping the app: the spec has it no longer"),
+            }
             app.replace(new(&name));
             self.retiring.spawn(async move { app.retire(APP_STOP_GRACE).await });
         }

@@ -111,6 +111,16 @@ async fn as_process_one_it_leaves_no_zombies() {
 }
 
 #[tokio::test]
+async fn the_log_says_why_a_run_of_an_app_failed() {
+    let place = Place::new("name: e2e\nagents: { a: { app: { url: \"http://127.0.0.1:9\" } } }\n");
+    let server = place.serve().await;
+    let ask = serde_json::json!({ "query": "hunter2" });
+    assert_ne!(server.client().post("/v1/agents/a/invoke", &ask).await.status, 200);
+    server.says("a run failed: the app cannot be reached at its `url`").await;
+    assert!(!server.said().contains("hunter2"), "{}", server.said());
+}
+
+#[tokio::test]
 async fn apps_are_stopped_together() {
     // Each ends only when the other was asked to: one after the other, the first would be killed.
     let command = |own: &str, other: &str| {

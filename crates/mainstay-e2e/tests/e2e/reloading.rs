@@ -89,6 +89,9 @@ async fn an_app_is_replaced_without_a_call_failing() {
     let (second, same) = tokio::join!(until_new(), until_new());
     assert_eq!(second, same);
     assert_ne!(second, first["pid"]);
+    server.says("replacing the app").await;
+    let ups = || server.said().matches("\"message\":\"the app is up\"").count();
+    assert_eq!(ups(), 2, "{}", server.said());
     assert!(!server.said().contains("next start in"), "the new process failed at first:\n{}", server.said());
 }
 
