@@ -7,7 +7,7 @@ use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Override
 use mainstay_core::plan::Member;
 use mainstay_core::{Error, KindDef, Plan, codes};
 
-use crate::{environment, exit, surroundings, terminal};
+use crate::{environment, exit, logging, surroundings, terminal};
 
 /// A plan, and the files that it and its providers are read from.
 #[derive(Debug)]
@@ -28,6 +28,22 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// The same for a server at work: a line of the log for each fault, where a machine reads it.
+    pub(crate) fn tell(self) -> anyhow::Error {
+        let faults = match self {
+            Self::Faults(faults) => faults,
+            Self::Unreadable(error) => return error.into(),
+        };
+        if logging::for_machines() {
+            for Logged { code, path, line, column, message, help } in logged(&faults) {
+                tracing::error!(code, path, line, column, help, "{message}");
+            }
+        } else {
+            terminal::complain(&faults.render(terminal::coloured(&std::io::stderr())));
+        }
+        anyhow::anyhow!("the new one has {} faults", faults.count())
+    }
+
     /// Prints the faults as they are read best, and gives the error to end with.
     pub(crate) fn explain(self) -> anyhow::Error {
         match self {
@@ -42,12 +58,28 @@ impl Fault {
 
 /// Logs warnings, one line each.
 pub(crate) fn warn(warnings: &Diagnostics) {
-    for warning in warnings.faults() {
-        let place = warnings.position(warning);
-        let (line, column) = (place.map(|at| at.line), place.map(|at| at.column));
-        let (code, path, help) = (warning.code.id, warnings.file(), warning.help.as_deref());
-        tracing::warn!(code, path, line, column, help, "{}", warning.message);
+    for Logged { code, path, line, column, message, help } in logged(warnings) {
+        tracing::warn!(code, path, line, column, help, "{message}");
     }
+}
+
+/// A fault as the log has it.
+struct Logged<'a> {
+    code: &'static str,
+    path: &'a str,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+fn logged(found: &Diagnostics) -> impl Iterator<Item = Logged<'_>> {
+    found.faults().iter().map(|fault| {
+        let place = found.position(fault);
+        let (line, column) = (place.map(|at| at.line), place.map(|at| at.column));
+        let (code, message, help) = (fault.code.id, fault.message.as_str(), fault.help.as_deref());
+        Logged { code, path: found.file(), line, column, message, help }
+    })
 }
 
 /// The spec's path for a folder or file given on the command line.

@@ -28,7 +28,7 @@ use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
 use tokio_util::task::TaskTracker;
 
-use crate::{spec, terminal, withheld};
+use crate::{logging, spec, withheld};
 use origin::{Open, keep_or_open};
 
 /// Everything that runs.
@@ -203,7 +203,7 @@ fn open_app(
         folder: &plan.folder,
         secrets,
         withheld,
-        sink: Arc::new(terminal::app_line),
+        sink: Arc::new(logging::app_line),
         restart: mainstay_app::Restart::default(),
     };
     Ok(Arc::new(AppService::open(opening).with_context(|| format!("open the app of agent `{name}`"))?))

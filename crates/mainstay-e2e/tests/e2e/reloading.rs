@@ -210,3 +210,21 @@ async fn what_waits_for_a_restart_is_told_at_every_reload() {
     reload("idle_timeout: 60s, drain: 1s", 3).await;
     assert_eq!((told("server.idle_timeout"), told("server.drain")), (2, 0), "{}", server.said());
 }
+
+#[tokio::test]
+async fn each_fault_of_a_reload_is_a_line_of_the_log() {
+    let place = Place::scripted(&["{ text: Paris. }"]);
+    let server = place.serve().await;
+    place.write("name: e2e\nserver: { drian: 5s, body_bytes_max: x }\n");
+    server.reload();
+    server.says("keeping the running spec: the new one has 2 faults").await;
+    let said = server.said();
+    let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let faults: Vec<Value> = lines.filter(|line| line["path"].is_string()).collect();
+    let place = |fault: &Value| (fault["line"].as_u64(), fault["column"].as_u64(), fault["help"].is_string());
+    assert_eq!(
+        faults.iter().map(place).collect::<Vec<_>>(),
+        [(Some(2), Some(11), true), (Some(2), Some(38), true)]
+    );
+    assert_eq!((&faults[0]["level"], &faults[0]["code"]), (&json!("ERROR"), &json!("CONFIG_UNKNOWN_KEY")));
+}

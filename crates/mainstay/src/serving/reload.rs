@@ -72,7 +72,7 @@ pub(super) async fn apply(
 }
 
 async fn read(options: &Options) -> anyhow::Result<(Plan, Vec<PathBuf>)> {
-    let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::explain)?;
+    let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::tell)?;
     spec::warn(&loaded.warnings);
     let plan = if options.dev {
         stand_in::prepare(loaded.plan, &environment::models_folder()).await?
