@@ -28,7 +28,7 @@ use mainstay_core::{Fault, KindDef, Plan};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use files::{Disk, Files};
-pub use nearest::help as nearest_help;
+pub use nearest::{help as nearest_help, nearest};
 pub use place::{Position, Span};
 pub use reference::reference;
 pub use scaffold::scaffold;

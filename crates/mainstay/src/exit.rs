@@ -61,7 +61,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         if let Some(help) = error.help() {
             lines.push(format!("  help: {help}"));
         }
-        lines.push(format!("  code: {} (docs/errors/{0}.md)", error.code().id));
+        lines.push(format!("  code: {0}; `mainstay explain {0}` says more", error.code().id));
     }
     terminal::complain(&(lines.join("\n") + "\n"));
     ExitCode::from(ours.map_or(FAILED, code_for))

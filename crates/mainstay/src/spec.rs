@@ -1,6 +1,7 @@
 //! Reading the spec from disk and remembering which files it was read from, so that a reload can notice a change.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Overrides, Source};
@@ -146,8 +147,19 @@ pub(crate) fn tool_kinds() -> Vec<KindDef> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(&codes::CONFIG_FILE, format!("cannot read `{}`: {error}", path.display()))
-        .with_help("give the folder that holds `mainstay.yaml`, or make one with `mainstay new NAME`")
+    let other = path.with_extension("yml");
+    let help = match error.kind() {
+        ErrorKind::NotFound if path.ends_with(FILE_NAME) && other.exists() => {
+            format!("there is `{}`: rename it to `{FILE_NAME}`, or give the file itself", other.display())
+        }
+        ErrorKind::NotFound => {
+            format!("give the folder that holds `{FILE_NAME}`, or make one with `mainstay new NAME`")
+        }
+        ErrorKind::InvalidData => "save it as UTF-8".to_owned(),
+        ErrorKind::PermissionDenied => "let the user that runs this read it".to_owned(),
+        _ => format!("give the folder that holds `{FILE_NAME}`, or the file itself"),
+    };
+    Error::new(&codes::CONFIG_FILE, format!("cannot read `{}`: {error}", path.display())).with_help(help)
 }
 
 /// The disk, noting what is read.

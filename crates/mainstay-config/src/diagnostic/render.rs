@@ -42,7 +42,9 @@ pub(super) fn render(all: &Diagnostics, coloured: bool) -> String {
     let noun = if count == 1 { noun.to_owned() } else { format!("{noun}s") };
     let cut =
         if all.beyond > 0 { format!("; the first {} are shown", all.faults.len()) } else { String::new() };
+    let example = all.faults.first().map_or("CODE", |fault| fault.code.id);
     writes(&mut out, format_args!("{}{count} {noun} in {file}{cut}{}\n", paint.bold, paint.off));
+    writes(&mut out, format_args!("`mainstay explain {example}` says more of a code\n"));
     out
 }
 

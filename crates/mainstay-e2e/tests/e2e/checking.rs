@@ -87,6 +87,50 @@ async fn every_missing_secret_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn a_code_that_is_shown_can_be_explained() {
+    let place = Place::new("name: e2e\nserver: { drian: 5s }\n");
+    let done = place.command(&["check"]).finish().await;
+    assert!(done.stderr.contains("`mainstay explain CONFIG_UNKNOWN_KEY`"), "{}", done.stderr);
+    let done = place.command(&["explain", "config_unknown_key"]).finish().await;
+    assert_eq!(done.code, Some(0));
+    assert!(done.stdout.starts_with("# CONFIG_UNKNOWN_KEY\n"), "{}", done.stdout);
+    assert!(place.command(&["explain"]).finish().await.stdout.contains("\nRUN_NOT_FOUND "));
+    let done = place.command(&["explain", "CONFIG_VALEU"]).finish().await;
+    assert_eq!(done.code, Some(64));
+    assert!(done.stderr.contains("did you mean `CONFIG_VALUE`?"), "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn a_spec_that_cannot_be_read_says_what_is_wrong_with_it() {
+    let place = Place::new("");
+    let check = async |help: &str| {
+        let done = place.command(&["check"]).finish().await;
+        assert_eq!(done.code, Some(78));
+        assert!(done.stderr.contains(help), "{}", done.stderr);
+    };
+    std::fs::write(place.spec_path(), b"name: caf\xe9\n").expect("it can be written");
+    check("save it as UTF-8").await;
+    std::fs::rename(place.spec_path(), place.path().join("mainstay.yml")).expect("it is there");
+    check("rename it to `mainstay.yaml`").await;
+    std::fs::remove_file(place.path().join("mainstay.yml")).expect("it is there");
+    check("`mainstay new NAME`").await;
+}
+
+#[tokio::test]
+async fn a_new_service_has_its_folders_name_also_where_one_stands() {
+    let place = Place::new("");
+    let folder = place.path().join("ticket-desk");
+    std::fs::create_dir(&folder).expect("it can be made");
+    std::fs::remove_file(place.spec_path()).expect("it is there");
+    let shell =
+        format!("cd {} && exec {} new .", folder.display(), mainstay_testkit::process::binary().display());
+    let made = std::process::Command::new("sh").args(["-c", &shell]).output().expect("a shell runs");
+    assert!(made.status.success(), "{made:?}");
+    let spec = std::fs::read_to_string(folder.join("mainstay.yaml")).expect("it was made");
+    assert!(spec.contains("name: ticket-desk"), "{spec}");
+}
+
+#[tokio::test]
 async fn what_goes_to_a_file_has_no_colours() {
     let place = Place::new("name: e2e\nserver: { drian: 5s }\n");
     let done = place.command(&["check"]).finish().await;
