@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mainstay_core::{Error, Kind};
+use mainstay_core::{Error, Kind, codes};
 
 use crate::terminal;
 
@@ -26,7 +26,10 @@ pub(crate) const ALL: &[(u8, &str)] = &[
     (OK, "it worked"),
     (FAILED, "it was done, and the answer is no: a failed run, an unhealthy server"),
     (USAGE, "the command line is wrong"),
-    (UNAVAILABLE, "something it depends on is not available: a port, a server, a disk, the network"),
+    (
+        UNAVAILABLE,
+        "something it depends on is not available: a port, a secret, a server, the network, a disk",
+    ),
     (BUG, "a fault of ours; please report it"),
     (CONFIGURATION, "the spec is wrong; every fault is printed"),
     (
@@ -71,6 +74,10 @@ fn code_for(error: &Error) -> u8 {
     if error.code().id.starts_with("CONFIG_") {
         return CONFIGURATION;
     }
+    // Damage is the disk's, or of whoever wrote there.
+    if error.code() == &codes::JOURNAL_CORRUPT {
+        return UNAVAILABLE;
+    }
     match error.kind() {
         Kind::Internal => BUG,
         Kind::Unavailable | Kind::Timeout | Kind::RateLimited | Kind::Conflict => UNAVAILABLE,
@@ -81,13 +88,13 @@ fn code_for(error: &Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mainstay_core::codes;
 
     #[test]
     fn codes_follow_the_class_of_the_error() {
         let code = |c| code_for(&Error::new(c, "x"));
         assert_eq!(code(&codes::CONFIG_FILE), CONFIGURATION);
         assert_eq!(code(&codes::JOURNAL_LOCKED), UNAVAILABLE);
+        assert_eq!(code(&codes::JOURNAL_CORRUPT), UNAVAILABLE);
         assert_eq!(code(&codes::INTERNAL), BUG);
         assert_eq!(code(&codes::RUN_NOT_FOUND), FAILED);
     }
