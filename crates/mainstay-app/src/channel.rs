@@ -87,9 +87,10 @@ impl Form {
             "text/event-stream" => Ok(Self::Events),
             "application/json" => Ok(Self::Json),
             other if other.ends_with("+json") => Ok(Self::Json),
-            other if other.starts_with("text/") => Ok(Self::Text),
+            // No other text: a page in HTML is a login or a fault of what stands between, and no answer.
+            "text/plain" => Ok(Self::Text),
             "" => Err(broken("has no content type")),
-            _ => Err(broken("is neither JSON, text nor an event stream")),
+            _ => Err(broken("is neither JSON, plain text nor an event stream")),
         }
     }
 }

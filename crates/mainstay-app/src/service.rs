@@ -136,6 +136,7 @@ impl AppService {
     fn unavailable(&self, why: &str) -> Error {
         Error::new(&codes::APP_UNAVAILABLE, format!("the app of agent `{}` {why}", self.name))
             .with_help("read the app's output, which bears the agent's name")
+            .with_internal(format!("asked at `{}`", self.health))
     }
 
     /// Waits for an app that is starting; then whether a call can be tried. Errors: `APP_UNAVAILABLE`.

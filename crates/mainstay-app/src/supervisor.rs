@@ -180,7 +180,11 @@ impl Watch {
                     return End::Failed(format!("was not healthy within {}", seconds(duty.start_timeout)));
                 },
             }
-            self.tell.send_replace(State::Up);
+            let was = self.tell.send_replace(State::Up);
+            if matches!(was, State::Starting(_)) {
+                let (agent, url) = (&self.duty.recipe.agent, &self.duty.health);
+                tracing::info!(agent, %url, "the app is up");
+            }
             tokio::select! {
                 ended = process.ended() => return End::Failed(describe(ended)),
                 grace = wanted(&mut self.stopped) => {

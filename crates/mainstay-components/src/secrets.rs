@@ -44,6 +44,13 @@ pub fn find(source: &str) -> Option<&'static Def> {
     ALL.iter().find(|def| def.source == source)
 }
 
+/// The references to known sources that a text of settings holds: as a whole, or as `${SOURCE:…}` within it.
+pub fn references(text: &str) -> impl Iterator<Item = SecretRef> {
+    let within = text.split("${").skip(1).filter_map(|from| from.split_once('}')).map(|(inside, _)| inside);
+    let found = std::iter::once(text).chain(within).filter_map(SecretRef::parse);
+    found.filter(|reference| find(&reference.source).is_some())
+}
+
 /// The reference's source. Errors: `SECRET_UNAVAILABLE`, naming the nearest known one.
 pub(crate) fn known(reference: &SecretRef) -> Result<&'static Def> {
     find(&reference.source).ok_or_else(|| unknown(reference))

@@ -43,9 +43,17 @@ pub struct Diagnostics {
     faults: Vec<Diagnostic>,
     beyond: usize,
     secrets: Vec<Span>,
+    /// Whether none of them stands in the way.
+    harmless: bool,
 }
 
 impl Diagnostics {
+    /// The warnings among what was found.
+    pub(crate) fn warnings(file: &str, text: &str, found: Faults) -> Self {
+        let warnings = Faults { list: found.warnings, secrets: found.secrets, ..Faults::default() };
+        Self { harmless: true, ..Self::new(file, text, warnings) }
+    }
+
     pub(crate) fn new(file: &str, text: &str, mut found: Faults) -> Self {
         found.list.sort_by_key(|fault| match fault.place {
             Place::Override(_) => (0, Span::default()),
@@ -58,6 +66,7 @@ impl Diagnostics {
             faults: found.list,
             beyond: found.beyond,
             secrets: found.secrets,
+            harmless: false,
         }
     }
 
@@ -71,6 +80,18 @@ impl Diagnostics {
     #[must_use]
     pub fn count(&self) -> usize {
         self.faults.len() + self.beyond
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// The spec's name, as it was given.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// Line and column of a fault; `None` when it is not in the text.

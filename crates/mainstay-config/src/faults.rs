@@ -12,6 +12,8 @@ const FAULTS_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) list: Vec<Diagnostic>,
+    /// What may not be meant, and is no fault.
+    pub(crate) warnings: Vec<Diagnostic>,
     /// Faults beyond the bound.
     pub(crate) beyond: usize,
     /// Where values stand that must never be shown.
@@ -36,6 +38,13 @@ impl Faults {
         help: Option<String>,
     ) {
         self.add(Diagnostic { code, message: message.into(), help, place: Place::Text(span) });
+    }
+
+    /// What may not be meant, at a span.
+    pub(crate) fn warn(&mut self, span: Span, code: &'static Code, message: String, help: Option<String>) {
+        if self.warnings.len() < FAULTS_MAX {
+            self.warnings.push(Diagnostic { code, message, help, place: Place::Text(span) });
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -21,12 +21,14 @@ mod schema;
 mod secret;
 mod validate;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use mainstay_core::{KindDef, Plan};
+use mainstay_core::{Fault, KindDef, Plan};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use files::{Disk, Files};
+pub use nearest::{help as nearest_help, nearest};
 pub use place::{Position, Span};
 pub use reference::reference;
 pub use scaffold::scaffold;
@@ -69,21 +71,60 @@ pub struct Overrides {
     pub data_folder: Option<PathBuf>,
 }
 
-/// Reads a spec. Pure but for the prompt files it reads through `files`. Reports every fault, in the order of the text.
+/// Where a server of this spec listens, for a client on the same machine: `overridden`, else what the spec says, faults
+/// elsewhere in it or not. `None` when neither says it.
+#[must_use]
+pub fn listen(overridden: Option<&str>, text: &str) -> Option<SocketAddr> {
+    if let Some(given) = overridden {
+        return lower::server::parse_listen(given);
+    }
+    let root = node::parse(text, &mut faults::Faults::default())?;
+    let written = root.entry("server")?.node.entry("listen")?.node.to_json();
+    lower::server::parse_listen(written.as_str()?)
+}
+
+/// A plan, and what its spec says that may not be meant. It can be served all the same.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The plan.
+    pub plan: Plan,
+    /// What may not be meant.
+    pub warnings: Diagnostics,
+}
+
+/// Looks at what a plan refers to outside its spec; pointers of what it finds are into the spec.
+pub type Look<'a> = &'a dyn Fn(&Plan) -> Vec<Fault>;
+
+/// Reads a spec, as [`load_and_look`] does, without a look around and without warnings.
 pub fn load(
     source: Source<'_>,
     kinds: &Kinds<'_>,
     files: &dyn Files,
     overrides: &Overrides,
 ) -> Result<Plan, Diagnostics> {
+    load_and_look(source, kinds, files, overrides, &|_| Vec::new()).map(|loaded| loaded.plan)
+}
+
+/// Reads a spec. Pure but for the prompt files it reads through `files` and for `look`, whose finds are warnings.
+/// Reports every fault, in the order of the text.
+pub fn load_and_look(
+    source: Source<'_>,
+    kinds: &Kinds<'_>,
+    files: &dyn Files,
+    overrides: &Overrides,
+    look: Look<'_>,
+) -> Result<Loaded, Diagnostics> {
     let mut faults = faults::Faults::default();
     let plan = node::parse(source.text, &mut faults).and_then(|root| {
         let schema = schema(kinds);
         let checked = validate::check(&root, &schema, &mut faults);
-        lower::lower(lower::Inputs { source, kinds, files, overrides, root: &root }, checked, &mut faults)
+        let inputs = lower::Inputs { source, kinds, files, overrides, look, root: &root };
+        lower::lower(inputs, checked, &mut faults)
     });
     match plan {
-        Some(plan) if faults.is_empty() => Ok(plan),
+        Some(plan) if faults.is_empty() => {
+            Ok(Loaded { plan, warnings: Diagnostics::warnings(source.name, source.text, faults) })
+        }
         _ => Err(Diagnostics::new(source.name, source.text, faults)),
     }
 }

@@ -9,20 +9,20 @@ mod agent;
 mod member;
 mod model;
 mod prompt;
-mod server;
+pub(crate) mod server;
 mod url;
 
 use std::collections::{BTreeMap, HashMap};
 
 use mainstay_core::plan::Member;
-use mainstay_core::{Code, Name, Plan, codes};
+use mainstay_core::{Code, Fault, Name, Plan, codes};
 
 use crate::diagnostic::{Diagnostic, Place, short};
 use crate::faults::Faults;
 use crate::node::Node;
 use crate::place::Span;
 use crate::validate::{Checked, Located};
-use crate::{Files, Kinds, Overrides, Source, nearest, pointer, raw};
+use crate::{Files, Kinds, Look, Overrides, Source, nearest, pointer, raw};
 
 /// What a plan is made from, beside the checked values.
 #[derive(Clone, Copy)]
@@ -31,6 +31,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) kinds: &'a Kinds<'a>,
     pub(crate) files: &'a dyn Files,
     pub(crate) overrides: &'a Overrides,
+    pub(crate) look: Look<'a>,
     /// The tree as written.
     pub(crate) root: &'a Node,
 }
@@ -47,7 +48,11 @@ pub(crate) fn lower(inputs: Inputs<'_>, checked: Checked, faults: &mut Faults) -
         }
     };
     let mut lowering = Lowering { inputs, places: checked.places, faults };
-    lowering.plan(spec)
+    let plan = lowering.plan(spec)?;
+    for Fault { code, pointer, message, help } in (inputs.look)(&plan) {
+        lowering.warn(&pointer, code, message, help);
+    }
+    Some(plan)
 }
 
 struct Lowering<'a, 'f> {
@@ -126,6 +131,12 @@ impl Lowering<'_, '_> {
     ) {
         let span = self.spot(pointer);
         self.faults.at(span, code, message, help);
+    }
+
+    /// What may not be meant, at the value of `pointer`.
+    fn warn(&mut self, pointer: &str, code: &'static Code, message: String, help: Option<String>) {
+        let span = self.spot(pointer);
+        self.faults.warn(span, code, message, help);
     }
 
     /// A fault at the key of `pointer`.

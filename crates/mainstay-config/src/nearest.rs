@@ -6,7 +6,7 @@ const CANDIDATES_MAX: usize = 2_000;
 const WORD_BYTES_MAX: usize = 64;
 
 /// The nearest of `known` to `word`, if one is near: case and separators aside, at most a third of it edited.
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.is_empty() || word.len() > WORD_BYTES_MAX {
         return None;
     }
@@ -24,7 +24,7 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 /// The help for an unknown word: the nearest known one, else what there is to choose from.
-pub(crate) fn help<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> Option<String> {
+pub fn help<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> Option<String> {
     match nearest(word, known.clone()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None => among("there is", "there are", known),

@@ -41,8 +41,8 @@ pub(crate) struct Spec {
     /// What `/metrics` shows.
     #[serde(default)]
     pub(crate) metrics: Metrics,
-    /// Endpoints that serve models, by a name of your choice: exactly one kind each. Without `providers` and `models`
-    /// there is the provider `local` and the model `default`, a small model that runs inside the process.
+    /// Endpoints that serve models, by a name of your choice: exactly one kind each. Without `providers` and `models`,
+    /// declared agents have the provider `local` and the model `default`, a small model that runs inside the process.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 100, "propertyNames" = names()))]
     pub(crate) providers: BTreeMap<String, Map<String, Value>>,

@@ -57,6 +57,12 @@ pub trait Provider: Send + Sync {
     /// `PROVIDER_*` when no answer came, or something that is none (a redirect, a page, an empty body).
     async fn forward(&self, ctx: &Ctx, request: WireRequest) -> Result<WireResponse>;
 
+    /// Whether a call can be tried, as far as this process knows by itself. Quick: asks no network. Most endpoints are
+    /// elsewhere and nothing is known of them here; that is ready. Errors: `MODEL_FILE_UNAVAILABLE`, `INTERNAL`.
+    fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The models on offer. Errors: `UNSUPPORTED` where the endpoint has no list; `PROVIDER_*`.
     async fn models(&self, ctx: &Ctx) -> Result<Vec<ModelCard>>;
 }

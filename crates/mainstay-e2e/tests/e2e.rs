@@ -3,6 +3,10 @@
 
 #[path = "e2e/apps.rs"]
 mod apps;
+#[path = "e2e/checking.rs"]
+mod checking;
+#[path = "e2e/readers.rs"]
+mod readers;
 #[path = "e2e/refusals.rs"]
 mod refusals;
 #[path = "e2e/reloading.rs"]

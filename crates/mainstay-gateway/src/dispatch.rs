@@ -104,6 +104,12 @@ impl Gateway {
         self.0.table.load().models.keys().cloned().collect()
     }
 
+    /// The models of which no target can be asked, as far as this process knows, with the first target's reason.
+    #[must_use]
+    pub fn unready(&self) -> Vec<(Name, Error)> {
+        self.0.table.load().unready()
+    }
+
     /// Asks the targets of `request.model` in order until one begins to answer. A target of the front's dialect gets
     /// the bytes; for any other the request is decoded.
     ///

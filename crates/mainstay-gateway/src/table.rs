@@ -34,6 +34,16 @@ impl Table {
         })
     }
 
+    /// The models of which no target is ready, with the first target's reason.
+    pub(crate) fn unready(&self) -> Vec<(Name, Error)> {
+        let reason = |model: &plan::Model| {
+            let mut reasons = model.targets.iter().map(|target| self.provider(target)?.ready());
+            let first = reasons.next()?.err()?;
+            reasons.all(|other| other.is_err()).then_some(first)
+        };
+        self.models.iter().filter_map(|(name, model)| Some((name.clone(), reason(model)?))).collect()
+    }
+
     /// The provider of a target. The config crate has checked the reference, so a miss is ours.
     pub(crate) fn provider(&self, target: &plan::Target) -> Result<&Arc<dyn Provider>> {
         self.providers.get(&target.provider).ok_or_else(|| {

@@ -48,7 +48,7 @@ const fn ready(path: &'static str, id: &'static str) -> Route {
         Reply { status: 200, about: "It can take work", content: &[("application/json", of::<ReadyView>)] },
         Reply { status: 503, about: "It cannot", content: &[("application/json", of::<ReadyView>)] },
     ];
-    let summary = "Whether it can take work: a durable write succeeds, apps answer, it is not draining";
+    let summary = "Whether it can take work: a durable write succeeds, apps answer, models can be loaded, it is not draining";
     probe(path, id, summary, REPLIES, |call| Box::pin(readiness(call)))
 }
 
@@ -99,7 +99,13 @@ impl Readiness {
         }
         let ctx = Ctx::system().with_deadline(Instant::now() + LOOK_TIME_MAX);
         let found = match tokio::time::timeout(LOOK_TIME_MAX, shared.engine.ready(&ctx)).await {
-            Ok(found) => found.into_iter().map(|(name, state)| Dependency::new(name, state.err())).collect(),
+            Ok(found) => {
+                let models = shared.gateway.unready().into_iter();
+                let models =
+                    models.map(|(name, error)| Dependency::new(format!("model {name}"), Some(error)));
+                let found = found.into_iter().map(|(name, state)| Dependency::new(name, state.err()));
+                found.chain(models).collect()
+            }
             Err(_) => {
                 let error = Error::new(&codes::NOT_READY, "the dependencies did not answer in time");
                 vec![Dependency::new("dependencies".to_owned(), Some(error))]
@@ -191,6 +197,9 @@ struct Dependency {
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
     /// The path of the code's page.
     #[serde(skip_serializing_if = "Option::is_none")]
     docs: Option<String>,
@@ -203,7 +212,8 @@ impl Dependency {
             name,
             ready: error.is_none(),
             code,
-            message: error.map(|error| error.message().to_owned()),
+            message: error.as_ref().map(|error| error.message().to_owned()),
+            help: error.and_then(|error| error.help().map(str::to_owned)),
             docs: code.map(page),
         }
     }

@@ -10,6 +10,7 @@
 mod generation;
 mod loaded;
 mod shared;
+mod standing;
 mod worker;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use mainstay_core::model::{ModelEvent, ModelRequest, ModelStream};
 use mainstay_core::{Error, Result, codes};
 use tokio::sync::mpsc;
 
+use standing::Standing;
 use worker::Job;
 
 /// What an [`Engine`] runs and how much it may use.
@@ -38,6 +40,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Requests that may wait; further ones are refused.
     pub queue_max: usize,
+    /// What to do when the file is not there.
+    pub missing_help: String,
 }
 
 impl EngineOptions {
@@ -52,6 +56,7 @@ impl EngineOptions {
             answer_tokens_default: 1024,
             threads: available.min(4),
             queue_max: 32,
+            missing_help: "run `mainstay models pull` to fetch it, or put the file there".to_owned(),
         }
     }
 }
@@ -68,6 +73,8 @@ pub struct Engine {
 struct Running {
     jobs: mpsc::Sender<Job>,
     events_max: usize,
+    options: EngineOptions,
+    standing: Arc<Standing>,
 }
 
 impl Engine {
@@ -82,6 +89,15 @@ impl Engine {
         Ok(Self { name, running: shared::running(options)? })
     }
 
+    /// Whether the model can be asked: its file is there, and was not found unusable as it is now. A model that is being
+    /// loaded can: callers wait for it. Quick.
+    ///
+    /// # Errors
+    /// `MODEL_FILE_UNAVAILABLE`, `INTERNAL`: what stood in the way of loading.
+    pub fn ready(&self) -> Result<()> {
+        self.running.standing.look(&self.running.options)
+    }
+
     /// Asks the model. Returns when the answer begins: the queue has come to it, the model is loaded and the prompt
     /// fits. Cancel by dropping the future or the stream. Past `deadline` the answer ends with an error.
     ///
@@ -90,7 +106,7 @@ impl Engine {
     /// `PROVIDER_INVALID_REQUEST` when the prompt does not fit, `UNSUPPORTED` for pictures and JSON formats,
     /// `PROVIDER_TIMEOUT` past the deadline.
     pub async fn complete(&self, deadline: Option<Instant>, request: ModelRequest) -> Result<ModelStream> {
-        let Running { jobs, events_max } = &*self.running;
+        let Running { jobs, events_max, .. } = &*self.running;
         let (events, mut received) = mpsc::channel(*events_max);
         jobs.try_send(Job { request, name: self.name.clone(), deadline, events }).map_err(|refused| {
             match refused {
@@ -115,11 +131,15 @@ impl Running {
         let (jobs, waiting) = mpsc::channel(options.queue_max.max(1));
         // An answer's events always fit, so a slow reader never holds up the next request: two per token at most.
         let events_max = options.context_tokens_max * 2 + 64;
+        let standing = Arc::<Standing>::default();
         std::thread::Builder::new()
             .name("model".to_owned())
-            .spawn(move || worker::run(options, waiting))
+            .spawn({
+                let (options, standing) = (options.clone(), Arc::clone(&standing));
+                move || worker::run(options, waiting, &standing)
+            })
             .map_err(|e| Error::bug("no thread for the local model").with_source(e))?;
-        Ok(Self { jobs, events_max })
+        Ok(Self { jobs, events_max, options, standing })
     }
 }
 

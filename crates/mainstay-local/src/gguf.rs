@@ -30,6 +30,14 @@ pub(crate) fn unusable(file: &str, why: impl std::fmt::Display) -> Error {
     )
 }
 
+/// Candle's error without the backtrace that it carries in its text when `RUST_BACKTRACE` is set.
+fn bare(error: candle_core::Error) -> candle_core::Error {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => bare(*inner),
+        other => other,
+    }
+}
+
 /// The file's name without its folder: what callers may see.
 pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| "?".to_owned(), |name| name.to_string_lossy().into_owned())
@@ -43,8 +51,9 @@ impl Gguf {
             unusable(&name, "it cannot be opened").with_internal(path.display().to_string()).with_source(e)
         })?;
         let mut reader = BufReader::with_capacity(1 << 16, Tracked::new(file));
-        let content = Content::read(&mut reader)
-            .map_err(|e| unusable(&name, "it is not a GGUF file, or only a part of one").with_source(e))?;
+        let content = Content::read(&mut reader).map_err(|e| {
+            unusable(&name, "it is not a GGUF file, or only a part of one").with_source(bare(e))
+        })?;
         Ok(Self { content, reader, name })
     }
 
@@ -110,7 +119,7 @@ impl Gguf {
     pub(crate) fn vector(&mut self, tensor: &str, length: usize) -> Result<Vec<f32>> {
         let read = self.read(tensor)?;
         let numbers = read.dequantize(&Device::Cpu).and_then(|t| t.flatten_all()).and_then(|t| t.to_vec1());
-        let numbers: Vec<f32> = numbers.map_err(|e| self.damaged(tensor).with_source(e))?;
+        let numbers: Vec<f32> = numbers.map_err(|e| self.damaged(tensor).with_source(bare(e)))?;
         if numbers.len() == length { Ok(numbers) } else { Err(self.damaged(tensor)) }
     }
 
@@ -130,7 +139,7 @@ impl Gguf {
             Matrix::from_q8_0(rows, columns, &bytes)
         } else {
             let quantised = self.quantised(tensor)?;
-            let bytes = quantised.data().map_err(|e| self.damaged(tensor).with_source(e))?;
+            let bytes = quantised.data().map_err(|e| self.damaged(tensor).with_source(bare(e)))?;
             Matrix::from_q8_0(rows, columns, &bytes)
         };
         packed.ok_or_else(|| self.damaged(tensor))
@@ -142,7 +151,7 @@ impl Gguf {
             return Err(unusable(&self.name, format_args!("it lacks the tensor `{tensor}`")));
         }
         let read = self.content.tensor(&mut self.reader, tensor, &Device::Cpu);
-        read.map_err(|e| self.damaged(tensor).with_source(e))
+        read.map_err(|e| self.damaged(tensor).with_source(bare(e)))
     }
 
     /// A matrix quantised to `Q8_0`.
@@ -150,7 +159,7 @@ impl Gguf {
         let read = self.read(tensor)?;
         let quantised =
             read.dequantize(&Device::Cpu).and_then(|numbers| QTensor::quantize(&numbers, GgmlDType::Q8_0));
-        quantised.map_err(|e| self.damaged(tensor).with_source(e))
+        quantised.map_err(|e| self.damaged(tensor).with_source(bare(e)))
     }
 
     /// The bytes of a tensor, without the copy into candle's own blocks.
@@ -174,5 +183,21 @@ impl Gguf {
 impl std::fmt::Debug for Gguf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gguf").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::backtrace::Backtrace;
+
+    use super::*;
+
+    #[test]
+    fn a_message_has_no_backtrace_in_it() {
+        let inner = Box::new(candle_core::Error::Msg("unknown magic".to_owned()));
+        let backtrace = Box::new(Backtrace::force_capture());
+        let error = candle_core::Error::WithBacktrace { inner, backtrace };
+        assert!(error.to_string().lines().count() > 1);
+        assert_eq!(bare(error).to_string(), "unknown magic");
     }
 }

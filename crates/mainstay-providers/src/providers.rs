@@ -29,6 +29,8 @@ pub struct Def {
     pub open: fn(Opening<'_>) -> Result<Arc<dyn Provider>>,
     /// Models of the library that one with these settings needs on this machine.
     pub library_models: fn(&Value) -> Vec<String>,
+    /// Files that one with these settings is read from, as the settings say them: relative to the spec.
+    pub files: fn(&Value) -> Vec<String>,
 }
 
 /// What opening takes.
@@ -76,6 +78,12 @@ pub fn find(kind: &str) -> Option<&'static Def> {
 /// For a kind that needs no library model.
 #[must_use]
 pub fn no_library_models(_: &Value) -> Vec<String> {
+    Vec::new()
+}
+
+/// For a kind whose settings name no file.
+#[must_use]
+pub fn no_files(_: &Value) -> Vec<String> {
     Vec::new()
 }
 

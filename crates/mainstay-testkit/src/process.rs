@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -107,6 +107,31 @@ impl Launch {
         let out = out.expect("the binary starts");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Finished { code: out.status.code(), stdout: text(&out.stdout), stderr: text(&out.stderr) }
+    }
+
+    /// Runs it until it has printed `text` on standard output, then interrupts it as Ctrl-C does (SIGINT).
+    ///
+    /// # Panics
+    /// When it does not print that, or does not end, within [`PATIENCE`].
+    pub async fn interrupt_after(mut self, text: &str) -> Finished {
+        let mut child =
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let mut out = child.stdout.take().expect("stdout is piped");
+        let mut stdout = Vec::new();
+        let heard = async {
+            while !String::from_utf8_lossy(&stdout).contains(text) {
+                let read = out.read_buf(&mut stdout).await.expect("the pipe can be read");
+                assert!(read > 0, "it ended before it said `{text}`");
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard).await.expect("it says it in time");
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        rustix::process::kill_process(pid.expect("it has not been waited for"), Signal::INT)
+            .expect("it is ours to signal");
+        let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+        let ended = ended.expect("the command ends in time").expect("the process can be waited for");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Finished { code: ended.status.code(), stdout: text(&stdout), stderr: text(&ended.stderr) }
     }
 
     /// Starts it as a server and waits until it listens.

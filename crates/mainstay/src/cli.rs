@@ -12,7 +12,9 @@ pub(crate) fn command() -> Command {
     Command::new("mainstay")
         .version(env!("CARGO_PKG_VERSION"))
         .about("The production runtime for AI agents")
-        .after_help("Exit codes: 0 ok, 1 no, 64 usage, 69 unavailable, 70 bug, 78 configuration.")
+        .after_help(
+            "Exit codes: 0 ok, 1 no, 64 usage, 69 unavailable, 70 bug, 78 configuration, 130 stopped.",
+        )
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(commands::ALL.iter().map(|def| (def.command)()))

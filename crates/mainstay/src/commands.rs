@@ -2,8 +2,10 @@
 //! reference page come from it.
 
 mod check;
+mod client;
 mod completions;
 mod dev;
+mod explain;
 mod healthcheck;
 mod invoke;
 #[cfg(feature = "local")]
@@ -36,6 +38,7 @@ pub(crate) static ALL: &[Def] = &[
     #[cfg(feature = "local")]
     models::DEF,
     healthcheck::DEF,
+    explain::DEF,
     completions::DEF,
     reference::DEF,
 ];

@@ -32,6 +32,11 @@ pub(crate) fn log_filter() -> Option<String> {
     text("MAINSTAY_LOG")
 }
 
+/// Whether colours are unwanted (<https://no-color.org>): set to anything but nothing.
+pub(crate) fn no_color() -> bool {
+    text("NO_COLOR").is_some()
+}
+
 /// The key that client commands show to a server.
 pub(crate) fn api_key() -> Option<String> {
     text("MAINSTAY_API_KEY")

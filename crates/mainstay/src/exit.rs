@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mainstay_core::{Error, Kind};
+use mainstay_core::{Error, Kind, codes};
 
 use crate::terminal;
 
@@ -18,15 +18,24 @@ pub(crate) const UNAVAILABLE: u8 = 69;
 pub(crate) const BUG: u8 = 70;
 /// The spec is wrong.
 pub(crate) const CONFIGURATION: u8 = 78;
+/// A client command was told to stop by Ctrl-C, as shells say it.
+pub(crate) const STOPPED: u8 = 130;
 
 /// What the exit codes mean, for the reference page.
 pub(crate) const ALL: &[(u8, &str)] = &[
     (OK, "it worked"),
     (FAILED, "it was done, and the answer is no: a failed run, an unhealthy server"),
     (USAGE, "the command line is wrong"),
-    (UNAVAILABLE, "something it depends on is not available: a port, a server, a disk, the network"),
+    (
+        UNAVAILABLE,
+        "something it depends on is not available: a port, a secret, a server, the network, a disk",
+    ),
     (BUG, "a fault of ours; please report it"),
     (CONFIGURATION, "the spec is wrong; every fault is printed"),
+    (
+        STOPPED,
+        "`mainstay invoke` was stopped by Ctrl-C; the run goes on or not as its agent's `on_disconnect` says",
+    ),
 ];
 
 /// An exit that was already explained on the terminal.
@@ -55,7 +64,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         if let Some(help) = error.help() {
             lines.push(format!("  help: {help}"));
         }
-        lines.push(format!("  code: {} (docs/errors/{0}.md)", error.code().id));
+        lines.push(format!("  code: {0}; `mainstay explain {0}` says more", error.code().id));
     }
     terminal::complain(&(lines.join("\n") + "\n"));
     ExitCode::from(ours.map_or(FAILED, code_for))
@@ -64,6 +73,10 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 fn code_for(error: &Error) -> u8 {
     if error.code().id.starts_with("CONFIG_") {
         return CONFIGURATION;
+    }
+    // Damage is the disk's, or of whoever wrote there.
+    if error.code() == &codes::JOURNAL_CORRUPT {
+        return UNAVAILABLE;
     }
     match error.kind() {
         Kind::Internal => BUG,
@@ -75,13 +88,13 @@ fn code_for(error: &Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mainstay_core::codes;
 
     #[test]
     fn codes_follow_the_class_of_the_error() {
         let code = |c| code_for(&Error::new(c, "x"));
         assert_eq!(code(&codes::CONFIG_FILE), CONFIGURATION);
         assert_eq!(code(&codes::JOURNAL_LOCKED), UNAVAILABLE);
+        assert_eq!(code(&codes::JOURNAL_CORRUPT), UNAVAILABLE);
         assert_eq!(code(&codes::INTERNAL), BUG);
         assert_eq!(code(&codes::RUN_NOT_FOUND), FAILED);
     }

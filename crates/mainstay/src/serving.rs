@@ -4,6 +4,7 @@
 mod banner;
 mod closing;
 mod descriptors;
+mod fixed;
 mod purge;
 mod reload;
 mod signals;
@@ -18,11 +19,13 @@ use mainstay_core::plan::Server;
 use mainstay_core::{Error, codes};
 use mainstay_net::server::{ServeOptions, serve};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::spec::{self, Loaded};
 use crate::wire::House;
-use crate::{environment, exit, stand_in};
+use crate::{environment, exit, stand_in, surroundings};
+use fixed::Fixed;
 use purge::Purge;
 use reload::Watch;
 use signals::{Signal, Signals};
@@ -46,6 +49,8 @@ const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 const JOURNAL_CLOSE_MAX: Duration = Duration::from_secs(10);
 /// After the drain, how long connections may take to close, apps to stop, and threads to end.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
+/// The same after a second signal, and how long the last events may take to reach their readers.
+const HURRY_GRACE: Duration = Duration::from_millis(500);
 
 /// Runs a server until it is told to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
@@ -72,7 +77,8 @@ async fn live(
     descriptors: Option<u64>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let Loaded { mut plan, files } = loaded;
+    let Loaded { mut plan, files, warnings } = loaded;
+    spec::warn(&warnings);
     let listener = bind(plan.server.listen).await?;
     let address = listener.local_addr()?;
     let models_folder = environment::models_folder();
@@ -80,12 +86,14 @@ async fn live(
         plan = stand_in::prepare(plan, &models_folder).await?;
     }
     tokio::spawn(mainstay_app::reap_orphans());
-    let mut house = House::open(&plan, &models_folder).await?;
+    let mut house =
+        House::open(&plan, &models_folder).await.map_err(|error| surroundings::all_missing(error, &plan))?;
     let stop = CancellationToken::new();
     let bounds = serve_options(&plan.server, descriptors);
-    let served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));
+    let mut served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));
     banner::print(&plan, address, options.dev, started.elapsed());
     let mut watch = Watch::new(files);
+    let fixed = Fixed::of(&plan);
     let mut purge = Purge::default();
     let mut purge_time = tokio::time::interval(PURGE_INTERVAL);
     purge_time.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -93,16 +101,22 @@ async fn live(
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop => break,
-                Signal::Reload => plan = reload::apply(options, &mut house, plan, &mut watch).await,
+                Signal::Reload => plan = reload::apply(options, &mut house, plan, &fixed, &mut watch).await,
             },
-            () = watch.changed(), if options.dev => plan = reload::apply(options, &mut house, plan, &mut watch).await,
+            () = watch.changed(), if options.dev => {
+                plan = reload::apply(options, &mut house, plan, &fixed, &mut watch).await;
+            }
             _ = purge_time.tick() => purge.begin(Arc::clone(&house.journal) as _, &plan),
         }
     }
-    drain(&house, &plan.server, &mut signals).await;
-    stop.cancel();
-    let _ = served.await;
-    house.stop_apps(CLOSE_GRACE).await;
+    house.surface.set_draining();
+    tokio::select! {
+        () = leave(&house, &plan.server, &stop, &mut served) => {}
+        () = signals.stop() => {
+            tracing::warn!("a second signal: not waiting any longer");
+            leave_at_once(&house, &stop, &mut served).await;
+        }
+    }
     let journal = Arc::clone(&house.journal);
     closing::within(JOURNAL_CLOSE_MAX, move || journal.close()).await?;
     tracing::info!("stopped");
@@ -127,20 +141,33 @@ fn serve_options(server: &Server, descriptors: Option<u64>) -> ServeOptions {
     }
 }
 
-/// Refuses new work, lets what is open finish within the spec's `drain`, then cuts the rest. A second signal to stop
-/// ends the wait.
-async fn drain(house: &House, server: &Server, signals: &mut Signals) {
+/// Lets what is open finish within the spec's `drain`, cuts the rest, closes the connections, and stops the apps.
+async fn leave(house: &House, server: &Server, stop: &CancellationToken, served: &mut JoinHandle<()>) {
     tracing::info!(seconds = server.drain.as_secs(), "draining");
-    house.surface.set_draining();
     let finished = async {
-        let cut = house.engine.drain(server.drain).await;
-        if cut > 0 {
-            tracing::warn!(runs = cut, "runs did not finish within the drain; they are marked `interrupted`");
-        }
+        tell_cut(house.engine.drain(server.drain).await, "within the drain");
         house.surface.idle().await;
     };
-    tokio::select! {
-        _ = tokio::time::timeout(server.drain + CLOSE_GRACE, finished) => {}
-        () = signals.stop() => tracing::warn!("a second signal: not waiting any longer"),
+    let _ = tokio::time::timeout(server.drain + CLOSE_GRACE, finished).await;
+    stop.cancel();
+    let _ = served.await;
+    house.stop_apps(CLOSE_GRACE).await;
+}
+
+/// The same without waiting, from wherever [`leave`] is: the runs at work end on record, and whoever reads them is told.
+async fn leave_at_once(house: &House, stop: &CancellationToken, served: &mut JoinHandle<()>) {
+    tell_cut(house.engine.drain(Duration::ZERO).await, "before the second signal");
+    let _ = tokio::time::timeout(HURRY_GRACE, house.surface.idle()).await;
+    stop.cancel();
+    // A handle that has given its outcome must not be asked again.
+    if !served.is_finished() {
+        let _ = tokio::time::timeout(HURRY_GRACE, served).await;
+    }
+    let _ = tokio::time::timeout(HURRY_GRACE, house.stop_apps(HURRY_GRACE)).await;
+}
+
+fn tell_cut(runs: u64, when: &str) {
+    if runs > 0 {
+        tracing::warn!(runs, "runs did not finish {when}; they are marked `interrupted`");
     }
 }

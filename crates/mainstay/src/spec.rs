@@ -1,18 +1,22 @@
 //! Reading the spec from disk and remembering which files it was read from, so that a reload can notice a change.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Overrides, Source};
+use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Overrides, Source};
+use mainstay_core::plan::Member;
 use mainstay_core::{Error, KindDef, Plan, codes};
 
-use crate::{environment, exit, terminal};
+use crate::{environment, exit, logging, surroundings, terminal};
 
-/// A plan and what it was read from.
+/// A plan, and the files that it and its providers are read from.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) plan: Plan,
     pub(crate) files: Vec<PathBuf>,
+    /// What may not be meant.
+    pub(crate) warnings: Diagnostics,
 }
 
 /// Why there is no plan.
@@ -25,17 +29,58 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// The same for a server at work: a line of the log for each fault, where a machine reads it.
+    pub(crate) fn tell(self) -> anyhow::Error {
+        let faults = match self {
+            Self::Faults(faults) => faults,
+            Self::Unreadable(error) => return error.into(),
+        };
+        if logging::for_machines() {
+            for Logged { code, path, line, column, message, help } in logged(&faults) {
+                tracing::error!(code, path, line, column, help, "{message}");
+            }
+        } else {
+            terminal::complain(&faults.render(terminal::coloured(&std::io::stderr())));
+        }
+        anyhow::anyhow!("the new one has {} faults", faults.count())
+    }
+
     /// Prints the faults as they are read best, and gives the error to end with.
     pub(crate) fn explain(self) -> anyhow::Error {
         match self {
             Self::Unreadable(error) => error.into(),
             Self::Faults(faults) => {
-                use std::io::IsTerminal as _;
-                terminal::complain(&faults.render(std::io::stderr().is_terminal()));
+                terminal::complain(&faults.render(terminal::coloured(&std::io::stderr())));
                 exit::Explained(exit::CONFIGURATION).into()
             }
         }
     }
+}
+
+/// Logs warnings, one line each.
+pub(crate) fn warn(warnings: &Diagnostics) {
+    for Logged { code, path, line, column, message, help } in logged(warnings) {
+        tracing::warn!(code, path, line, column, help, "{message}");
+    }
+}
+
+/// A fault as the log has it.
+struct Logged<'a> {
+    code: &'static str,
+    path: &'a str,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+fn logged(found: &Diagnostics) -> impl Iterator<Item = Logged<'_>> {
+    found.faults().iter().map(|fault| {
+        let place = found.position(fault);
+        let (line, column) = (place.map(|at| at.line), place.map(|at| at.column));
+        let (code, message, help) = (fault.code.id, fault.message.as_str(), fault.help.as_deref());
+        Logged { code, path: found.file(), line, column, message, help }
+    })
 }
 
 /// The spec's path for a folder or file given on the command line.
@@ -46,6 +91,11 @@ pub(crate) fn path_of(given: &Path) -> PathBuf {
 /// Reads and checks the spec at `given` (its folder, or the file itself). `listen` overrides the environment, which
 /// overrides the spec.
 pub(crate) fn load(given: &Path, listen: Option<&str>) -> Result<Loaded, Fault> {
+    load_and_look(given, listen, &surroundings::models_and_files)
+}
+
+/// The same with a look of the caller's at what the spec refers to.
+pub(crate) fn load_and_look(given: &Path, listen: Option<&str>, look: Look<'_>) -> Result<Loaded, Fault> {
     let path = path_of(given);
     let folder = path
         .parent()
@@ -61,9 +111,24 @@ pub(crate) fn load(given: &Path, listen: Option<&str>) -> Result<Loaded, Fault> 
     let name = path.display().to_string();
     let source = Source { name: &name, text: &text, folder: &folder };
     let (providers, tools) = (provider_kinds(), tool_kinds());
-    let plan = mainstay_config::load(source, &kinds(&providers, &tools), &disk, &overrides)
-        .map_err(Fault::Faults)?;
-    Ok(Loaded { plan, files: disk.read.into_inner() })
+    let kinds = kinds(&providers, &tools);
+    let mainstay_config::Loaded { plan, warnings } =
+        mainstay_config::load_and_look(source, &kinds, &disk, &overrides, look).map_err(Fault::Faults)?;
+    let mut files = disk.read.into_inner();
+    files.extend(plan.providers.values().flat_map(|member| provider_files(&plan, member)));
+    Ok(Loaded { plan, files, warnings })
+}
+
+/// The files that a provider is read from.
+pub(crate) fn provider_files(plan: &Plan, member: &Member) -> Vec<PathBuf> {
+    let named = mainstay_providers::providers::find(&member.kind).map(|def| (def.files)(&member.settings));
+    named.into_iter().flatten().map(|file| plan.folder.join(file)).collect()
+}
+
+/// The spec's text, unchecked. Errors: `CONFIG_FILE`.
+pub(crate) fn text(given: &Path) -> Result<String, Error> {
+    let path = path_of(given);
+    Disk.read(&path).map_err(|error| unreadable(&path, &error))
 }
 
 /// What the registries offer, as config sees it.
@@ -82,8 +147,19 @@ pub(crate) fn tool_kinds() -> Vec<KindDef> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(&codes::CONFIG_FILE, format!("cannot read `{}`: {error}", path.display()))
-        .with_help("give the folder that holds `mainstay.yaml`, or make one with `mainstay new NAME`")
+    let other = path.with_extension("yml");
+    let help = match error.kind() {
+        ErrorKind::NotFound if path.ends_with(FILE_NAME) && other.exists() => {
+            format!("there is `{}`: rename it to `{FILE_NAME}`, or give the file itself", other.display())
+        }
+        ErrorKind::NotFound => {
+            format!("give the folder that holds `{FILE_NAME}`, or make one with `mainstay new NAME`")
+        }
+        ErrorKind::InvalidData => "save it as UTF-8".to_owned(),
+        ErrorKind::PermissionDenied => "let the user that runs this read it".to_owned(),
+        _ => format!("give the folder that holds `{FILE_NAME}`, or the file itself"),
+    };
+    Error::new(&codes::CONFIG_FILE, format!("cannot read `{}`: {error}", path.display())).with_help(help)
 }
 
 /// The disk, noting what is read.

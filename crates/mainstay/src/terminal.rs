@@ -6,14 +6,17 @@
 mod outlet;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use mainstay_app::{Line, Source};
 pub(crate) use outlet::Notice;
 use outlet::Outlet;
+
+use crate::environment;
 
 /// At the end, how long what is said already may take to be written.
 const LAST_WORDS_GRACE: Duration = Duration::from_secs(1);
@@ -39,6 +42,24 @@ pub(crate) fn lines_dropped(lines: u64) -> String {
 /// Says something on standard output; `text` is whole lines.
 pub(crate) fn print(text: &str) {
     say(&OUT, io::stdout(), text);
+}
+
+/// Writes a command's answer to standard output. A reader that has gone (`… | head -1`) has all that it wants, and that is
+/// no failure. Errors: anything else that stands in the way, such as a full disk.
+pub(crate) fn answer(text: &str) -> anyhow::Result<()> {
+    written(&mut io::stdout().lock(), text).context("write to standard output")
+}
+
+fn written(out: &mut impl Write, text: &str) -> io::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Whether a stream is shown in colours: it is a terminal, and nobody has said `NO_COLOR`.
+pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !environment::no_color()
 }
 
 /// Says something on standard error; `text` is whole lines.
@@ -87,5 +108,29 @@ impl Write for Logs {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that refuses everything, in its own way.
+    struct Refusing(io::ErrorKind);
+
+    impl Write for Refusing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_is_one() {
+        assert!(written(&mut Refusing(io::ErrorKind::BrokenPipe), "x").is_ok());
+        assert!(written(&mut Refusing(io::ErrorKind::StorageFull), "x").is_err());
     }
 }

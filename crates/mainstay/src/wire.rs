@@ -1,7 +1,9 @@
 //! Joins adapters to engines and engines to surfaces. The only file that names both an adapter and a surface.
 //!
-//! A reload opens what changed and keeps what did not: a provider, tool or app whose settings are the same stays open.
-//! Commands of apps are started when everything is open.
+//! A reload opens what changed and keeps what did not: a provider, tool or app whose settings are the same, and the secrets
+//! and files that they refer to, stays open. Commands of apps are started when everything is open.
+
+mod origin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,7 +28,8 @@ use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
 use tokio_util::task::TaskTracker;
 
-use crate::{terminal, withheld};
+use crate::{logging, spec, withheld};
+use origin::{Open, keep_or_open};
 
 /// Everything that runs.
 pub(crate) struct House {
@@ -44,12 +47,12 @@ pub(crate) struct House {
 /// The members that are open, with what they were opened from.
 #[derive(Default)]
 struct Members {
-    providers: BTreeMap<Name, (Member, Arc<dyn Provider>)>,
-    tools: BTreeMap<Name, (Member, Arc<dyn ToolSource>)>,
+    providers: BTreeMap<Name, Open<Member, dyn Provider>>,
+    tools: BTreeMap<Name, Open<Member, dyn ToolSource>>,
     apps: Apps,
 }
 
-type Apps = BTreeMap<Name, (AppPlan, Arc<AppService>)>;
+type Apps = BTreeMap<Name, Open<AppPlan, AppService>>;
 
 impl House {
     /// Opens everything the plan names. The listener is bound already; nothing is served yet.
@@ -108,6 +111,10 @@ impl House {
             app.start(&replaced);
         }
         for (name, (_, app)) in old {
+            match new(&name) {
+                Some(_) => tracing::info!(agent = %name, "replacing the app: what it is opened from changed"),
+                None => tracing::info!(agent = %name, "stopping the app: the spec has it no longer"),
+            }
             app.replace(new(&name));
             self.retiring.spawn(async move { app.retire(APP_STOP_GRACE).await });
         }
@@ -133,27 +140,25 @@ fn open_members(
     let secrets = mainstay_components::secrets::Secrets::new(&plan.folder);
     let mut members = Members::default();
     for (name, member) in &plan.providers {
-        let open = match before.providers.get(name) {
-            Some((same, open)) if same == member => Arc::clone(open),
-            _ => open_provider(name, member, plan, &secrets, models_folder, client)?,
-        };
-        members.providers.insert(name.clone(), (member.clone(), open));
+        let files = spec::provider_files(plan, member);
+        let open = keep_or_open(before.providers.get(name), member, files, &secrets, |secrets| {
+            open_provider(name, member, plan, secrets, models_folder, client)
+        })?;
+        members.providers.insert(name.clone(), open);
     }
     for (name, member) in &plan.tools {
-        let open = match before.tools.get(name) {
-            Some((same, open)) if same == member => Arc::clone(open),
-            _ => open_tool(name, member, &secrets)?,
-        };
-        members.tools.insert(name.clone(), (member.clone(), open));
+        let open = keep_or_open(before.tools.get(name), member, [], &secrets, |secrets| {
+            open_tool(name, member, secrets)
+        })?;
+        members.tools.insert(name.clone(), open);
     }
     let withheld = withheld::variables(plan);
     for (name, agent) in &plan.agents {
         let AgentKind::App(app) = &agent.kind else { continue };
-        let open = match before.apps.get(name) {
-            Some((same, open)) if same == app => Arc::clone(open),
-            _ => open_app(name, app, plan, &secrets, &withheld)?,
-        };
-        members.apps.insert(name.clone(), (app.clone(), open));
+        let open = keep_or_open(before.apps.get(name), app, [], &secrets, |secrets| {
+            open_app(name, app, plan, secrets, &withheld)
+        })?;
+        members.apps.insert(name.clone(), open);
     }
     Ok(members)
 }
@@ -198,7 +203,7 @@ fn open_app(
         folder: &plan.folder,
         secrets,
         withheld,
-        sink: Arc::new(terminal::app_line),
+        sink: Arc::new(logging::app_line),
         restart: mainstay_app::Restart::default(),
     };
     Ok(Arc::new(AppService::open(opening).with_context(|| format!("open the app of agent `{name}`"))?))

@@ -9,7 +9,7 @@ use mainstay_core::message::{Message, Role};
 use mainstay_core::plan::AgentKind;
 use mainstay_core::run::{Run, RunError, RunEventKind, RunStatus};
 use mainstay_core::telemetry::{Gauge, RunReport, Telemetry};
-use mainstay_core::{Ctx, Error, Result, codes};
+use mainstay_core::{Ctx, Error, Kind, Result, codes};
 use tokio::time::Instant;
 
 use super::live::{LiveRun, Presence, Stop};
@@ -222,6 +222,14 @@ async fn fall_back(work: &Assignment<'_>, ending: Ending) -> Ending {
     Ending::Answered(Answer { text: fallback.answer.clone(), finish_reason: fallback.finish_reason.clone() })
 }
 
+/// Why a run failed, for the log. A refusal may repeat the question in the words of a vendor or an app: not that.
+fn tellable(error: &Error) -> String {
+    match error.kind() {
+        Kind::InvalidArgument => String::new(),
+        _ => format!(": {error}"),
+    }
+}
+
 /// Hands the final row and event to the writer.
 fn close(work: &Assignment<'_>, ending: Ending) {
     let mut run = Run { updated_ms: work.ports.clock.now_ms(), ..work.live.asked().clone() };
@@ -235,7 +243,8 @@ fn close(work: &Assignment<'_>, ending: Ending) {
         }
         Ending::Failed(error) => {
             let (code, internal) = (error.code().id, error.internal());
-            tracing::warn!(run = %run.id, agent = %run.agent, code, internal, "a run failed");
+            let (agent, why) = (&run.agent, tellable(&error));
+            tracing::warn!(run = %run.id, %agent, code, internal, help = error.help(), "a run failed{why}");
             let error = RunError::from(&error);
             (run.status, run.error) = (RunStatus::Failed, Some(error.clone()));
             RunEventKind::Failed(error)

@@ -7,7 +7,7 @@ use std::path::Path;
 use mainstay_core::SecretRef;
 use serde_json::Value;
 
-use super::{Def, Missing};
+use super::{Def, Missing, references};
 
 /// The source `env`.
 pub const DEF: Def = Def { source: "env", about: "A variable of Mainstay's environment.", read };
@@ -27,11 +27,6 @@ pub fn variables_in(settings: &Value) -> BTreeSet<String> {
 #[must_use]
 pub fn variable(reference: &SecretRef) -> Option<String> {
     (reference.source == DEF.source).then(|| reference.locator.clone())
-}
-
-fn references(text: &str) -> impl Iterator<Item = SecretRef> {
-    let within = text.split("${").skip(1).filter_map(|from| from.split_once('}')).map(|(inside, _)| inside);
-    std::iter::once(text).chain(within).filter_map(SecretRef::parse)
 }
 
 fn read(_: &Path, name: &str) -> Result<String, Missing> {

@@ -19,13 +19,15 @@ const MASK: char = '•';
 /// Colours, or their absence.
 struct Paint {
     red: &'static str,
+    yellow: &'static str,
     blue: &'static str,
     bold: &'static str,
     off: &'static str,
 }
 
-const PLAIN: Paint = Paint { red: "", blue: "", bold: "", off: "" };
-const COLOURED: Paint = Paint { red: "\x1b[1;31m", blue: "\x1b[1;34m", bold: "\x1b[1m", off: "\x1b[0m" };
+const PLAIN: Paint = Paint { red: "", yellow: "", blue: "", bold: "", off: "" };
+const COLOURED: Paint =
+    Paint { red: "\x1b[1;31m", yellow: "\x1b[1;33m", blue: "\x1b[1;34m", bold: "\x1b[1m", off: "\x1b[0m" };
 
 pub(super) fn render(all: &Diagnostics, coloured: bool) -> String {
     let paint = if coloured { COLOURED } else { PLAIN };
@@ -36,17 +38,21 @@ pub(super) fn render(all: &Diagnostics, coloured: bool) -> String {
         out.push('\n');
     }
     let (count, file) = (all.count(), &all.file);
-    let noun = if count == 1 { "fault" } else { "faults" };
+    let noun = if all.harmless { "warning" } else { "fault" };
+    let noun = if count == 1 { noun.to_owned() } else { format!("{noun}s") };
     let cut =
         if all.beyond > 0 { format!("; the first {} are shown", all.faults.len()) } else { String::new() };
+    let example = all.faults.first().map_or("CODE", |fault| fault.code.id);
     writes(&mut out, format_args!("{}{count} {noun} in {file}{cut}{}\n", paint.bold, paint.off));
+    writes(&mut out, format_args!("`mainstay explain {example}` says more of a code\n"));
     out
 }
 
 fn one(out: &mut String, all: &Diagnostics, fault: &Diagnostic, lines: &Lines<'_>, paint: &Paint) {
-    let Paint { red, blue, bold, off } = paint;
+    let Paint { blue, bold, off, .. } = paint;
+    let (red, word) = if all.harmless { (paint.yellow, "warning") } else { (paint.red, "error") };
     let (code, message) = (fault.code.id, &fault.message);
-    writes(out, format_args!("{red}error[{code}]{off}{bold}: {message}{off}\n"));
+    writes(out, format_args!("{red}{word}[{code}]{off}{bold}: {message}{off}\n"));
     match fault.place {
         Place::Override(origin) => writes(out, format_args!("  {blue}-->{off} {origin}\n")),
         Place::Text(span) => {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Implicit, Lowering, Named};
 use crate::{pointer, raw};
 
-/// The provider (and its kind) that a spec without `providers` and `models` has.
+/// The provider (and its kind) that declared agents have in a spec without `providers` and `models`.
 const IMPLICIT_PROVIDER: &str = "local";
 /// Its model.
 const IMPLICIT_TARGET: &str = "smollm2-135m-instruct";
@@ -56,11 +56,12 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// The provider and model of a spec that names none, if the registry has that kind.
+    /// The provider and model of a spec that names none and has a declared agent to use them, if the registry has that
+    /// kind. A service of apps alone must not pay for a model that nobody asked for.
     pub(super) fn implicit_model(&self) -> Option<Implicit> {
         let registered = self.inputs.kinds.providers.iter().any(|def| def.kind == IMPLICIT_PROVIDER);
         let named = !self.defined("providers").is_empty() || !self.defined("models").is_empty();
-        if named || !registered {
+        if named || !registered || !self.has_declared_agent() {
             return None;
         }
         let provider = Name::parse(IMPLICIT_PROVIDER)?;
@@ -76,5 +77,10 @@ impl Lowering<'_, '_> {
                 max_tokens_default: raw::max_tokens_default(),
             },
         })
+    }
+
+    fn has_declared_agent(&self) -> bool {
+        let agents = self.inputs.root.entry("agents").map(|entry| entry.node.entries()).unwrap_or_default();
+        agents.iter().any(|agent| agent.node.entry("declared").is_some())
     }
 }

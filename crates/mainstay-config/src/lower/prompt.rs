@@ -14,6 +14,12 @@ impl Lowering<'_, '_> {
     /// The instructions' text; `None`, with a fault, when they cannot be read.
     pub(super) fn instructions(&mut self, pointer: &str, written: String) -> Option<String> {
         if !names_a_file(&written) {
+            if looks_like_a_path(&written) {
+                let message =
+                    format!("`{}` looks like a path and is taken as the text itself", short(&written));
+                let help = "a file of instructions ends in `.md` or `.txt`";
+                self.warn(pointer, &codes::CONFIG_VALUE, message, Some(help.to_owned()));
+            }
             return self.bounded(pointer, written, "the instructions are");
         }
         let path = Path::new(&written);
@@ -64,9 +70,30 @@ fn names_a_file(written: &str) -> bool {
     ends && !written.contains(char::is_whitespace)
 }
 
+/// Whether a text is one word with a slash in it or an ending of a file.
+fn looks_like_a_path(written: &str) -> bool {
+    const ENDING_BYTES_MAX: usize = 10;
+    let ending = written.rsplit_once('.').is_some_and(|(name, end)| {
+        let plain = end.bytes().all(|b| b.is_ascii_alphanumeric());
+        !name.is_empty() && !end.is_empty() && end.len() <= ENDING_BYTES_MAX && plain
+    });
+    let word = !written.contains(char::is_whitespace);
+    word && (ending || written.contains(['/', '\\']))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_word_with_a_slash_or_an_ending_looks_like_a_path() {
+        for path in ["prompts/assistant.markdown", "/etc/prompt", "assistant.prompt", "..\\a"] {
+            assert!(looks_like_a_path(path), "{path}");
+        }
+        for text in ["", "Answer.", "Answer yes/no.", "Help!", "You are e.g. helpful"] {
+            assert!(!looks_like_a_path(text), "{text}");
+        }
+    }
 
     #[test]
     fn only_one_word_with_the_ending_is_a_file() {

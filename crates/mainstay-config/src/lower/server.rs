@@ -99,7 +99,8 @@ impl Lowering<'_, '_> {
     }
 }
 
-fn parse_listen(text: &str) -> Option<SocketAddr> {
+/// An address to listen on, as the spec, a flag or the environment writes it.
+pub(crate) fn parse_listen(text: &str) -> Option<SocketAddr> {
     let port = text.strip_prefix("localhost:");
     port.map_or_else(|| text.parse().ok(), |port| format!("127.0.0.1:{port}").parse().ok())
 }

@@ -125,5 +125,5 @@ fn a_flood_of_faults_is_counted_and_cut() {
     let keys: String = (0..1000).map(|n| format!("unknown_{n}: 1\n")).collect();
     let faults = load(&format!("name: x\n{keys}")).unwrap_err();
     assert_eq!((faults.count(), faults.faults().len()), (1000, 200));
-    assert!(faults.render(false).ends_with("1000 faults in mainstay.yaml; the first 200 are shown\n"));
+    assert!(faults.render(false).contains("1000 faults in mainstay.yaml; the first 200 are shown\n"));
 }

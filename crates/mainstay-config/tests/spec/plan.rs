@@ -269,6 +269,27 @@ fn a_spec_of_two_lines_has_every_default_and_a_model() {
 }
 
 #[test]
+fn a_client_finds_the_server_even_of_a_spec_with_faults() {
+    let check = |overridden: Option<&str>, text: &str, expect: Option<&str>| {
+        let expect = expect.map(|address| address.parse().unwrap());
+        assert_eq!(mainstay_config::listen(overridden, text), expect, "{overridden:?} {text}");
+    };
+    check(None, "server: { listen: \"localhost:18090\", drian: 5s }", Some("127.0.0.1:18090"));
+    check(Some("[::1]:7"), "server: { listen: \"127.0.0.1:1\" }", Some("[::1]:7"));
+    check(None, "name: x", None);
+    check(None, "server: [", None);
+    check(None, "server: { listen: 8080 }", None);
+}
+
+#[test]
+fn a_service_of_apps_alone_has_no_model() {
+    let plan = load("name: x\nagents: { a: { app: { url: \"http://127.0.0.1:9\" } } }").unwrap();
+    assert_eq!((plan.providers.len(), plan.models.len()), (0, 0));
+    let plan = load("name: x\nagents: { a: { app: { url: \"http://127.0.0.1:9\" } }, b: { declared: {} } }");
+    assert_eq!(plan.unwrap().models.len(), 1);
+}
+
+#[test]
 fn a_section_without_content_is_an_empty_one() {
     let plan = load("name: x\nserver:\naccess:\n  keys:\nagents:\n  a:\n    declared:\n").unwrap();
     assert_eq!(plan.agents.len(), 1);

@@ -66,7 +66,6 @@ async fn a_server_whose_output_nobody_reads_answers_and_stops() {
 async fn a_reader_that_comes_back_is_told_how_many_lines_it_missed() {
     let (_place, server) = unheard().await;
     server.listen(true);
-    server.says("\nmainstay: … ").await;
     server.says(r#"{"level":"WARN","message":"mainstay: … "#).await;
     server.says(" lines dropped: nobody read them in time").await;
 }
@@ -111,6 +110,29 @@ async fn as_process_one_it_leaves_no_zombies() {
 }
 
 #[tokio::test]
+async fn what_an_app_says_is_a_line_of_the_log_and_under_dev_a_line_after_its_name() {
+    let place = place(&["echo out; echo err >&2; exec sleep 1000"]);
+    let quiet = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]).variable("MAINSTAY_LOG", "error");
+    let server = quiet.start().await;
+    server.says(r#""agent":"a","stream":"stdout","line":"out""#).await;
+    server.says(r#""agent":"a","stream":"stderr","line":"err""#).await;
+    drop(server);
+    let server = place.dev().await;
+    server.says("\na | out\n").await;
+    server.says("a | err\n").await;
+}
+
+#[tokio::test]
+async fn the_log_says_why_a_run_of_an_app_failed() {
+    let place = Place::new("name: e2e\nagents: { a: { app: { url: \"http://127.0.0.1:9\" } } }\n");
+    let server = place.serve().await;
+    let ask = serde_json::json!({ "query": "hunter2" });
+    assert_ne!(server.client().post("/v1/agents/a/invoke", &ask).await.status, 200);
+    server.says("a run failed: the app cannot be reached at its `url`").await;
+    assert!(!server.said().contains("hunter2"), "{}", server.said());
+}
+
+#[tokio::test]
 async fn apps_are_stopped_together() {
     // Each ends only when the other was asked to: one after the other, the first would be killed.
     let command = |own: &str, other: &str| {
@@ -133,8 +155,8 @@ async fn an_app_that_does_not_stop_ends_with_us_when_we_are_killed_meanwhile() {
     let server = place.serve().await;
     server.says("id ").await;
     let said = server.said();
-    let id =
-        said.lines().find_map(|line| line.strip_prefix("a | id ")).expect("the app said its id").to_owned();
+    let id = said.split("\"line\":\"id ").nth(1).and_then(|rest| rest.split('"').next());
+    let id = id.expect("the app said its id").to_owned();
     server.terminate();
     server.says("asked").await;
     server.kill().await;
@@ -182,6 +204,6 @@ agents:
         launch = launch.variable(name, value);
     }
     let server = launch.start().await;
-    server.says("a | [] [plain] [vendor]").await;
-    server.says("b | [] [plain] [b]").await;
+    server.says(r#""agent":"a","stream":"stdout","line":"[] [plain] [vendor]""#).await;
+    server.says(r#""agent":"b","stream":"stdout","line":"[] [plain] [b]""#).await;
 }

@@ -162,6 +162,25 @@ async fn a_drain_refuses_new_work_and_lets_the_open_stream_end() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_the_wait_and_the_runs_on_record() {
+    let place = Place::scripted(&[&numbered(4000, 20)]);
+    let mut server = place.serve().await;
+    let mut stream = server.client().stream("/v1/agents/hello/stream", &ask()).await;
+    let mut events = pieces(&mut stream, 2).await;
+    server.terminate();
+    server.says("draining").await;
+    server.terminate();
+    events.extend(stream.rest().await);
+    ids(&events);
+    assert_eq!(events.last().map(|event| event.name.as_str()), Some("run.interrupted"));
+    assert_eq!(server.ended().await.code(), Some(0));
+    let server = place.serve().await;
+    let path = format!("/v1/runs/{}/events", run_of(&stream));
+    assert_eq!(server.client().resume(&path, None).await.rest().await, events, "all of it was on record");
+    assert!(!server.said().contains("runs of the last process were cut"), "{}", server.said());
+}
+
+#[tokio::test]
 async fn dev_takes_a_changed_spec_without_cutting_a_stream() {
     let place = Place::scripted(&[&numbered(80, 30)]);
     let server = place.dev().await;

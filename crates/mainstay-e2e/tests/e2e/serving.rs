@@ -43,6 +43,35 @@ async fn the_pages_of_the_operator_are_there() {
 }
 
 #[tokio::test]
+async fn a_model_that_is_not_here_is_not_ready_and_says_what_to_do() {
+    let spec = |targets: &str| {
+        format!(
+            "name: e2e
+providers:
+  small: {{ local: {{}} }}
+  script: {{ scripted: {{}} }}
+models:
+  default: {{ targets: [{targets}] }}
+"
+        )
+    };
+    let place = Place::new(&spec("small/any"));
+    let server = place.serve().await;
+    let answer = server.client().get("/ready").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let found = answer.json()["dependencies"][1].clone();
+    assert_eq!(
+        (found["name"].as_str(), found["code"].as_str()),
+        (Some("model default"), Some("MODEL_FILE_UNAVAILABLE"))
+    );
+    assert_eq!(found["help"], "run `mainstay models pull smollm2-135m-instruct`");
+    server.says("mainstay models pull smollm2-135m-instruct").await;
+    drop(server);
+    let place = Place::new(&spec("small/any, script/any"));
+    assert_eq!(place.serve().await.client().get("/ready").await.status, 200, "another target answers");
+}
+
+#[tokio::test]
 async fn healthcheck_tells_a_running_server_from_none() {
     let place = Place::scripted(&[PARIS]);
     let mut server = place.serve().await;
@@ -61,6 +90,42 @@ async fn invoke_prints_the_answer_of_a_running_server() {
     let url = format!("http://{}", server.address());
     let done = place.command(&["invoke", "What is the capital?", "--url", &url]).finish().await;
     assert_eq!((done.code, done.stdout.trim()), (Some(0), "Paris."), "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn clients_find_the_server_by_its_spec() {
+    let place = Place::scripted(&[PARIS]);
+    let server = place.serve().await;
+    let address = server.address().to_string();
+    let other = Place::new(&format!("name: e2e\nserver: {{ listen: \"{address}\" }}\n"));
+    let folder = other.path().to_str().expect("a temporary path is text").to_owned();
+    for (at, words) in [
+        (&place, vec!["--url", address.as_str()]),
+        (&place, vec!["--spec", folder.as_str()]),
+        (&other, vec![]),
+    ] {
+        let ask = [&["invoke", "What is the capital?"], words.as_slice()].concat();
+        let done = at.command(&ask).finish().await;
+        assert_eq!((done.code, done.stdout.trim()), (Some(0), "Paris."), "{words:?}: {}", done.stderr);
+        let done = at.command(&[&["healthcheck"], words.as_slice()].concat()).finish().await;
+        assert_eq!(done.code, Some(0), "{words:?}: {}", done.stderr);
+    }
+    let done = place.command(&["healthcheck"]).variable("MAINSTAY_LISTEN", &address).finish().await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let done = place.command(&["healthcheck", "--spec", "nowhere"]).finish().await;
+    assert_eq!(done.code, Some(78), "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn an_invoke_that_is_stopped_names_its_run() {
+    let place = Place::scripted(&[&mainstay_e2e::numbered(4000, 20)]);
+    let server = place.serve().await;
+    let url = server.address().to_string();
+    let ask = place.command(&["invoke", "Count.", "--url", &url]);
+    let done = ask.interrupt_after("w0001").await;
+    assert_eq!(done.code, Some(130), "{}", done.stderr);
+    let run = done.stderr.split("/v1/runs/").nth(1).expect("the run is named").trim().to_owned();
+    assert_eq!(server.client().get(&format!("/v1/runs/{run}")).await.json()["status"], "running");
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 //! providers, or a provider and its successor after a reload, do not hold the weights twice. It keeps none running.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::SystemTime;
 
 use mainstay_core::Result;
 
+use super::standing::{Version, version};
 use super::{EngineOptions, Running};
 
 /// What runs, and of what. As many entries as there are models at work, and those that ended since the last look.
@@ -17,14 +17,14 @@ struct Model {
     /// With the path that all links lead to, and without a name.
     options: EngineOptions,
     /// When the file was written and how long it is; `None` while there is none. A file that was replaced is another.
-    version: Option<(SystemTime, u64)>,
+    version: Version,
 }
 
 impl Model {
     fn of(mut options: EngineOptions) -> Self {
         options.name = String::new();
         options.file = options.file.canonicalize().unwrap_or(options.file);
-        let version = options.file.metadata().and_then(|meta| Ok((meta.modified()?, meta.len()))).ok();
+        let version = version(&options.file);
         Self { options, version }
     }
 }

@@ -156,6 +156,25 @@ async fn a_file_that_comes_later_is_found_later() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_used_is_told_before_anyone_asks_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.gguf");
+    let options = EngineOptions { missing_help: "fetch it".to_owned(), ..EngineOptions::new(&file, "tiny") };
+    let open = || Engine::open(options.clone()).unwrap();
+    let missing = open().ready().unwrap_err();
+    assert_eq!((missing.code().id, missing.help()), ("MODEL_FILE_UNAVAILABLE", Some("fetch it")));
+    std::fs::write(&file, "no model").unwrap();
+    let engine = open();
+    let asked = ask(&engine, request("hello", 3)).await.unwrap_err();
+    assert_eq!(engine.ready().unwrap_err().message(), asked.message());
+    std::fs::remove_file(&file).unwrap();
+    tiny::write(&file, 64, 7);
+    assert!(engine.ready().is_ok(), "another file is worth a try");
+    ask(&engine, request("hello", 3)).await.unwrap();
+    assert!(engine.ready().is_ok());
+}
+
+#[tokio::test]
 async fn the_queue_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("slow.gguf");

@@ -1,6 +1,7 @@
 //! The thread behind an engine: takes one request after another, loads the model when it is not there, and survives
 //! whatever happens inside an answer.
 
+use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 use super::EngineOptions;
 use super::generation::{self, Caller};
 use super::loaded::Loaded;
+use super::standing::{Standing, present, version};
 
 /// A request, and where its events go.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(super) struct Job {
 }
 
 /// Serves the queue until the engine is dropped.
-pub(super) fn run(options: EngineOptions, mut jobs: mpsc::Receiver<Job>) {
+pub(super) fn run(options: EngineOptions, mut jobs: mpsc::Receiver<Job>, standing: &Standing) {
     let pool = ThreadPoolBuilder::new()
         .num_threads(options.threads.max(1))
         .thread_name(|index| format!("model-{index}"))
@@ -36,10 +38,10 @@ pub(super) fn run(options: EngineOptions, mut jobs: mpsc::Receiver<Job>) {
             return;
         }
     };
-    let mut model = match load(&options, &pool) {
+    let mut model = match load(&options, &pool, standing) {
         Ok(loaded) => Some(loaded),
         Err(failure) => {
-            tracing::warn!(cause = %failure, detail = ?failure, "cannot load the local model yet");
+            tell(&options, &failure);
             None
         }
     };
@@ -48,7 +50,7 @@ pub(super) fn run(options: EngineOptions, mut jobs: mpsc::Receiver<Job>) {
             continue;
         }
         if model.is_none() {
-            match load(&options, &pool) {
+            match load(&options, &pool, standing) {
                 Ok(loaded) => model = Some(loaded),
                 Err(failure) => {
                     let _ = job.events.try_send(Err(failure));
@@ -65,10 +67,21 @@ pub(super) fn run(options: EngineOptions, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
-fn load(options: &EngineOptions, pool: &ThreadPool) -> Result<Loaded> {
+fn load(options: &EngineOptions, pool: &ThreadPool, standing: &Standing) -> Result<Loaded> {
+    let file = version(&options.file);
     let load = || pool.install(|| Loaded::load(&options.file, options.context_tokens_max));
-    catch_unwind(AssertUnwindSafe(load))
-        .unwrap_or_else(|_| Err(Error::bug("loading the local model panicked")))
+    let loaded = present(options).and_then(|()| {
+        catch_unwind(AssertUnwindSafe(load))
+            .unwrap_or_else(|_| Err(Error::bug("loading the local model panicked")))
+    });
+    standing.note(file, &loaded);
+    loaded
+}
+
+fn tell(options: &EngineOptions, failure: &Error) {
+    let detail = failure.source().map(ToString::to_string).or_else(|| failure.internal().map(str::to_owned));
+    let (model, help) = (&options.name, failure.help());
+    tracing::warn!(model, detail, help, "cannot load the local model: {failure}");
 }
 
 /// Whether the model is still sound afterwards.

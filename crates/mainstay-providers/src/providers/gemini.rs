@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Def, Opening, no_library_models, read_key, secret_fault};
+use super::{Def, Opening, no_files, no_library_models, read_key, secret_fault};
 use crate::wire::{Endpoint, add_headers, check_common, escaped, secret_header};
 
 /// The registry's line.
@@ -23,6 +23,7 @@ pub const DEF: Def = Def {
     kind: KindDef { kind: "gemini", about: "Google's Gemini API.", schema, check },
     open,
     library_models: no_library_models,
+    files: no_files,
 };
 
 /// Settings of a Gemini endpoint.

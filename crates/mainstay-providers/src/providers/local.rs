@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use mainstay_core::model::{ModelRequest, ModelStream};
 use mainstay_core::provider::{Capabilities, ModelCard, Provider, WireRequest, WireResponse};
 use mainstay_core::{Ctx, Error, Fault, KindDef, Result, codes};
-use mainstay_local::library::{DEFAULT_MODEL, Library};
+use mainstay_local::library::{DEFAULT_MODEL, Library, find};
 use mainstay_local::{Engine, EngineOptions};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +27,7 @@ pub const DEF: Def = Def {
     },
     open,
     library_models,
+    files,
 };
 
 /// Settings of a local model.
@@ -81,6 +82,10 @@ fn library_models(settings: &Value) -> Vec<String> {
     }
 }
 
+fn files(settings: &Value) -> Vec<String> {
+    settings["path"].as_str().map(str::to_owned).into_iter().collect()
+}
+
 fn open(opening: Opening<'_>) -> Result<Arc<dyn Provider>> {
     let settings =
         parse(opening.settings).ok_or_else(|| Error::bug("settings passed the schema but do not parse"))?;
@@ -99,6 +104,11 @@ fn open(opening: Opening<'_>) -> Result<Arc<dyn Provider>> {
     };
     let mut options = EngineOptions::new(file, name.clone());
     options.threads = settings.threads.unwrap_or(options.threads);
+    options.missing_help = match (&settings.path, find(&name)) {
+        (Some(_), _) => "`path` starts at the spec's folder".to_owned(),
+        (None, Some(_)) => format!("run `mainstay models pull {name}`"),
+        (None, None) => "run `mainstay models list` to see what is here and what can be pulled".to_owned(),
+    };
     options.context_tokens_max = settings.context_tokens_max.unwrap_or(options.context_tokens_max);
     Ok(Arc::new(Local { engine: Engine::open(options)?, name }))
 }
@@ -126,6 +136,10 @@ impl Provider for Local {
             &codes::UNSUPPORTED,
             format!("pass `{dialect}` through: a local model has no wire dialect"),
         ))
+    }
+
+    fn ready(&self) -> Result<()> {
+        self.engine.ready()
     }
 
     async fn models(&self, _: &Ctx) -> Result<Vec<ModelCard>> {

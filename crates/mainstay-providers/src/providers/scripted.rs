@@ -29,6 +29,7 @@ pub const DEF: Def = Def {
     },
     open,
     library_models: no_library_models,
+    files,
 };
 
 /// Settings of a scripted provider.
@@ -63,6 +64,10 @@ fn check(settings: &Value) -> Vec<Fault> {
         .filter(|(_, reply)| reply.says_nothing())
         .map(|(at, _)| invalid(at, "the reply says nothing"))
         .collect()
+}
+
+fn files(settings: &Value) -> Vec<String> {
+    settings["file"].as_str().map(str::to_owned).into_iter().collect()
 }
 
 fn open(opening: Opening<'_>) -> Result<Arc<dyn Provider>> {

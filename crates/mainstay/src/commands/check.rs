@@ -1,12 +1,15 @@
 //! `mainstay check`: reads the spec and prints every fault it has. Connects to nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use mainstay_config::{Diagnostic, Diagnostics};
+use mainstay_core::{Plan, codes};
+use serde_json::json;
 
 use super::{Def, folder_argument};
-use crate::{exit, spec};
+use crate::{exit, spec, surroundings, terminal};
 
 pub(super) const DEF: Def = Def { name: "check", command, run };
 
@@ -14,6 +17,11 @@ fn command() -> Command {
     Command::new("check")
         .about("Check a spec: every fault at once, with its place and what to do")
         .arg(folder_argument())
+        .arg(
+            Arg::new("env").long("env").action(ArgAction::SetTrue).help(
+                "Look whether every secret that the spec refers to can be read here, too (else exit 69)",
+            ),
+        )
         .arg(
             Arg::new("format")
                 .long("format")
@@ -23,28 +31,45 @@ fn command() -> Command {
         )
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let given = matches.get_one::<PathBuf>("folder").expect("it has a default");
     let json = matches.get_one::<String>("format").is_some_and(|f| f == "json");
-    match spec::load(given, None) {
+    let env = matches.get_flag("env");
+    let look = move |plan: &Plan| {
+        let secrets = if env { surroundings::secrets(plan) } else { Vec::new() };
+        surroundings::models_and_files(plan).into_iter().chain(secrets).collect()
+    };
+    match spec::load_and_look(given, None, &look) {
         Ok(loaded) => {
-            let plan = &loaded.plan;
             if json {
-                println!("[]");
+                let mut found = loaded.warnings.to_json();
+                let warnings = std::mem::replace(&mut found["faults"], json!([]));
+                (found["count"], found["warnings"]) = (json!(0), warnings);
+                terminal::answer(&(serde_json::to_string_pretty(&found)? + "\n"))?;
             } else {
-                let (agents, models, tools) = (plan.agents.len(), plan.models.len(), plan.tools.len());
-                println!(
-                    "{}: ok ({agents} agents, {models} models, {tools} tools)",
-                    spec::path_of(given).display()
-                );
+                terminal::complain(&shown(&loaded.warnings));
+                terminal::answer(&fine(given, &loaded.plan))?;
             }
-            Ok(ExitCode::from(exit::OK))
+            let missing = |fault: &Diagnostic| fault.code == &codes::SECRET_UNAVAILABLE;
+            let missing = loaded.warnings.faults().iter().any(missing);
+            Ok(ExitCode::from(if missing { exit::UNAVAILABLE } else { exit::OK }))
         }
         Err(spec::Fault::Faults(faults)) if json => {
-            println!("{}", serde_json::to_string_pretty(&faults.to_json())?);
+            let mut found = faults.to_json();
+            found["warnings"] = json!([]);
+            terminal::answer(&(serde_json::to_string_pretty(&found)? + "\n"))?;
             Ok(ExitCode::from(exit::CONFIGURATION))
         }
         Err(fault) => Err(fault.explain()),
     }
+}
+
+fn shown(warnings: &Diagnostics) -> String {
+    if warnings.is_empty() { String::new() } else { warnings.render(terminal::coloured(&std::io::stderr())) }
+}
+
+fn fine(given: &Path, plan: &Plan) -> String {
+    let (agents, models, tools) = (plan.agents.len(), plan.models.len(), plan.tools.len());
+    let path = spec::path_of(given);
+    format!("{}: ok ({agents} agents, {models} models, {tools} tools)\n", path.display())
 }

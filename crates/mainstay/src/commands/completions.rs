@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use super::Def;
-use crate::{cli, exit};
+use crate::{cli, exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "completions", command, run };
 
@@ -18,6 +18,8 @@ fn command() -> Command {
 
 fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let shell = *matches.get_one::<Shell>("shell").expect("clap demands it");
-    clap_complete::generate(shell, &mut cli::command(), "mainstay", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut cli::command(), "mainstay", &mut script);
+    terminal::answer(&String::from_utf8(script)?)?;
     Ok(ExitCode::from(exit::OK))
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{Def, client_runtime};
-use crate::{environment, exit};
+use super::{Def, client, client_runtime};
+use crate::{exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "healthcheck", command, run };
 
@@ -19,12 +19,7 @@ const SHOWN_BYTES_MAX: usize = 2048;
 fn command() -> Command {
     Command::new("healthcheck")
         .about("Ask a running server whether it is well (exit 0 or 1)")
-        .arg(
-            Arg::new("url")
-                .long("url")
-                .value_name("URL")
-                .help("The server's base URL [default: the local one]"),
-        )
+        .args(client::arguments())
         .arg(
             Arg::new("live")
                 .long("live")
@@ -33,27 +28,15 @@ fn command() -> Command {
         )
 }
 
-#[expect(clippy::print_stderr, reason = "the command line's own voice")]
 fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let base = matches.get_one::<String>("url").cloned().unwrap_or_else(local_url);
-    let url = format!(
-        "{}{}",
-        base.trim_end_matches('/'),
-        if matches.get_flag("live") { "/health" } else { "/ready" }
-    );
+    let path = if matches.get_flag("live") { "/health" } else { "/ready" };
+    let url = client::base_url(matches)? + path;
     let (status, body) = client_runtime()?.block_on(ask(&url))?;
     if (200..300).contains(&status) {
         return Ok(ExitCode::from(exit::OK));
     }
-    eprintln!("mainstay: {url} answered {status}: {body}");
+    terminal::complain(&format!("mainstay: {url} answered {status}: {body}\n"));
     Ok(ExitCode::from(exit::FAILED))
-}
-
-/// The server on this machine, where `MAINSTAY_LISTEN` or the default puts it.
-pub(super) fn local_url() -> String {
-    let listen = environment::listen().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    let port = listen.rsplit_once(':').map_or("8080", |(_, port)| port);
-    format!("http://127.0.0.1:{port}")
 }
 
 async fn ask(url: &str) -> anyhow::Result<(u16, String)> {

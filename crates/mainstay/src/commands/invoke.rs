@@ -1,6 +1,5 @@
 //! `mainstay invoke`: asks a running server's agent and prints the answer as it comes.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -9,9 +8,8 @@ use futures_util::StreamExt as _;
 use mainstay_dialects::sse::{Frame, Parser};
 use serde_json::{Value, json};
 
-use super::healthcheck::local_url;
-use super::{Def, client_runtime};
-use crate::{environment, exit};
+use super::{Def, client, client_runtime};
+use crate::{environment, exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "invoke", command, run };
 
@@ -34,12 +32,7 @@ fn command() -> Command {
                 .value_name("ID")
                 .help("Continue or begin this session"),
         )
-        .arg(
-            Arg::new("url")
-                .long("url")
-                .value_name("URL")
-                .help("The server's base URL [default: the local one]"),
-        )
+        .args(client::arguments())
         .arg(
             Arg::new("json")
                 .long("json")
@@ -56,11 +49,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Some(text) => text.to_owned(),
         None => unreachable!("clap demands it"),
     };
-    let base = matches.get_one::<String>("url").cloned().unwrap_or_else(local_url);
-    let call = Call {
-        base: base.trim_end_matches('/').to_owned(),
-        client: mainstay_net::client::download_client()?,
-    };
+    let call = Call { base: client::base_url(matches)?, client: mainstay_net::client::download_client()? };
     let mut body = json!({ "query": query });
     if let Some(session) = matches.get_one::<String>("session") {
         body["session_id"] = json!(session);
@@ -114,50 +103,61 @@ impl Call {
             .context("the server has several agents; name one with --agent")
     }
 
-    #[expect(clippy::print_stdout, reason = "the command's output")]
     async fn whole(&self, agent: &str, body: &Value) -> anyhow::Result<ExitCode> {
         let url = format!("{}/v1/agents/{agent}/invoke", self.base);
         let answer: Value = self.send(self.client.post(url).json(body)).await?.json().await?;
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        terminal::answer(&(serde_json::to_string_pretty(&answer)? + "\n"))?;
         Ok(ExitCode::from(if answer["status"] == "completed" { exit::OK } else { exit::FAILED }))
     }
 
     async fn streamed(&self, agent: &str, body: &Value) -> anyhow::Result<ExitCode> {
         let url = format!("{}/v1/agents/{agent}/stream", self.base);
-        let mut chunks = self.send(self.client.post(url).json(body)).await?.bytes_stream();
-        let mut parser = Parser::default();
-        let mut code = None;
-        while let Some(chunk) = chunks.next().await {
-            parser.push(chunk.context("the stream broke")?);
-            while let Some(frame) = parser.next_frame()? {
-                code = show(&frame)?.or(code);
+        let answer = self.send(self.client.post(url).json(body)).await?;
+        let run = answer.headers().get("x-run-id").and_then(|id| id.to_str().ok()).unwrap_or("?").to_owned();
+        tokio::select! {
+            code = follow(answer) => Ok(ExitCode::from(code?)),
+            stopped = tokio::signal::ctrl_c() => {
+                stopped?;
+                let base = &self.base;
+                terminal::complain(&format!(
+                    "\nmainstay: not listening any longer; what became of the run: {base}/v1/runs/{run}\n"
+                ));
+                Ok(ExitCode::from(exit::STOPPED))
             }
         }
-        Ok(ExitCode::from(
-            code.context("the stream ended before the run did; its events are kept on the server")?,
-        ))
     }
 }
 
+/// Shows the events of a run to its end, and gives the exit code.
+async fn follow(answer: reqwest::Response) -> anyhow::Result<u8> {
+    let mut chunks = answer.bytes_stream();
+    let mut parser = Parser::default();
+    let mut code = None;
+    while let Some(chunk) = chunks.next().await {
+        parser.push(chunk.context("the stream broke")?);
+        while let Some(frame) = parser.next_frame()? {
+            code = show(&frame)?.or(code);
+        }
+    }
+    code.context("the stream ended before the run did; its events are kept on the server")
+}
+
 /// Shows one event; gives the exit code when it is the last.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command's output")]
 fn show(frame: &Frame) -> anyhow::Result<Option<u8>> {
     let (Some(name), Some(data)) = (frame.event(), frame.data()) else { return Ok(None) };
     let data: Value = serde_json::from_slice(&data).context("read an event of the stream")?;
     let text = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
     match name {
-        b"message.delta" => {
-            print!("{}", text("delta"));
-            std::io::stdout().flush()?;
-        }
-        b"tool.call" => eprintln!("\n→ {} {}", text("name"), text("arguments")),
-        b"tool.result" => eprintln!("← {}", text("name")),
+        b"message.delta" => terminal::answer(&text("delta"))?,
+        b"tool.call" => terminal::complain(&format!("\n→ {} {}\n", text("name"), text("arguments"))),
+        b"tool.result" => terminal::complain(&format!("← {}\n", text("name"))),
         b"run.completed" => {
-            println!();
+            terminal::answer("\n")?;
             return Ok(Some(exit::OK));
         }
         b"run.failed" | b"run.cancelled" | b"run.interrupted" => {
-            eprintln!("\nmainstay: the run ended with {}: {}", text("code"), text("message"));
+            let (code, message) = (text("code"), text("message"));
+            terminal::complain(&format!("\nmainstay: the run ended with {code}: {message}\n"));
             return Ok(Some(exit::FAILED));
         }
         _ => {}

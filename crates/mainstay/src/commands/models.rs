@@ -51,15 +51,15 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit::OK))
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 fn list(library: &Library) -> anyhow::Result<()> {
-    println!("models in {}\n", library.folder().display());
+    let mut text = format!("models in {}\n\n", library.folder().display());
     for ListedModel { name, bytes, entry, .. } in library.list()? {
         let state = bytes.map_or("not here".to_owned(), |bytes| HumanBytes(bytes).to_string());
         let about = entry.map(|entry| format!("{} ({})", entry.about, entry.licence)).unwrap_or_default();
-        println!("  {name:<28} {state:>12}   {about}");
+        text.push_str(format!("  {name:<28} {state:>12}   {about}").trim_end());
+        text.push('\n');
     }
-    Ok(())
+    terminal::answer(&text)
 }
 
 /// Fetches a model with a progress bar on standard error, and says where it is.

@@ -9,7 +9,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use mainstay_core::Name;
 
 use super::Def;
-use crate::exit;
+use crate::{exit, terminal};
 
 pub(super) const DEF: Def = Def { name: "new", command, run };
 
@@ -22,10 +22,9 @@ fn command() -> Command {
     )
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let folder = matches.get_one::<PathBuf>("folder").expect("clap demands it");
-    let name = service_name(folder);
+    let name = service_name(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
     let files = mainstay_config::scaffold(&name);
     if let Some((path, _)) = files.iter().find(|(path, _)| folder.join(path).exists()) {
         anyhow::bail!("`{}` exists; nothing was written", folder.join(path).display());
@@ -33,7 +32,8 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     for (path, text) in files {
         write(&folder.join(path), &text)?;
     }
-    println!("{}: made. Next:\n\n  mainstay dev {0}\n", folder.display());
+    let shown = folder.display().to_string();
+    terminal::answer(&format!("{shown}: made. Next:\n\n  mainstay dev {}\n\n", quoted(&shown)))?;
     Ok(ExitCode::from(exit::OK))
 }
 
@@ -43,6 +43,13 @@ fn service_name(folder: &Path) -> Name {
     let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let clean: String = clean.trim_matches('-').chars().take(Name::BYTES_MAX).collect();
     Name::parse(&clean.to_lowercase()).or_else(|| Name::parse("my-agent")).expect("the stand-in is a name")
+}
+
+/// A word that a shell takes as one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ':' | ',');
+    let word = if word.starts_with('-') { format!("./{word}") } else { word.to_owned() };
+    if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -55,6 +62,15 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_quoted_for_the_shell() {
+        for (word, shell) in
+            [("a/b.c", "a/b.c"), ("bad name!", "'bad name!'"), ("it's", r"'it'\''s'"), ("-x", "./-x")]
+        {
+            assert_eq!(quoted(word), shell);
+        }
+    }
 
     #[test]
     fn a_folder_name_becomes_a_service_name() {

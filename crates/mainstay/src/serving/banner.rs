@@ -22,14 +22,18 @@ fn text(plan: &Plan, address: SocketAddr, took: Duration) -> String {
     for name in plan.agents.keys() {
         lines.push(format!("  agent      {base}/v1/agents/{name}/invoke"));
     }
-    lines.push(format!("  models     {base}/v1/chat/completions   {}", names(plan)));
+    if !plan.models.is_empty() {
+        lines.push(format!("  models     {base}/v1/chat/completions   {}", names(plan)));
+    }
     lines.push(format!("  docs       {base}/docs"));
     lines.push(format!("  health     {base}/health   {base}/ready   {base}/metrics"));
     if let Some(agent) = &plan.default_agent {
         lines.push(String::new());
         lines.push(format!("  Ask `{agent}`:"));
         lines.push(String::new());
-        lines.push(format!("    curl -s {base}/v1/invoke -H 'content-type: application/json' \\"));
+        lines.push(format!(
+            "    curl -s {base}/v1/agents/{agent}/invoke -H 'content-type: application/json' \\"
+        ));
         lines.push("      -d '{\"query\": \"What is the capital of France?\"}'".to_owned());
     }
     lines.push(String::new());

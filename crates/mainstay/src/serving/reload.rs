@@ -1,35 +1,34 @@
 //! Reading the spec again while serving: a whole new plan, or the old one with the faults shown.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mainstay_core::Plan;
 
 use super::Options;
+use super::fixed::Fixed;
+use crate::stamp::Stamp;
 use crate::wire::House;
-use crate::{environment, spec, stand_in};
+use crate::{environment, spec, stand_in, surroundings};
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The files of the spec, and how they were when they were read.
 pub(super) struct Watch {
-    files: Vec<(PathBuf, Option<State>)>,
+    files: Vec<Stamp>,
 }
-
-type State = (SystemTime, u64);
 
 impl Watch {
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        let files = files.into_iter().map(|file| (state(&file), file)).map(|(state, file)| (file, state));
-        Self { files: files.collect() }
+        Self { files: files.into_iter().map(Stamp::of).collect() }
     }
 
     /// Returns when a file has changed.
     pub(super) async fn changed(&mut self) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            if self.files.iter().any(|(file, then)| state(file) != *then) {
+            if !self.files.iter().all(Stamp::holds) {
                 return;
             }
         }
@@ -37,33 +36,31 @@ impl Watch {
 
     /// Looks anew at the same files: for a spec that has faults, so that they are shown once.
     fn look_again(&mut self) {
-        for (file, then) in &mut self.files {
-            *then = state(file);
-        }
+        self.files.iter_mut().for_each(Stamp::renew);
     }
 }
 
-/// Follows symbolic links, so that a swapped link shows as a change.
-fn state(file: &PathBuf) -> Option<State> {
-    let meta = std::fs::metadata(file).ok()?;
-    Some((meta.modified().ok()?, meta.len()))
-}
-
-/// Reads the spec and swaps it in; keeps `plan` when that fails. The listener, the data folder and the server's bounds
-/// stay as they were: they need a restart.
-pub(super) async fn apply(options: &Options, house: &mut House, plan: Plan, watch: &mut Watch) -> Plan {
+/// Reads the spec and swaps it in; keeps `plan` when that fails. What is `fixed` stays as it was.
+pub(super) async fn apply(
+    options: &Options,
+    house: &mut House,
+    plan: Plan,
+    fixed: &Fixed,
+    watch: &mut Watch,
+) -> Plan {
     match read(options).await {
         Ok((new, files)) => {
             *watch = Watch::new(files);
-            if (&new.server.listen, &new.data.folder) != (&plan.server.listen, &plan.data.folder) {
-                tracing::warn!("`server.listen` and `data.folder` change with a restart only");
-            }
+            fixed.warn(&new);
             match house.reload(&new).await {
                 Ok(()) => {
                     tracing::info!(agents = new.agents.len(), models = new.models.len(), "reloaded the spec");
                     return new;
                 }
-                Err(error) => tracing::error!("keeping the running spec: {error:#}"),
+                Err(error) => {
+                    let error = surroundings::all_missing(error, &new);
+                    tracing::error!("keeping the running spec: {error:#}");
+                }
             }
         }
         Err(error) => {
@@ -75,7 +72,8 @@ pub(super) async fn apply(options: &Options, house: &mut House, plan: Plan, watc
 }
 
 async fn read(options: &Options) -> anyhow::Result<(Plan, Vec<PathBuf>)> {
-    let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::explain)?;
+    let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::tell)?;
+    spec::warn(&loaded.warnings);
     let plan = if options.dev {
         stand_in::prepare(loaded.plan, &environment::models_folder()).await?
     } else {

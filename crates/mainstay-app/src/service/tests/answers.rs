@@ -193,11 +193,12 @@ async fn answers_out_of_bounds_or_out_of_contract_are_failures() {
     let event: &'static str = format!("data: {large}\n\ndata: [DONE]\n\n").leak();
     let (_, _, end) = streamed(move || sse(event)).await;
     assert!(end.unwrap_err().message().contains("too large"));
-    let cases: [(&str, String, &str); 5] = [
+    let cases: [(&str, String, &str); 6] = [
         ("text/plain", large, "larger than 65536 bytes"),
         ("application/json", "{".to_owned(), "not the JSON"),
         ("application/json", r#"{"error":"hunter2"}"#.to_owned(), "is an error"),
-        ("image/png", "x".to_owned(), "neither JSON, text nor"),
+        ("image/png", "x".to_owned(), "neither JSON, plain text nor"),
+        ("text/html", "<h1>Log in</h1>".to_owned(), "neither JSON, plain text nor"),
         ("", "x".to_owned(), "no content type"),
     ];
     for (kind, body, why) in cases {

@@ -1,6 +1,7 @@
 //! What the schema of an `http` tool cannot say. Pure; every fault at once.
 
 use mainstay_core::{Code, Fault, codes};
+use mainstay_net::guard::Addresses;
 use serde_json::{Map, Value};
 
 use super::headers::{self, Text};
@@ -13,7 +14,12 @@ pub(super) fn check(settings: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     check_parameters(&settings.parameters, &mut faults);
     match Template::parse(&settings.url) {
-        Ok(template) => check_placeholders(&template, &settings.parameters, &mut faults),
+        Ok(template) => {
+            check_placeholders(&template, &settings.parameters, &mut faults);
+            if !settings.allow_private {
+                check_host(template.host(), &mut faults);
+            }
+        }
         Err(why) => {
             let code = if why.contains("credentials") {
                 &codes::CONFIG_SECRET_LITERAL
@@ -37,6 +43,17 @@ fn check_parameters(parameters: &Map<String, Value>, faults: &mut Vec<Fault>) {
         let message = format!("the arguments' schema is not valid JSON Schema: {error}");
         let pointer = format!("/parameters{}", error.instance_path());
         faults.push(Fault { code: &codes::CONFIG_VALUE, pointer, message, help: None });
+    }
+}
+
+/// A host that is private by its very name would be refused at every call.
+fn check_host(host: &str, faults: &mut Vec<Fault>) {
+    let lower = host.to_ascii_lowercase();
+    let loopback = lower == "localhost" || lower.ends_with(".localhost");
+    if loopback || host.parse().is_ok_and(|address| !Addresses::PublicOnly.allow(address)) {
+        let message = format!("`{host}` is not a public address, and the tool may reach no other");
+        let help = "write `allow_private: true` if the tool is meant to call it";
+        faults.push(fault(&codes::CONFIG_VALUE, "/url", message, Some(help)));
     }
 }
 

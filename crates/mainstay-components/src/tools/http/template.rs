@@ -56,6 +56,15 @@ impl Template {
         Ok(template)
     }
 
+    /// The host, without brackets and port.
+    pub(super) fn host(&self) -> &str {
+        let authority = self.origin.split_once("://").map_or("", |(_, authority)| authority);
+        match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or(rest),
+            None => authority.split(':').next().unwrap_or(authority),
+        }
+    }
+
     /// The placeholders, with where they stand.
     pub(super) fn arguments(&self) -> impl Iterator<Item = (&str, Place)> {
         let path = self.segments.iter().flatten().filter_map(Piece::argument).map(|name| (name, Place::Path));

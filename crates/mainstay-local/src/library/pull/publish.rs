@@ -2,6 +2,8 @@
 //! a rename as the last step.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use mainstay_core::Result;
@@ -12,22 +14,22 @@ use super::failed;
 pub(super) struct Claim {
     folder: PathBuf,
     model: String,
-    _lock: File,
+    lock: PathBuf,
+    _locked: File,
 }
 
 impl Claim {
     /// Takes the right, making the folder where there is none.
     pub(super) fn take(folder: &Path, model: &str) -> Result<Self> {
-        let unwritable = |e: std::io::Error| {
+        let unwritable = |e: io::Error| {
             failed(format!("write to the models' folder `{}`", folder.display()))
                 .with_help("choose a folder that can be written")
                 .with_source(e)
         };
         fs::create_dir_all(folder).map_err(unwritable)?;
-        let path = folder.join(format!(".{model}.lock"));
-        let lock = OpenOptions::new().create(true).append(true).open(path).map_err(unwritable)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), model: model.to_owned(), _lock: lock }),
+        let lock = folder.join(format!(".{model}.lock"));
+        match locked(&lock) {
+            Ok(file) => Ok(Self { folder: folder.to_owned(), model: model.to_owned(), lock, _locked: file }),
             Err(TryLockError::WouldBlock) => {
                 Err(failed(format!("pull the model `{model}`: another pull of it is at work")))
             }
@@ -56,9 +58,28 @@ impl Claim {
     }
 }
 
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Still locked: whoever opened it meanwhile finds it gone and makes another.
+        let _ = fs::remove_file(&self.lock);
+    }
+}
+
+/// Opens and locks a file that its holder removes at the end, so that what is locked is what others find at `path`.
+fn locked(path: &Path) -> Result<File, TryLockError> {
+    loop {
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(TryLockError::Error)?;
+        file.try_lock()?;
+        let ours = file.metadata().map_err(TryLockError::Error)?;
+        if fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
 /// Makes a finished file durable and gives it its name.
 pub(super) fn publish(part: &Path, file: &Path) -> Result<()> {
-    let publish = || -> std::io::Result<()> {
+    let publish = || -> io::Result<()> {
         File::open(part)?.sync_all()?;
         fs::rename(part, file)?;
         file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())

@@ -140,7 +140,7 @@ async fn a_model_of_the_catalogue_is_fetched_unpacked_and_left_alone_afterwards(
     let (address, seen) = serve(files).await;
     let (path, told) = pull_to(folder.path(), &Source::Catalogue(entry), &address).await.unwrap();
     assert_eq!(std::fs::read(path).unwrap(), content);
-    assert_eq!(names(folder.path()), [".test-model.lock", "test-model.gguf"]);
+    assert_eq!(names(folder.path()), ["test-model.gguf"]);
     assert_eq!(told.first(), Some(&Progress::Locating));
     let bytes_total = Some(archive.len() as u64);
     assert!(told.contains(&Progress::Downloading { bytes: archive.len() as u64, bytes_total }), "{told:?}");
@@ -186,7 +186,7 @@ async fn a_wrong_digest_publishes_nothing_and_keeps_nothing() {
     let (address, _) = serve(files).await;
     let failure = pull_to(folder.path(), &Source::Catalogue(entry), &address).await.unwrap_err();
     assert!(failure.message().contains("sha-256"), "{failure:?}");
-    assert_eq!(names(folder.path()), [".test-model.lock"]);
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn what_is_no_model_is_not_published() {
     let source = Source::Url(format!("{address}/m.gguf"), None);
     let failure = pull_to(folder.path(), &source, &address).await.unwrap_err();
     assert!(failure.message().contains("not a GGUF file"), "{failure:?}");
-    assert_eq!(names(folder.path()), [".m.lock"]);
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[tokio::test]

@@ -48,6 +48,16 @@ fn a_url_is_checked() {
 }
 
 #[test]
+fn a_private_host_must_be_allowed() {
+    for host in ["localhost:9000", "api.localhost", "127.0.0.1", "[::1]:80", "10.0.0.7", "169.254.169.254"] {
+        let url = format!("http://{host}/{{id}}");
+        faulty(json!({"url": url}), "CONFIG_VALUE", "/url", "not a public address");
+        assert_eq!(check(&settings(json!({"url": url, "allow_private": true}))), [], "{host}");
+    }
+    assert_eq!(check(&settings(json!({"url": "http://1.1.1.1/{id}"}))), []);
+}
+
+#[test]
 fn placeholders_are_parameters_of_a_simple_type() {
     faulty(json!({"url": "https://h/{ip}"}), "CONFIG_REFERENCE", "/url", "`{ip}`");
     assert_eq!(
