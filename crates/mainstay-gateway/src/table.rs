@@ -28,9 +28,14 @@ impl Table {
         self.models.get_key_value(name).ok_or_else(|| {
             let known: Vec<&str> = self.models.keys().map(Name::as_str).take(KNOWN_SHOWN_MAX).collect();
             let shown: String = name.chars().take(NAME_SHOWN_MAX).collect();
-            Error::new(&codes::MODEL_NOT_FOUND, format!("no model is named `{shown}`"))
-                .with_field("model")
-                .with_help(format!("the models here are: {}", known.join(", ")))
+            let help = match known.as_slice() {
+                [] => {
+                    "there are no models here; agents are no models and have routes of their own".to_owned()
+                }
+                known => format!("the models here are: {}", known.join(", ")),
+            };
+            let error = Error::new(&codes::MODEL_NOT_FOUND, format!("no model is named `{shown}`"));
+            error.with_field("model").with_help(help)
         })
     }
 
@@ -56,3 +61,15 @@ impl Table {
 const KNOWN_SHOWN_MAX: usize = 20;
 /// Characters of an unknown name repeated in an error.
 const NAME_SHOWN_MAX: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_without_models_says_that_agents_are_none() {
+        let error = Table::default().model("gpt").unwrap_err();
+        assert_eq!(error.code(), &codes::MODEL_NOT_FOUND);
+        assert!(error.help().is_some_and(|help| help.contains("no models here")), "{error:?}");
+    }
+}

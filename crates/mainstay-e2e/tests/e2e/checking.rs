@@ -94,6 +94,8 @@ async fn a_code_that_is_shown_can_be_explained() {
     let done = place.command(&["explain", "config_unknown_key"]).finish().await;
     assert_eq!(done.code, Some(0));
     assert!(done.stdout.starts_with("# CONFIG_UNKNOWN_KEY\n"), "{}", done.stdout);
+    let done = place.command(&["explain", "SECRET_UNAVAILABLE"]).finish().await;
+    assert!(done.stdout.ends_with("where Mainstay runs.\n"), "{}", done.stdout);
     assert!(place.command(&["explain"]).finish().await.stdout.contains("\nRUN_NOT_FOUND "));
     let done = place.command(&["explain", "CONFIG_VALEU"]).finish().await;
     assert_eq!(done.code, Some(64));

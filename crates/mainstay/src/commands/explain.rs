@@ -24,7 +24,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     };
     let wanted = given.to_ascii_uppercase().replace('-', "_");
     if let Some(code) = codes::ALL.iter().find(|code| code.id == wanted) {
-        terminal::answer(code.page)?;
+        terminal::answer(&format!("{}\n", code.page.trim_end()))?;
         return Ok(ExitCode::from(exit::OK));
     }
     let near = mainstay_config::nearest(&wanted, codes::ALL.iter().map(|code| code.id));
