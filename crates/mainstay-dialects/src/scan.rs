@@ -22,8 +22,8 @@ pub(crate) fn members<'a>(
     body: &'a [u8],
     visit: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    // Without an early exit, which would keep it from being vectorised.
-    let has_control = body.iter().fold(false, |found, byte| found | (*byte < 0x20));
+    // The least byte, without an early exit: that becomes one vector instruction for 16 bytes.
+    let has_control = body.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20;
     let mut scanner = Scanner { bytes: body, at: 0, has_control, block: Block::default(), block_end: 0 };
     scanner.skip_space();
     if scanner.peek() != Some(b'{') {

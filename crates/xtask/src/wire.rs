@@ -34,7 +34,7 @@ impl Answer {
 
 /// `GET path`.
 pub(crate) fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    call(address, &format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n"))
+    call(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"))
 }
 
 /// `POST path` with a JSON body.
@@ -46,8 +46,9 @@ pub(crate) fn post(
 ) -> anyhow::Result<Answer> {
     let body = body.to_string();
     let key = key.map_or_else(String::new, |key| format!("authorization: Bearer {key}\r\n"));
-    let head = format!("POST {path} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/json\r\n{key}");
-    call(address, &format!("{head}content-length: {}\r\n\r\n{body}", body.len()))
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{key}");
+    let about = format!("content-type: application/json\r\ncontent-length: {}", body.len());
+    call(address, &format!("{head}{about}\r\n\r\n{body}"))
 }
 
 /// Waits until `/ready` answers 200.
@@ -63,7 +64,7 @@ pub(crate) fn wait_ready(address: SocketAddr, patience: Duration) -> anyhow::Res
     }
 }
 
-/// HTTP/1.0, so that the answer is not chunked and ends with the connection.
+/// The answer ends with the connection.
 fn call(address: SocketAddr, request: &str) -> anyhow::Result<Answer> {
     let mut socket = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
     socket.set_read_timeout(Some(SILENCE_MAX))?;
@@ -78,7 +79,24 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Answer> {
     let head = std::str::from_utf8(&bytes[..end]).context("a head that is no text")?;
     let status =
         head.split(' ').nth(1).and_then(|word| word.parse().ok()).context("an answer without a status")?;
-    Ok(Answer { status, body: bytes[end + 4..].to_vec() })
+    let body = &bytes[end + 4..];
+    let is_chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
+    Ok(Answer { status, body: if is_chunked { joined(body)? } else { body.to_vec() } })
+}
+
+/// The pieces of a chunked body (RFC 9112, section 7.1).
+fn joined(mut rest: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = memchr::memmem::find(rest, b"\r\n").context("a chunk without a size")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end])?.trim(), 16)?;
+        if size == 0 {
+            return Ok(body);
+        }
+        let piece = rest.get(end + 2..end + 2 + size).context("an answer that was cut")?;
+        body.extend_from_slice(piece);
+        rest = rest.get(end + 4 + size..).unwrap_or_default();
+    }
 }
 
 #[cfg(test)]
@@ -90,5 +108,9 @@ mod tests {
         let answer = parse(b"HTTP/1.0 404 Not Found\r\nx: y\r\n\r\n{\"a\":1}").unwrap();
         assert_eq!((answer.status, answer.json().unwrap()["a"].as_u64()), (404, Some(1)));
         assert!(parse(b"nonsense").is_err());
+        let chunked =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n5\r\na\":1}\r\n0\r\n\r\n";
+        assert_eq!(parse(chunked).unwrap().text(), "{\"a\":1}");
+        assert!(parse(&chunked[..chunked.len() - 9]).is_err(), "cut");
     }
 }
