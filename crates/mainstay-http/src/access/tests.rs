@@ -20,6 +20,12 @@ fn gate(keys: Vec<Key>, anonymous: Anonymous) -> Gate {
     Gate::new(&Access { keys, anonymous, cors_origins: Vec::new() }, None)
 }
 
+/// A caller of whom nothing but the headers is known.
+fn from_nowhere(headers: &HeaderMap) -> Caller<'_> {
+    let version = http::Version::HTTP_11;
+    Caller { headers, authority: None, version, peer: None, is_allowed_page: false }
+}
+
 /// What becomes of a request with these headers from `peer`: the principal's label, or the code.
 fn check(gate: &Gate, peer: &str, headers: &[(&str, &str)], wanted: &str) {
     let mut map = HeaderMap::new();
@@ -27,13 +33,7 @@ fn check(gate: &Gate, peer: &str, headers: &[(&str, &str)], wanted: &str) {
         map.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
     }
     let peer = peer.parse().ok().map(|ip: std::net::IpAddr| SocketAddr::new(ip, 1));
-    let found = match gate.admit(Caller {
-        headers: &map,
-        authority: None,
-        peer,
-        version: http::Version::HTTP_11,
-        is_allowed_page: false,
-    }) {
+    let found = match gate.admit(Caller { peer, ..from_nowhere(&map) }) {
         Ok(pass) => pass.principal.label().to_owned(),
         Err(denied) => denied.error.code().id.to_owned(),
     };
@@ -111,13 +111,7 @@ fn the_host_in_the_request_line_counts_too() {
     let headers = HeaderMap::new();
     let peer = Some(SocketAddr::from(([127, 0, 0, 1], 1)));
     let admits = |authority| {
-        let caller = Caller {
-            headers: &headers,
-            authority: Some(authority),
-            peer,
-            version: http::Version::HTTP_11,
-            is_allowed_page: false,
-        };
+        let caller = Caller { authority: Some(authority), peer, ..from_nowhere(&headers) };
         let by_a_proxy = Caller { version: http::Version::HTTP_10, ..caller };
         assert!(gate.admit(by_a_proxy).is_err(), "proxies that add no header speak HTTP/1.0");
         gate.admit(caller).is_ok()
@@ -130,13 +124,7 @@ fn a_rate_is_a_burst_and_then_a_wait() {
     let limited = Key { requests_per_minute: NonZeroU32::new(2), ..key("web", "s") };
     let gate = gate(vec![limited], Anonymous::Nobody);
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller {
-        headers: &headers,
-        authority: None,
-        peer: None,
-        version: http::Version::HTTP_11,
-        is_allowed_page: false,
-    };
+    let caller = from_nowhere(&headers);
     assert_eq!(gate.admit(caller).unwrap().rate, Some(Rate { limit: 2, remaining: 1 }));
     assert_eq!(gate.admit(caller).unwrap().rate, Some(Rate { limit: 2, remaining: 0 }));
     let denied = gate.admit(caller).err().unwrap();
@@ -153,13 +141,7 @@ fn a_seat_comes_back_when_the_answer_ends() {
     let limited = Key { concurrency: NonZeroU32::new(1), ..key("web", "s") };
     let gate = gate(vec![limited], Anonymous::Nobody);
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller {
-        headers: &headers,
-        authority: None,
-        peer: None,
-        version: http::Version::HTTP_11,
-        is_allowed_page: false,
-    };
+    let caller = from_nowhere(&headers);
     let first = gate.admit(caller).unwrap();
     assert_eq!(gate.admit(caller).err().unwrap().error.code().id, "CONCURRENCY_LIMITED");
     drop(first);
@@ -172,13 +154,7 @@ fn a_reload_keeps_the_counts_of_an_unchanged_key() {
     let access =
         |rate| Access { keys: vec![limited(rate)], anonymous: Anonymous::Nobody, cors_origins: vec![] };
     let headers = HeaderMap::from_iter([(X_API_KEY, "s".parse().unwrap())]);
-    let caller = Caller {
-        headers: &headers,
-        authority: None,
-        peer: None,
-        version: http::Version::HTTP_11,
-        is_allowed_page: false,
-    };
+    let caller = from_nowhere(&headers);
     let first = Gate::new(&access(1), None);
     assert!(first.admit(caller).is_ok());
     assert!(Gate::new(&access(1), Some(&first)).admit(caller).is_err());

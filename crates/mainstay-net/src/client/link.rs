@@ -41,10 +41,7 @@ impl Link {
 
     /// Lets the connection read and write what it can.
     pub(super) fn work(&mut self, cx: &mut Context<'_>) {
-        let ended = |connection: &mut Connection<_, _>| Pin::new(connection).poll(cx).is_ready();
-        if self.0.connection.as_mut().is_some_and(ended) {
-            self.0.connection = None;
-        }
+        work(&mut self.0.connection, cx);
     }
 
     /// Whether it can take a request now: open, and done with the last answer.
@@ -58,10 +55,7 @@ impl Link {
         let mut answer = pin!(sender.try_send_request(request));
         let answer = std::future::poll_fn(|cx| {
             // The answer is what the connection reads, so the connection goes first.
-            let ended = |connection: &mut Connection<_, _>| Pin::new(connection).poll(cx).is_ready();
-            if connection.as_mut().is_some_and(ended) {
-                *connection = None;
-            }
+            work(connection, cx);
             answer.as_mut().poll(cx)
         });
         answer.await.map_err(|mut error| {
@@ -84,5 +78,11 @@ impl Link {
             polled = Pin::new(body).poll_frame(cx);
         }
         polled
+    }
+}
+
+fn work(connection: &mut Option<Connection<Stream, Body>>, cx: &mut Context<'_>) {
+    if connection.as_mut().is_some_and(|open| Pin::new(open).poll(cx).is_ready()) {
+        *connection = None;
     }
 }
