@@ -3,15 +3,21 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use anyhow::Context as _;
 
 use crate::shell;
 
-/// The root of the checkout.
+/// The root of the checkout: the one that `cargo xtask` was called in. Where two share a target folder, the program may
+/// have been built in the other one.
 pub(crate) fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.ancestors().nth(2).expect("xtask lives in crates/xtask")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let called_in = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let manifest = called_in.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        manifest.ancestors().nth(2).expect("xtask lives in crates/xtask").to_owned()
+    });
+    &ROOT
 }
 
 /// Where cargo builds to.
