@@ -9,6 +9,7 @@
 
 pub mod anthropic;
 pub mod codec;
+mod counts;
 pub mod envelope;
 mod failure;
 pub mod gemini;

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use mainstay_core::provider::Dialect;
 
-const PREFIX: &str = "mainstay:";
+/// Begins every mark.
+pub(crate) const PREFIX: &str = "mainstay:";
 
 /// Stands where a caller's dialect demands a signature and there is none.
 pub(crate) const UNSIGNED: &str = "mainstay:none:";
@@ -74,8 +75,8 @@ pub(crate) fn is_mixed_base64(body: &[u8]) -> bool {
     memchr::memmem::find(body, b"\"bWFpbnN0YXk6").is_some()
 }
 
-/// Whether a request body carries another vendor's values: then it cannot be passed through as it is. May err towards
-/// yes, where text imitates a mark.
+/// Whether a request body, in which a string begins as a mark does, carries another vendor's values: then it cannot be
+/// passed through as it is. May err towards yes, where text imitates a mark.
 pub(crate) fn is_mixed(body: &[u8], own: Dialect) -> bool {
     memchr::memmem::find_iter(body, b"\"mainstay:").any(|at| {
         let name = &body[at + 1 + PREFIX.len()..];

@@ -10,7 +10,7 @@ use crate::{Envelope, origin};
 /// Reads a request for passing it through; see [`crate::Codec::envelope`].
 pub fn envelope(body: &[u8]) -> Result<Envelope<'_>> {
     let [mut name, mut stream, mut bound] = [const { None }; 3];
-    members(body, |key, span| match key.as_ref() {
+    let scanned = members(body, |key, span| match key.as_ref() {
         "model" => once(&mut name, "model", span),
         "stream" => once(&mut stream, "stream", span),
         "max_tokens" => once(&mut bound, "max_tokens", span),
@@ -19,7 +19,7 @@ pub fn envelope(body: &[u8]) -> Result<Envelope<'_>> {
     let (model, model_span) = model(body, name)?;
     let stream = flag(body, "stream", stream.as_ref())?;
     let max_tokens = tokens(body, bound.as_ref());
-    let is_mixed = origin::is_mixed(body, DIALECT);
+    let is_mixed = scanned.has_mark && origin::is_mixed(body, DIALECT);
     Ok(Envelope { model, model_span, stream, max_tokens, is_mixed, ..Envelope::default() })
 }
 

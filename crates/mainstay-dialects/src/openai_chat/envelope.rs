@@ -12,7 +12,7 @@ use crate::{Envelope, origin};
 /// Reads a request for passing it through; see [`crate::Codec::envelope`].
 pub fn envelope(body: &[u8]) -> Result<Envelope<'_>> {
     let [mut name, mut stream, mut options, mut bound, mut older_bound] = [const { None }; 5];
-    members(body, |key, span| match key.as_ref() {
+    let scanned = members(body, |key, span| match key.as_ref() {
         "model" => once(&mut name, "model", span),
         "stream" => once(&mut stream, "stream", span),
         "stream_options" => once(&mut options, "stream_options", span),
@@ -25,7 +25,7 @@ pub fn envelope(body: &[u8]) -> Result<Envelope<'_>> {
     let max_tokens = tokens(body, bound.or(older_bound).as_ref());
     let edit = if stream { usage_edit(body, options)? } else { None };
     let strip_usage = edit.is_some();
-    let is_mixed = origin::is_mixed(body, DIALECT);
+    let is_mixed = scanned.has_mark && origin::is_mixed(body, DIALECT);
     Ok(Envelope {
         model,
         model_span,

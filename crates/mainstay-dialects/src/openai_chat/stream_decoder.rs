@@ -22,7 +22,7 @@ pub(super) struct Chunk {
     model: Option<String>,
     #[serde(default)]
     choices: Option<Vec<Choice>>,
-    usage: Option<Value>,
+    usage: Option<usage::Wire>,
     error: Option<Value>,
 }
 

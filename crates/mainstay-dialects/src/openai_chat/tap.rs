@@ -13,7 +13,7 @@ use crate::tap::has_member;
 struct Chunk {
     model: Option<String>,
     choices: Option<Vec<Choice>>,
-    usage: Option<Value>,
+    usage: Option<usage::Wire>,
     error: Option<Value>,
 }
 

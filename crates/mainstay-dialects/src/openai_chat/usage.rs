@@ -1,27 +1,59 @@
 //! Usage: `prompt_tokens` includes what was cached, `completion_tokens` includes reasoning.
 
 use mainstay_core::model::Usage;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-/// The canonical record; `None` where the value is no usage object.
-pub(super) fn read(wire: &Value) -> Option<Usage> {
-    let count = |value: &Value| value.as_u64();
-    let (prompt, completion) = (count(&wire["prompt_tokens"]), count(&wire["completion_tokens"]));
-    if prompt.is_none() && completion.is_none() {
+use crate::counts;
+
+/// What an object of usage counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wire {
+    prompt: Option<u64>,
+    completion: Option<u64>,
+    total: Option<u64>,
+    cached: Option<u64>,
+    /// DeepSeek's name for what was cached.
+    cache_hit: Option<u64>,
+    cache_write: Option<u64>,
+    reasoning: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Wire {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let mut wire = Self::default();
+        counts::visit(reader, &mut |parent, name, count| {
+            let slot = match (parent, name) {
+                ("", "prompt_tokens") => &mut wire.prompt,
+                ("", "completion_tokens") => &mut wire.completion,
+                ("", "total_tokens") => &mut wire.total,
+                ("", "prompt_cache_hit_tokens") => &mut wire.cache_hit,
+                ("prompt_tokens_details", "cached_tokens") => &mut wire.cached,
+                ("prompt_tokens_details", "cache_write_tokens") => &mut wire.cache_write,
+                ("completion_tokens_details", "reasoning_tokens") => &mut wire.reasoning,
+                _ => return,
+            };
+            *slot = Some(count);
+        })?;
+        Ok(wire)
+    }
+}
+
+/// The canonical record; `None` where nothing was counted.
+pub(super) fn read(wire: &Wire) -> Option<Usage> {
+    if wire.prompt.is_none() && wire.completion.is_none() {
         return None;
     }
-    let (prompt, completion) = (prompt.unwrap_or(0), completion.unwrap_or(0));
-    let details = &wire["prompt_tokens_details"];
-    let cached = count(&details["cached_tokens"]).or_else(|| count(&wire["prompt_cache_hit_tokens"]));
-    let cache_read = cached.unwrap_or(0).min(prompt);
-    let cache_write = count(&details["cache_write_tokens"]).unwrap_or(0).min(prompt - cache_read);
-    let reasoning = count(&wire["completion_tokens_details"]["reasoning_tokens"]).unwrap_or(0);
+    let (prompt, completion) = (wire.prompt.unwrap_or(0), wire.completion.unwrap_or(0));
+    let cache_read = wire.cached.or(wire.cache_hit).unwrap_or(0).min(prompt);
+    let cache_write = wire.cache_write.unwrap_or(0).min(prompt - cache_read);
+    let reasoning = wire.reasoning.unwrap_or(0);
     let usage = Usage {
         input_uncached: prompt - cache_read - cache_write,
         cache_read,
         cache_write_5m: cache_write,
         cache_write_1h: 0,
-        output: if counts_apart(wire, prompt, completion, reasoning) {
+        output: if counts_apart(wire.total, prompt, completion, reasoning) {
             completion
         } else {
             completion - reasoning
@@ -32,9 +64,9 @@ pub(super) fn read(wire: &Value) -> Option<Usage> {
 }
 
 /// Some compatible servers count reasoning beside the completion; their own total tells.
-fn counts_apart(wire: &Value, prompt: u64, completion: u64, reasoning: u64) -> bool {
+fn counts_apart(total: Option<u64>, prompt: u64, completion: u64, reasoning: u64) -> bool {
     let apart = prompt.saturating_add(completion).saturating_add(reasoning);
-    reasoning > completion || (reasoning > 0 && wire["total_tokens"].as_u64() == Some(apart))
+    reasoning > completion || (reasoning > 0 && total == Some(apart))
 }
 
 /// The dialect's own sums.
@@ -57,6 +89,10 @@ pub(super) fn write(usage: &Usage) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(wire: &Value) -> Option<Usage> {
+        super::read(&Wire::deserialize(wire).unwrap())
+    }
 
     #[test]
     fn classes_come_apart_and_sum_again() {

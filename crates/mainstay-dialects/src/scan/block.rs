@@ -1,4 +1,4 @@
-//! What stands where in 64 bytes of a body: quotes and backslashes, a bit each.
+//! What stands where in 64 bytes of a body: quotes and backslashes, a bit each, and whether there is a control character.
 //!
 //! Text with an escape every few bytes is common (code, JSON within JSON). A search begun anew after each escape costs
 //! more than the bytes between, so escapes are told from the bits of a whole block, without a branch for each.
@@ -14,30 +14,49 @@ pub(super) const BLOCK_BYTES: usize = 64;
 pub(super) struct Block {
     pub(super) quotes: u64,
     pub(super) backslashes: u64,
+    /// Whether any byte is below 0x20. Clients write JSON without spaces, so most bodies have none at all.
+    pub(super) has_control: bool,
 }
 
 impl Block {
     /// Looks at the block at `start`; beyond the end of the body there is nothing.
     pub(super) fn read(body: &[u8], start: usize) -> Self {
-        let rest = body.get(start..).unwrap_or_default();
-        match rest.first_chunk() {
-            Some(block) => Self::of(block),
-            None => {
-                let mut block = [b' '; BLOCK_BYTES];
-                block[..rest.len()].copy_from_slice(rest);
-                Self::of(&block)
-            }
+        let lanes = lanes(body, start);
+        let [a, b, c, d] = lanes;
+        let least = a.min(b).min(c.min(d));
+        // Unsigned: at most 0x1f is what the lesser of the two leaves as it is.
+        let control = least.min(u8x16::splat(0x1f)).simd_eq(least);
+        Self {
+            quotes: bits(&lanes, b'"'),
+            backslashes: bits(&lanes, b'\\'),
+            has_control: control.to_bitmask() != 0,
         }
     }
+}
 
-    fn of(block: &[u8; BLOCK_BYTES]) -> Self {
+/// Where `byte` stands in the block at `start`.
+pub(super) fn places(body: &[u8], start: usize, byte: u8) -> u64 {
+    bits(&lanes(body, start), byte)
+}
+
+fn bits(lanes: &[u8x16; 4], byte: u8) -> u64 {
+    let [a, b, c, d] = lanes.map(|lane| u64::from(lane.simd_eq(u8x16::splat(byte)).to_bitmask()));
+    a | (b << 16) | (c << 32) | (d << 48)
+}
+
+fn lanes(body: &[u8], start: usize) -> [u8x16; 4] {
+    let of = |block: &[u8; BLOCK_BYTES]| {
         let (lanes, _) = block.as_chunks::<16>();
-        let lanes: [u8x16; 4] = std::array::from_fn(|i| u8x16::new(lanes[i]));
-        let bits = |byte: u8| {
-            let [a, b, c, d] = lanes.map(|lane| u64::from(lane.simd_eq(u8x16::splat(byte)).to_bitmask()));
-            a | (b << 16) | (c << 32) | (d << 48)
-        };
-        Self { quotes: bits(b'"'), backslashes: bits(b'\\') }
+        std::array::from_fn(|i| u8x16::new(lanes[i]))
+    };
+    let rest = body.get(start..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(block) => of(block),
+        None => {
+            let mut block = [b' '; BLOCK_BYTES];
+            block[..rest.len()].copy_from_slice(rest);
+            of(&block)
+        }
     }
 }
 
@@ -70,6 +89,8 @@ mod tests {
                 let bit = |is: bool| u64::from(is) << at;
                 assert_eq!(block.quotes, bit(byte == b'"'), "{byte} at {at}");
                 assert_eq!(block.backslashes, bit(byte == b'\\'), "{byte} at {at}");
+                assert_eq!(block.has_control, byte < 0x20, "{byte} at {at}");
+                assert_eq!(places(&body, 0, b'n'), bit(byte == b'n'), "{byte} at {at}");
             }
         }
     }

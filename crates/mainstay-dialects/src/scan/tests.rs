@@ -122,3 +122,23 @@ proptest! {
         prop_assert_eq!(keys(&body).is_ok(), theirs, "{}", String::from_utf8_lossy(&body));
     }
 }
+
+#[test]
+fn a_string_that_begins_with_a_mark_is_noticed_wherever_it_stands() {
+    let has_mark = |body: &str| members(body.as_bytes(), |_, _| Ok(())).unwrap().has_mark;
+    assert!(has_mark(r#"{"a":[{"b":"mainstay:x"}]}"#) && has_mark(r#"{"mainstay:":1}"#));
+    assert!(!has_mark(r#"{"a":"the mainstay: x","b":"mainstay"}"#) && !has_mark(r#"{"a":"\"mainstay:"}"#));
+}
+
+#[test]
+fn a_control_character_beside_a_string_is_space_and_inside_it_a_fault() {
+    let long = "x".repeat(200);
+    assert!(keys(format!("{{\n\t\"a\":\t\"{long}\"\n}}").as_bytes()).is_ok());
+    for at in 0..=long.len() {
+        let (before, after) = long.split_at(at);
+        let body = format!("{{\"a\":\"{before}\n{after}\"}}");
+        let message =
+            format!("parse the body as JSON: a control character in a string at line 1, column {}", 7 + at);
+        check_error(&body, "INVALID_JSON", &message);
+    }
+}
