@@ -10,24 +10,22 @@
 mod answer;
 mod body;
 mod connect;
-mod https;
+mod framing;
+mod head;
 mod link;
 mod pool;
+mod stream;
 
-use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue};
-use http::{Request, Response, Uri};
-use http_body::Body as _;
+use http::{Request, Response};
 use mainstay_core::{Error, codes};
-use tower_service::Service as _;
 
-use crate::guard::{Addresses, Refused};
+use crate::guard::Addresses;
 pub use answer::AnswerBody;
 pub use body::Body;
 use connect::Connector;
-use https::LazyHttps;
+use head::Outgoing;
 use link::{Link, Lost};
 use pool::{Origin, Pool};
 
@@ -58,8 +56,7 @@ impl Default for ClientOptions {
 /// A pooled client; cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    connector: LazyHttps,
-    connect_timeout: Duration,
+    connector: Connector,
     pool: Pool,
 }
 
@@ -103,8 +100,7 @@ impl Client {
     #[must_use]
     pub fn new(options: ClientOptions) -> Self {
         Self {
-            connector: LazyHttps::new(Connector::new(options)),
-            connect_timeout: options.connect_timeout,
+            connector: Connector::new(options),
             pool: Pool::new(options.idle_timeout, options.idle_per_host_max),
         }
     }
@@ -114,88 +110,27 @@ impl Client {
     ///
     /// # Errors
     /// [`SendError`] says whether the request can have reached the other side.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<AnswerBody>, SendError> {
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<AnswerBody>, SendError> {
         let url = request.uri().clone();
         let origin = Origin::of(&url).ok_or_else(|| SendError::Connect("the URL has no host".into()))?;
-        aim(&mut request, &url, &origin)?;
+        let mut outgoing = Outgoing::new(request, origin.host());
         while let Some(mut link) = self.pool.take(&origin).await {
-            match link.call(request).await {
-                Ok(response) => return Ok(self.answer(response, link, origin).await),
-                Err(Lost { unsent: Some(unsent), .. }) => request = unsent,
-                Err(Lost { error, .. }) => return Err(SendError::Transport(Box::new(error))),
+            match link.call(outgoing).await {
+                Ok(head) => return Ok(self.answer(head, link, origin)),
+                Err(Lost { unsent: Some(unsent), .. }) => outgoing = unsent,
+                Err(lost) => return Err(SendError::Transport(Box::new(lost.error))),
             }
         }
-        let mut link = self.connect(url).await?;
-        match link.call(request).await {
-            Ok(response) => Ok(self.answer(response, link, origin).await),
+        let mut link = Link::new(self.connector.connect(url).await?);
+        match link.call(outgoing).await {
+            Ok(head) => Ok(self.answer(head, link, origin)),
             Err(lost) => Err(SendError::Transport(Box::new(lost.error))),
         }
     }
 
-    async fn connect(&self, url: Uri) -> Result<Link, SendError> {
-        let connecting = self.connector.clone().call(url);
-        let stream = match tokio::time::timeout(self.connect_timeout, connecting).await {
-            Ok(connected) => connected.map_err(unconnected)?,
-            Err(_) => return Err(SendError::Connect("no connection within the connect timeout".into())),
-        };
-        Link::open(stream).await.map_err(|error| SendError::Connect(Box::new(error)))
+    fn answer(&self, head: Response<()>, link: Link, origin: Origin) -> Response<AnswerBody> {
+        head.map(|()| AnswerBody::new(link, self.pool.clone(), origin))
     }
-
-    async fn answer(
-        &self,
-        response: Response<hyper::body::Incoming>,
-        link: Link,
-        origin: Origin,
-    ) -> Response<AnswerBody> {
-        let (head, body) = response.into_parts();
-        let is_over = body.is_end_stream();
-        let mut body = AnswerBody::new(body, link, self.pool.clone(), origin);
-        if is_over {
-            std::future::poll_fn(|cx| {
-                body.release(cx);
-                Poll::Ready(())
-            })
-            .await;
-        }
-        Response::from_parts(head, body)
-    }
-}
-
-/// Makes the request one to an origin server: the path alone on the first line, the host in its header.
-fn aim(request: &mut Request<Body>, url: &Uri, origin: &Origin) -> Result<(), SendError> {
-    if !request.headers().contains_key(HOST) {
-        let host =
-            HeaderValue::from_str(origin.host()).map_err(|error| SendError::Connect(Box::new(error)))?;
-        request.headers_mut().insert(HOST, host);
-    }
-    let path = url.path_and_query().cloned();
-    *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
-    Ok(())
-}
-
-fn unconnected(error: Box<dyn std::error::Error + Send + Sync>) -> SendError {
-    match find_refused(&*error) {
-        Some(refused) => SendError::Refused(refused.to_string()),
-        None => SendError::Connect(error),
-    }
-}
-
-fn find_refused<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Refused> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(refused) = error.downcast_ref::<Refused>() {
-            return Some(refused);
-        }
-        // An `io::Error` keeps its payload out of `source()`.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(refused) =
-            inner.and_then(|e| (e as &(dyn std::error::Error + 'static)).downcast_ref::<Refused>())
-        {
-            return Some(refused);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 /// A client for downloads and other calls off the request path: redirects, proxy variables, the system's roots.

@@ -1,19 +1,20 @@
 //! The body of an answer. Read to its end, it gives its connection back; dropped before, it closes it, which is how a
 //! call is cancelled at the other side.
 
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 
+use super::framing::Framing;
 use super::link::Link;
 use super::pool::{Origin, Pool};
 
 /// A body as it arrives.
 pub struct AnswerBody {
-    body: Incoming,
+    /// None once the answer is over.
     held: Option<Held>,
 }
 
@@ -25,21 +26,24 @@ struct Held {
 
 impl std::fmt::Debug for AnswerBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AnswerBody").field("body", &self.body).finish_non_exhaustive()
+        f.debug_struct("AnswerBody").field("over", &self.held.is_none()).finish_non_exhaustive()
     }
 }
 
 impl AnswerBody {
-    pub(super) fn new(body: Incoming, link: Link, pool: Pool, origin: Origin) -> Self {
-        Self { body, held: Some(Held { link, pool, origin }) }
+    pub(super) fn new(link: Link, pool: Pool, origin: Origin) -> Self {
+        let mut body = Self { held: Some(Held { link, pool, origin }) };
+        body.release();
+        body
     }
 
-    /// Gives the connection back, unless it has ended as well.
-    pub(super) fn release(&mut self, cx: &mut Context<'_>) {
-        let Some(Held { mut link, pool, origin }) = self.held.take() else { return };
-        // It notices the end of the answer, and a wish of the other side to close.
-        link.work(cx);
-        if link.is_ready() {
+    /// Gives the connection back if the answer is over.
+    fn release(&mut self) {
+        if self.held.as_ref().is_some_and(|held| !held.link.framing().is_over()) {
+            return;
+        }
+        let Some(Held { link, pool, origin }) = self.held.take() else { return };
+        if let Some(link) = link.freed() {
             pool.put(&origin, link);
         }
     }
@@ -47,31 +51,27 @@ impl AnswerBody {
 
 impl http_body::Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = &mut *self;
-        let polled = match &mut this.held {
-            Some(held) => held.link.poll_frame(&mut this.body, cx),
-            None => Pin::new(&mut this.body).poll_frame(cx),
-        };
-        match &polled {
-            Poll::Ready(None) => this.release(cx),
-            Poll::Ready(Some(Ok(_))) if this.body.is_end_stream() => this.release(cx),
-            Poll::Ready(Some(Err(_))) => this.held = None,
-            _ => {}
-        }
-        polled
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(held) = &mut self.held else { return Poll::Ready(None) };
+        let polled = ready!(held.link.poll_body(cx));
+        self.release();
+        Poll::Ready(polled.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self.held.as_ref().map(|held| held.link.framing()) {
+            None => SizeHint::with_exact(0),
+            Some(Framing::Length(left)) => SizeHint::with_exact(*left),
+            Some(_) => SizeHint::default(),
+        }
     }
 }

@@ -1,22 +1,23 @@
-//! The TCP connector: resolves, applies the address guard to what was resolved, connects with TCP_NODELAY.
+//! The connector: resolves, applies the address guard to what was resolved, connects with TCP_NODELAY, and speaks TLS
+//! where the URL says so.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
+use http::Uri;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-use super::ClientOptions;
+use super::stream::Stream;
+use super::{ClientOptions, SendError};
 use crate::guard::{Addresses, Refused};
 
 /// Addresses tried for one name.
 const ADDRESSES_TRIED_MAX: usize = 8;
 
-/// Opens TCP connections for a client.
+/// Opens connections for a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connector {
     timeout: Duration,
@@ -28,38 +29,50 @@ impl Connector {
         Self { timeout: options.connect_timeout, addresses: options.addresses }
     }
 
-    async fn connect(self, uri: http::Uri) -> io::Result<TokioIo<TcpStream>> {
-        let attempt = async {
-            let host = uri
-                .host()
-                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the URL has no host"))?;
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-            let resolved: Vec<SocketAddr> =
-                tokio::net::lookup_host((host, port)).await?.take(ADDRESSES_TRIED_MAX).collect();
-            // One address that is not allowed condemns the name: a mixed answer is how a guard is probed.
-            if let Some(bad) = resolved.iter().find(|a| !self.addresses.allow(a.ip())) {
-                return Err(io::Error::other(Refused { host: host.to_owned(), address: bad.ip() }));
-            }
-            connect_first(&resolved).await
-        };
-        match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(done) => done,
-            Err(_) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "no connection within the connect timeout"))
-            }
+    /// A connection to the host of an `http` or `https` URL. Errors: `Refused` for an address that is not allowed,
+    /// otherwise `Connect`.
+    pub(super) async fn connect(self, url: Uri) -> Result<Stream, SendError> {
+        // Boxed: a call that finds a pooled connection does not carry the handshake's state.
+        let connecting = Box::pin(self.open(&url));
+        match tokio::time::timeout(self.timeout, connecting).await {
+            Ok(opened) => opened,
+            Err(_) => Err(SendError::Connect("no connection within the connect timeout".into())),
         }
+    }
+
+    async fn open(self, url: &Uri) -> Result<Stream, SendError> {
+        let host = url.host().ok_or_else(|| SendError::Connect("the URL has no host".into()))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_tls = url.scheme_str() == Some("https");
+        let tcp = self.tcp(host, url.port_u16().unwrap_or(if is_tls { 443 } else { 80 })).await?;
+        if !is_tls {
+            return Ok(Stream::Tcp(tcp));
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(unconnected)?;
+        let tls = TlsConnector::from(crate::tls::client_config()).connect(name, tcp).await;
+        Ok(Stream::Tls(Box::new(tls.map_err(unconnected)?)))
+    }
+
+    async fn tcp(self, host: &str, port: u16) -> Result<TcpStream, SendError> {
+        let found = tokio::net::lookup_host((host, port)).await.map_err(unconnected)?;
+        let resolved: Vec<SocketAddr> = found.take(ADDRESSES_TRIED_MAX).collect();
+        // One address that is not allowed condemns the name: a mixed answer is how a guard is probed.
+        if let Some(bad) = resolved.iter().find(|a| !self.addresses.allow(a.ip())) {
+            let refused = Refused { host: host.to_owned(), address: bad.ip() };
+            return Err(SendError::Refused(refused.to_string()));
+        }
+        connect_first(&resolved).await.map_err(unconnected)
     }
 }
 
-async fn connect_first(addresses: &[SocketAddr]) -> io::Result<TokioIo<TcpStream>> {
+async fn connect_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
                 // Without it, small writes wait for the peer's delayed ACK: 40 ms a request.
                 stream.set_nodelay(true)?;
-                return Ok(TokioIo::new(stream));
+                return Ok(stream);
             }
             Err(error) => last = error,
         }
@@ -67,16 +80,6 @@ async fn connect_first(addresses: &[SocketAddr]) -> io::Result<TokioIo<TcpStream
     Err(last)
 }
 
-impl tower_service::Service<http::Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: http::Uri) -> Self::Future {
-        Box::pin(self.connect(uri))
-    }
+fn unconnected(error: impl std::error::Error + Send + Sync + 'static) -> SendError {
+    SendError::Connect(Box::new(error))
 }

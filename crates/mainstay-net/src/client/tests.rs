@@ -1,7 +1,11 @@
 //! The client against loopback listeners.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -209,4 +213,130 @@ async fn an_answer_that_breaks_off_is_an_error() {
         assert!(body.collect().await.is_err(), "{answer}");
         server.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_request_was_read_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let (read, may_close) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
+        may_close.await.unwrap();
+    });
+    let large = Bytes::from(vec![b'x'; 32 << 20]);
+    let request = http::Request::post(&url).body(Body::from(large)).unwrap();
+    let client = Client::new(ClientOptions::default());
+    let response = client.send(request).await.unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "no");
+    read.send(()).unwrap();
+    server.await.unwrap();
+    // Half a request was left on that connection: it takes no other.
+    assert!(matches!(client.send(get(&url)).await.unwrap_err(), SendError::Connect(_)));
+}
+
+#[tokio::test]
+async fn what_comes_after_an_answer_is_no_answer_to_the_next_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let smuggled =
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+        let listener = answer_once(listener, smuggled).await;
+        answer_once(listener, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood").await;
+    });
+    let client = Client::new(ClientOptions::default());
+    assert_eq!((read(&client, &url).await, read(&client, &url).await), ("ok".into(), "good".into()));
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_large_answer_arrives_whole_by_each_framing() {
+    let text: String = (0..300_000).map(|i| char::from(b'a' + (i % 26) as u8)).collect();
+    let chunked: String = text
+        .as_bytes()
+        .chunks(7_777)
+        .map(|c| format!("{:x}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c)))
+        .collect();
+    for answer in [
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len()),
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunked}0\r\n\r\n"),
+        format!("HTTP/1.0 200 OK\r\n\r\n{text}"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { drop(answer_once(listener, answer.leak()).await) });
+        assert_eq!(read(&Client::new(ClientOptions::default()), &url).await, text);
+        server.await.unwrap();
+    }
+}
+
+/// A server's settings with a certificate for `localhost` that nobody else vouches for, and the certificate.
+fn self_signed() -> (tokio_rustls::TlsAcceptor, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key.into())
+        .unwrap();
+    (Arc::new(config).into(), certificate)
+}
+
+#[tokio::test]
+async fn a_call_over_tls_is_written_and_read() {
+    let (acceptor, certificate) = self_signed();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let trusting = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        for _ in 0..2 {
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"end") {
+                assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            stream.flush().await.unwrap();
+        }
+    });
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(trusting)).connect(name, tcp).await.unwrap();
+    let mut link = Link::new(stream::Stream::Tls(Box::new(tls)));
+    for _ in 0..2 {
+        // Larger than a record, and than what TLS takes at once.
+        let body = Body::from_iter([Bytes::from(vec![b'x'; 1 << 20]), Bytes::from_static(b"end")]);
+        let request = http::Request::post("https://localhost/").body(body).unwrap();
+        let Ok(head) = link.call(Outgoing::new(request, "localhost")).await else { panic!("it is answered") };
+        assert_eq!(head.status(), 200);
+        let piece = std::future::poll_fn(|cx| link.poll_body(cx)).await;
+        assert_eq!(piece.unwrap().unwrap(), "ok");
+        link = link.freed().expect("it takes another call");
+    }
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_whose_certificate_is_not_trusted_is_not_called() {
+    let (acceptor, _) = self_signed();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/x", listener.local_addr().unwrap().port());
+    let server =
+        tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await.is_err() });
+    let error = Client::new(ClientOptions::default()).send(get(&url)).await.unwrap_err();
+    assert!(matches!(&error, SendError::Connect(_)), "{}", error.chain());
+    assert!(error.chain().contains("certificate"), "{}", error.chain());
+    assert!(server.await.unwrap(), "nothing was sent");
 }
