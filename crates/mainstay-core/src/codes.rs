@@ -80,6 +80,12 @@ codes! {
     JOURNAL_CORRUPT, Internal, "the record of runs is damaged";
     JOURNAL_LOCKED, Conflict, "the data folder is in use";
     SECRET_UNAVAILABLE, Unavailable, "a secret cannot be read";
+    COMPONENT_NOT_FOUND, NotFound, "no component has this name";
+    COMPONENT_UNAVAILABLE, Unavailable, "a component could not be opened";
+    STORE_UNAVAILABLE, Unavailable, "the state store cannot be reached or is failing";
+    ETAG_MISMATCH, Conflict, "the value was changed since it was read";
+    ETAG_INVALID, InvalidArgument, "the store cannot have given this etag";
+    BROKER_UNAVAILABLE, Unavailable, "the message broker cannot be reached or is failing";
     UNSUPPORTED, Unsupported, "this cannot be done here";
     INTERNAL, Internal, "an internal fault";
     CONFIG_YAML, InvalidArgument, "the spec is not valid YAML";

@@ -6,7 +6,10 @@
 pub mod app;
 pub mod clock;
 pub mod codes;
+pub mod component;
 pub mod ctx;
+pub mod duration;
+pub mod embedded;
 pub mod error;
 pub mod id;
 pub mod journal;
@@ -15,8 +18,10 @@ pub mod message;
 pub mod model;
 pub mod plan;
 pub mod provider;
+pub mod pubsub;
 pub mod run;
 pub mod secret;
+pub mod state;
 pub mod telemetry;
 pub mod tool;
 
