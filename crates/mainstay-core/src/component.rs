@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Component {
     /// Its name, unique among components.
     pub name: String,
-    /// Its type, e.g. `state.redis`.
+    /// Its type: the block and the backend, with a point between.
     pub kind: String,
     /// The version of its settings, e.g. `v1`.
     pub version: String,
