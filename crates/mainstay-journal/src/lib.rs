@@ -5,6 +5,7 @@
 
 mod blob;
 mod damage;
+mod engine;
 mod folder;
 mod journal;
 mod lock;

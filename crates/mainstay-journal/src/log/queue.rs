@@ -188,9 +188,7 @@ impl State {
     fn accepts(&self) -> Result<()> {
         match &self.stopped {
             None => Ok(()),
-            Some(Stop::Closing) => {
-                Err(unavailable("the record of runs is closed").with_retry(Retry::Permanent))
-            }
+            Some(Stop::Closing) => Err(unavailable("the journal is closed").with_retry(Retry::Permanent)),
             Some(Stop::Failed(why)) => Err(failed(why)),
         }
     }
@@ -224,7 +222,7 @@ impl Future for Acknowledged {
 }
 
 fn overloaded() -> Error {
-    Error::new(&codes::OVERLOADED, "the record of runs cannot keep up with the writes")
+    Error::new(&codes::OVERLOADED, "the disk cannot keep up with the writes")
         .with_help("try again a little later")
 }
 
@@ -234,7 +232,7 @@ fn too_large(bytes_max: usize) -> Error {
 }
 
 fn failed(why: &str) -> Error {
-    unavailable("the record of runs cannot be written until a restart")
+    unavailable("nothing more can be written until a restart")
         .with_help("free space or repair the disk, then restart; everything acknowledged before is kept")
         .with_internal(why)
         .with_retry(Retry::Permanent)
