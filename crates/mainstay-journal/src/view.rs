@@ -11,6 +11,7 @@ pub(crate) mod apply;
 pub(crate) mod file;
 pub(crate) mod follow;
 pub(crate) mod query;
+pub(crate) mod references;
 pub(crate) mod table;
 
 use mainstay_core::{Error, codes};

@@ -103,6 +103,25 @@ impl Queue {
         Acknowledged { queue: self.clone(), batch, slot }
     }
 
+    /// Ends when the batch is durable, which was taken in before.
+    pub(crate) fn follow(self: &Arc<Self>, batch: u64) -> Acknowledged {
+        let mut state = self.state.lock();
+        let slots =
+            if state.pending.number == batch { &mut state.pending.slots } else { &mut state.writing.1 };
+        let slot = slots.len();
+        // Nobody wakes a slot of a batch that was acknowledged meanwhile, nor has to.
+        if self.durable() < batch {
+            slots.push(None);
+        }
+        drop(state);
+        Acknowledged { queue: self.clone(), batch, slot }
+    }
+
+    /// Batches up to this number are durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
     /// Waits for work and swaps it for the `empty` batch; `None` when the queue is closed and drained.
     pub(crate) fn take(&self, mut empty: Batch) -> Option<Batch> {
         let mut state = self.state.lock();
@@ -211,6 +230,13 @@ pub(crate) struct Acknowledged {
     queue: Arc<Queue>,
     batch: u64,
     slot: usize,
+}
+
+impl Acknowledged {
+    /// The batch that carries the append.
+    pub(crate) fn batch(&self) -> u64 {
+        self.batch
+    }
 }
 
 impl Future for Acknowledged {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use mainstay_core::{RunId, SessionId};
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use super::references::References;
 use super::table::{self, META, RunRow, Slot, Weight, event_key, meta};
 use super::{Apply, BlobChanges, Tables, ViewError};
-use crate::blob::{Blobs, Hash};
+use crate::blob::Blobs;
 use crate::log::walk::Record;
 use crate::log::{End, Lsn, record};
 use crate::stored::{self, EventFacts, Forgotten, Moved, RunFacts, SessionDeleted};
@@ -52,13 +53,11 @@ pub(crate) struct Rows<'t> {
     session_runs: Table<'t, (&'static str, u64), &'static str>,
     sessions: Table<'t, &'static str, (u64, u64)>,
     sessions_by_use: Table<'t, (u64, &'static str), ()>,
-    blobs: Table<'t, &'static [u8], u64>,
+    references: References<'t>,
     meta: Table<'t, &'static str, u64>,
     /// Rows of runs that this transaction touched; written back by `finish`.
     touched: HashMap<RunId, Option<RunRow>>,
     weight: Weight,
-    released: Vec<Hash>,
-    arrived: Vec<Hash>,
 }
 
 type Result<T, E = ViewError> = std::result::Result<T, E>;
@@ -78,12 +77,10 @@ impl<'t> Rows<'t> {
             session_runs: write.open_table(table::SESSION_RUNS)?,
             sessions: write.open_table(table::SESSIONS)?,
             sessions_by_use: write.open_table(table::SESSIONS_BY_USE)?,
-            blobs: write.open_table(table::BLOBS)?,
+            references: References::open(write)?,
             meta,
             touched: HashMap::new(),
             weight,
-            released: Vec::new(),
-            arrived: Vec::new(),
         })
     }
 
@@ -304,27 +301,14 @@ impl<'t> Rows<'t> {
         moved: Option<Moved>,
     ) -> Result<Slot> {
         if let Some(blob) = &blob {
-            let count = self.blobs.get(blob.hash.as_slice())?.map_or(0, |count| count.value());
-            self.blobs.insert(blob.hash.as_slice(), count + 1)?;
-            // A copy's blob is held by the record it copies, not by a pin.
-            if moved.is_none() {
-                self.arrived.push(blob.hash);
-            }
+            self.references.arrive(blob, moved.is_some())?;
         }
         Ok(Slot { place: record.place, version: moved.map_or(lsn, |moved| moved.origin), blob })
     }
 
     /// The record in the slot lives no more.
     fn release(&mut self, slot: &Slot) -> Result<()> {
-        let Some(blob) = &slot.blob else { return Ok(()) };
-        let count = self.blobs.get(blob.hash.as_slice())?.map_or(0, |count| count.value());
-        if count > 1 {
-            self.blobs.insert(blob.hash.as_slice(), count - 1)?;
-        } else {
-            self.blobs.remove(blob.hash.as_slice())?;
-            self.released.push(blob.hash);
-        }
-        Ok(())
+        slot.blob.as_ref().map_or(Ok(()), |blob| self.references.release(blob))
     }
 }
 
@@ -368,7 +352,7 @@ impl Apply for Rows<'_> {
         self.meta.insert(meta::LOG_BYTES, self.weight.log)?;
         self.meta.insert(meta::BLOB_BYTES, self.weight.blob)?;
         note_end(&mut self.meta, end)?;
-        Ok(BlobChanges { released: self.released, arrived: self.arrived })
+        Ok(self.references.finish())
     }
 }
 
