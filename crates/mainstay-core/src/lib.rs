@@ -21,6 +21,7 @@ pub mod provider;
 pub mod pubsub;
 pub mod run;
 pub mod secret;
+pub mod secret_store;
 pub mod state;
 pub mod telemetry;
 pub mod tool;
