@@ -80,7 +80,7 @@ async fn publish_bulk(call: Call) -> Result {
     let shared = call.metadata();
     let mut publications = Vec::with_capacity(entries.len());
     for entry in entries {
-        let data = content(&entry).map_err(|why| unreadable(why))?;
+        let data = content(&entry).map_err(&unreadable)?;
         let mut metadata = entry.metadata;
         metadata.extend(shared.clone());
         let content_type = Some(entry.content_type).filter(|text| !text.is_empty());
