@@ -55,8 +55,8 @@ pub enum Detail {
         kind: &'static str,
         /// Its name.
         name: String,
-        /// The app.
-        owner: String,
+        /// What is the matter with it, where that is not the reason itself.
+        description: String,
     },
     /// Fields that must change.
     BadRequest {
@@ -64,6 +64,13 @@ pub enum Detail {
         field: String,
         /// What must change.
         description: String,
+    },
+    /// Where to read on.
+    Help {
+        /// The page.
+        url: &'static str,
+        /// What is there.
+        description: &'static str,
     },
 }
 
@@ -75,6 +82,7 @@ impl Detail {
             Self::ErrorInfo { .. } => "type.googleapis.com/google.rpc.ErrorInfo",
             Self::ResourceInfo { .. } => "type.googleapis.com/google.rpc.ResourceInfo",
             Self::BadRequest { .. } => "type.googleapis.com/google.rpc.BadRequest",
+            Self::Help { .. } => "type.googleapis.com/google.rpc.Help",
         }
     }
 
@@ -88,11 +96,14 @@ impl Detail {
                     .collect();
                 json!({"@type": kind, "reason": reason, "domain": DOMAIN, "metadata": metadata})
             }
-            Self::ResourceInfo { kind: of, name, owner } => {
-                json!({"@type": kind, "resource_type": of, "resource_name": name, "owner": owner, "description": ""})
+            Self::ResourceInfo { kind: of, name, description } => {
+                json!({"@type": kind, "resource_type": of, "resource_name": name, "owner": "", "description": description})
             }
             Self::BadRequest { field, description } => {
                 json!({"@type": kind, "field_violations": [{"field": field, "description": description}]})
+            }
+            Self::Help { url, description } => {
+                json!({"@type": kind, "links": [{"description": description, "url": url}]})
             }
         }
     }
@@ -105,11 +116,26 @@ impl Fault {
         Self { http, grpc, code, message: message.into(), details: Vec::new() }
     }
 
-    /// The same with its reason and what it is about.
+    /// The same with what was to be used. Details stand in the order in which they are added.
     #[must_use]
-    pub fn about(mut self, reason: &'static str, kind: &'static str, name: &str, owner: &str) -> Self {
-        self.details.push(Detail::ErrorInfo { reason, metadata: Vec::new() });
-        self.details.push(Detail::ResourceInfo { kind, name: name.to_owned(), owner: owner.to_owned() });
+    pub fn on(mut self, kind: &'static str, name: &str, description: &str) -> Self {
+        let (name, description) = (name.to_owned(), description.to_owned());
+        self.details.push(Detail::ResourceInfo { kind, name, description });
+        self
+    }
+
+    /// The same with its reason, and what it is about.
+    #[must_use]
+    pub fn because(mut self, reason: &'static str, metadata: &[(&'static str, &str)]) -> Self {
+        let metadata = metadata.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+        self.details.push(Detail::ErrorInfo { reason, metadata });
+        self
+    }
+
+    /// The same with where to read on.
+    #[must_use]
+    pub fn with_help(mut self, url: &'static str, description: &'static str) -> Self {
+        self.details.push(Detail::Help { url, description });
         self
     }
 
@@ -174,15 +200,19 @@ mod tests {
     fn a_body_has_details_only_where_there_are_some() {
         let bare = Fault::new(400, Grpc::InvalidArgument, "ERR_X", "no");
         assert_eq!(bare.json(), json!({"errorCode": "ERR_X", "message": "no"}));
-        let rich = bare.about("DAPR_X", "state", "orders", "app").with_field("key", "shorter");
+        let rich =
+            bare.with_field("key", "shorter").on("state", "orders", "").because("DAPR_X", &[("a", "b")]);
         assert_eq!(
-            rich.json()["details"],
+            rich.with_help("https://example.org", "more").json()["details"],
             json!([
-                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "DAPR_X", "domain": "dapr.io", "metadata": {}},
-                {"@type": "type.googleapis.com/google.rpc.ResourceInfo", "resource_type": "state",
-                 "resource_name": "orders", "owner": "app", "description": ""},
                 {"@type": "type.googleapis.com/google.rpc.BadRequest",
                  "field_violations": [{"field": "key", "description": "shorter"}]},
+                {"@type": "type.googleapis.com/google.rpc.ResourceInfo", "resource_type": "state",
+                 "resource_name": "orders", "owner": "", "description": ""},
+                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "DAPR_X", "domain": "dapr.io",
+                 "metadata": {"a": "b"}},
+                {"@type": "type.googleapis.com/google.rpc.Help",
+                 "links": [{"description": "more", "url": "https://example.org"}]},
             ])
         );
     }

@@ -4,6 +4,9 @@ use mainstay_core::{Error, Kind, codes};
 
 use crate::fault::{Fault, Grpc, is_not_found, said};
 
+/// The kind of resource that a state store is.
+const KIND: &str = "state";
+
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op<'a> {
@@ -23,38 +26,60 @@ pub enum Op<'a> {
     Query,
 }
 
-/// The failure of a call to `store` by `app`. `any_store`: whether there is a state store at all.
+/// Which stores can what.
+const STORES: &str = "https://docs.dapr.io/reference/components-reference/supported-state-stores/";
+
+/// The failure of a call to `store`. `any_store`: whether there is a state store at all.
 #[must_use]
-pub fn fault(op: Op<'_>, store: &str, app: &str, any_store: bool, error: &Error) -> Fault {
-    let about = |fault: Fault, reason| fault.about(reason, "state", store, app);
+pub fn fault(op: Op<'_>, store: &str, any_store: bool, error: &Error) -> Fault {
     if is_not_found(error) && !any_store {
-        let fault = Fault::new(
-            500,
-            Grpc::FailedPrecondition,
-            "ERR_STATE_STORE_NOT_CONFIGURED",
-            format!("state store {store} is not configured"),
-        );
-        return about(fault, "DAPR_STATE_NOT_CONFIGURED");
+        let message = format!("state store {store} is not configured");
+        return Fault::new(500, Grpc::FailedPrecondition, "ERR_STATE_STORE_NOT_CONFIGURED", message)
+            .because("DAPR_STATE_NOT_CONFIGURED", &[]);
     }
     if is_not_found(error) {
         let message = format!("state store {store} is not found");
-        let fault = Fault::new(400, Grpc::InvalidArgument, "ERR_STATE_STORE_NOT_FOUND", message);
-        return about(fault, "DAPR_STATE_NOT_FOUND");
+        return Fault::new(400, Grpc::InvalidArgument, "ERR_STATE_STORE_NOT_FOUND", message)
+            .because("DAPR_STATE_NOT_FOUND", &[]);
     }
     if error.code() == &codes::INVALID_FIELD && error.field() == Some("key") {
-        let fault = Fault::malformed(error.message());
-        return about(fault, "DAPR_STATE_ILLEGAL_KEY").with_field("key", error.message());
+        return Fault::malformed(error.message())
+            .with_field("key", error.message())
+            .on(KIND, store, "")
+            .because("DAPR_STATE_ILLEGAL_KEY", &[]);
     }
-    if error.kind() == Kind::Unsupported {
-        let (what, reason) = match op {
-            Op::Query => ("query", "DAPR_STATE_QUERYING_NOT_SUPPORTED"),
-            _ => ("transactions", "DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED"),
-        };
-        let grpc = if op == Op::Query { Grpc::Internal } else { Grpc::Unimplemented };
-        let message = format!("state store {store} does not support {what}");
-        return about(Fault::new(500, grpc, "ERR_STATE_STORE_NOT_SUPPORTED", message), reason);
+    match (op, error.kind()) {
+        (Op::Query, Kind::Unsupported) => {
+            let message = format!("state store {store} does not support querying");
+            Fault::new(500, Grpc::Internal, "ERR_STATE_STORE_NOT_SUPPORTED", message)
+                .on(KIND, store, "")
+                .because("DAPR_STATE_QUERYING_NOT_SUPPORTED", &[])
+        }
+        (_, Kind::Unsupported) => {
+            let message = format!("state store {store} does not support transactions");
+            Fault::new(500, Grpc::Unimplemented, "ERR_STATE_STORE_NOT_SUPPORTED", message)
+                .with_help(STORES, "what each state store can do")
+                .on(KIND, store, "")
+                .because("DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED", &[])
+        }
+        (Op::Query, _) => query_failed(store, &said(error)),
+        _ => of_operation(op, store, error),
     }
-    of_operation(op, store, error)
+}
+
+/// The failure of a query: of one that cannot be read, or of the store.
+#[must_use]
+pub fn query_failed(store: &str, why: &str) -> Fault {
+    Fault::new(500, Grpc::Internal, "ERR_STATE_QUERY", format!("state store {store} query failed: {why}"))
+        .on(KIND, store, "")
+        .because("DAPR_STATE_QUERY_FAILED", &[])
+}
+
+/// A transaction's operation that is neither `upsert` nor `delete`.
+#[must_use]
+pub fn unknown_operation(operation: &str) -> Fault {
+    let message = format!("operation type {operation} not supported");
+    Fault::new(400, Grpc::Unimplemented, "ERR_NOT_SUPPORTED_STATE_OPERATION", message)
 }
 
 fn of_operation(op: Op<'_>, store: &str, error: &Error) -> Fault {
@@ -65,7 +90,7 @@ fn of_operation(op: Op<'_>, store: &str, error: &Error) -> Fault {
         Op::Save => ("ERR_STATE_SAVE", format!("failed saving state in state store {store}: {why}")),
         Op::Delete(key) => ("ERR_STATE_DELETE", format!("failed deleting state with key {key}: {why}")),
         Op::DeleteBulk => {
-            ("ERR_STATE_DELETE", format!("failed deleting state in state store {store}: {why}"))
+            ("ERR_STATE_BULK_DELETE", format!("failed deleting state in state store {store}: {why}"))
         }
         Op::Transaction => {
             ("ERR_STATE_TRANSACTION", format!("error while executing state transaction: {why}"))
@@ -86,7 +111,9 @@ fn of_operation(op: Op<'_>, store: &str, error: &Error) -> Fault {
     }
     if in_transaction && error.field() == Some("operations") {
         let code = "ERR_STATE_STORE_TOO_MANY_TRANSACTIONS";
-        return Fault::new(400, Grpc::InvalidArgument, code, message);
+        return Fault::new(400, Grpc::InvalidArgument, code, message)
+            .on(KIND, store, "")
+            .because("DAPR_STATE_TOO_MANY_TRANSACTIONS", &[]);
     }
     if in_transaction && error.kind() != Kind::InvalidArgument {
         return Fault::new(500, Grpc::Internal, code, message);
@@ -99,7 +126,7 @@ mod tests {
     use super::*;
 
     fn check(op: Op<'_>, any: bool, error: &Error, expect: (u16, Grpc, &str)) {
-        let fault = fault(op, "orders", "app", any, error);
+        let fault = fault(op, "orders", any, error);
         assert_eq!((fault.http, fault.grpc, fault.code), expect, "{op:?}: {}", fault.message);
     }
 
@@ -126,13 +153,15 @@ mod tests {
             &many,
             (400, Grpc::InvalidArgument, "ERR_STATE_STORE_TOO_MANY_TRANSACTIONS"),
         );
+        check(Op::DeleteBulk, true, &stale, (409, Grpc::Aborted, "ERR_STATE_BULK_DELETE"));
         let down = Error::new(&codes::STORE_UNAVAILABLE, "down");
+        check(Op::Query, true, &down, (500, Grpc::Internal, "ERR_STATE_QUERY"));
         check(Op::Get("k"), true, &down, (500, Grpc::Internal, "ERR_STATE_GET"));
     }
 
     #[test]
     fn an_illegal_key_has_three_details() {
         let key = Error::new(&codes::INVALID_FIELD, "bad key").with_field("key");
-        assert_eq!(fault(Op::Save, "orders", "app", true, &key).details.len(), 3);
+        assert_eq!(fault(Op::Save, "orders", true, &key).details.len(), 3);
     }
 }

@@ -86,10 +86,3 @@ pub(crate) fn metadata(headers: &mut HeaderMap, name: &str, value: &str) {
         headers.insert(name, value);
     }
 }
-
-/// A time in milliseconds since the Unix epoch as RFC 3339 says it.
-pub(crate) fn time(ms: u64) -> String {
-    let seconds = i64::try_from(ms.div_ceil(1_000)).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds)
-        .map_or_else(|_| jiff::Timestamp::MAX.to_string(), |at| at.to_string())
-}

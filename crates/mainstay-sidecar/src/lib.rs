@@ -15,5 +15,6 @@ mod state;
 mod surface;
 
 pub use answer::Body;
+pub use mainstay_dapr::About;
 pub use router::Router;
-pub use surface::{About, Parts, Phase, Surface};
+pub use surface::{Parts, Phase, Surface};

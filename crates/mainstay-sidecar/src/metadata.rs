@@ -1,7 +1,7 @@
 //! What we are and what is open.
 
 use http::Method;
-use mainstay_dapr::Fault;
+use mainstay_dapr::{About, Fault};
 use serde_json::{Map, Value, json};
 
 use crate::answer;
@@ -37,7 +37,7 @@ async fn get(call: Call) -> Result {
     };
     let mut extended: Map<String, Value> =
         about.extended.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    extended.insert("daprRuntimeVersion".to_owned(), about.runtime_version.as_str().into());
+    extended.insert(About::RUNTIME_VERSION.to_owned(), about.runtime_version.as_str().into());
     extended.extend(call.blocks().extended().await.into_iter().map(|(name, value)| (name, value.into())));
     let mut body = json!({
         "id": call.app(),
@@ -48,7 +48,7 @@ async fn get(call: Call) -> Result {
         "actorRuntime": {"runtimeStatus": "DISABLED", "hostReady": false, "placement": ""},
     });
     if let Some(connection) = &about.app_connection {
-        body["appConnectionProperties"] = connection.clone();
+        body["appConnectionProperties"] = connection.json();
     }
     Ok(answer::json(&body))
 }

@@ -66,7 +66,7 @@ async fn get(call: Call) -> Result {
         answer.headers_mut().insert(ETAG, etag);
     }
     if let Some(end) = entry.expires_at_ms {
-        answer::metadata(answer.headers_mut(), "ttlExpireTime", &answer::time(end));
+        answer::metadata(answer.headers_mut(), "ttlExpireTime", &mainstay_dapr::time(end));
     }
     Ok(answer)
 }
@@ -117,7 +117,7 @@ fn bulk_item(key: &str, found: mainstay_core::Result<Option<mainstay_core::state
         Ok(Some(entry)) => {
             let mut item = json!({"key": key, "data": data(&entry.value), "etag": entry.etag});
             if let Some(end) = entry.expires_at_ms {
-                item["metadata"] = json!({"ttlExpireTime": answer::time(end)});
+                item["metadata"] = json!({"ttlExpireTime": mainstay_dapr::time(end)});
             }
             item
         }
@@ -143,11 +143,7 @@ async fn transact(call: Call) -> Result {
                 Operation::Upsert(item, value, format)
             }
             "delete" => Operation::Delete(operation.request.into_item(&metadata)?),
-            other => {
-                let message = format!("operation type {other} not supported");
-                let code = "ERR_NOT_SUPPORTED_STATE_OPERATION";
-                return Err(Fault::new(400, Grpc::InvalidArgument, code, message));
-            }
+            other => return Err(mainstay_dapr::state::unknown_operation(other)),
         });
     }
     let done = state::transact(call.blocks(), &call.ctx, call.param("store"), operations).await;
@@ -156,7 +152,8 @@ async fn transact(call: Call) -> Result {
 }
 
 async fn query(call: Call) -> Result {
-    let query = wire::query(&call.body)?;
+    let query = mainstay_dapr::query::parse(&call.body)
+        .map_err(|why| mainstay_dapr::state::query_failed(call.param("store"), &why))?;
     let found = state::query(call.blocks(), &call.ctx, call.param("store"), query).await;
     let page = found.map_err(|error| fault(&call, Op::Query, &error))?;
     if page.entries.is_empty() {
@@ -182,5 +179,5 @@ fn raw(value: Option<Box<RawValue>>) -> (bytes::Bytes, Format) {
 
 fn fault(call: &Call, op: Op<'_>, error: &Error) -> Fault {
     let any = !call.blocks().table().stores.is_empty();
-    mainstay_dapr::state::fault(op, call.param("store"), call.app(), any, error)
+    mainstay_dapr::state::fault(op, call.param("store"), any, error)
 }

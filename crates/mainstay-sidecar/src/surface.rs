@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use mainstay_blocks::Blocks;
 use mainstay_core::Redacted;
-use serde_json::Value;
+use mainstay_dapr::About;
 use sha2::{Digest as _, Sha256};
 
 use crate::router::Router;
@@ -28,19 +28,6 @@ impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").finish_non_exhaustive()
     }
-}
-
-/// What the metadata says of the process.
-#[derive(Clone, Debug, Default)]
-pub struct About {
-    /// The version of the wire format that is spoken.
-    pub runtime_version: String,
-    /// Features that are on.
-    pub features: Vec<String>,
-    /// How the app is reached, as the metadata says it.
-    pub app_connection: Option<Value>,
-    /// Further names and values (`extended`), e.g. the app's command and process id.
-    pub extended: Vec<(String, String)>,
 }
 
 /// How far the start has come.
