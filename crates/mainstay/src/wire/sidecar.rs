@@ -14,7 +14,8 @@ use mainstay_components::def::{Def, Opening, SettingDef};
 use mainstay_components::settings::Settings;
 use mainstay_components::{secret_stores, state};
 use mainstay_config::resources::{Placeholders, SettingName, TypeDef};
-use mainstay_core::component::{Component, SettingValue};
+use mainstay_core::component::{Component, Setting, SettingValue};
+use mainstay_core::http_endpoint::HttpEndpoint;
 use mainstay_core::resources::Resources;
 use mainstay_core::secret_store::SecretStore;
 use mainstay_core::{Clock, Ctx, Error, Fault, codes};
@@ -22,7 +23,7 @@ use mainstay_dapr::{About, AppConnection};
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
-use mainstay_sidecar::{Parts, Surface};
+use mainstay_sidecar::{Parts, Surface, Target, Targets};
 use tokio::sync::Notify;
 
 use crate::environment;
@@ -56,11 +57,18 @@ impl Beside {
         let opener =
             Opener { app: &app, clock: &clock, client: &client, stores: &stores, folder: PathBuf::from(".") };
         let table = opener.open_all(&resources.components).await?;
+        let targets = Targets {
+            app: options.app_url.clone().map(|base| Target { base, is_app: true, ..Target::default() }),
+            app_token: environment::app_api_token(),
+            endpoints: opener.endpoints(&resources.http_endpoints, &table).await?,
+        };
         let blocks = Blocks::new(app, clock, table);
         let surface = Surface::new(Parts {
             blocks: blocks.clone(),
             api_token: environment::dapr_api_token(),
             body_bytes_max: options.body_bytes_max,
+            targets,
+            client: client.clone(),
             about: about(options),
             shutdown: Arc::clone(&shutdown),
         });
@@ -183,36 +191,73 @@ impl Opener<'_> {
 
     /// The component's settings with its secrets, variables and placeholders filled in.
     async fn settings(&self, component: &Component, table: &Table) -> mainstay_core::Result<Settings> {
+        let mut settings = Vec::with_capacity(component.settings.len());
+        for setting in &component.settings {
+            let value = self.value(setting, component.secret_store.as_deref(), table).await?;
+            settings.push((setting.name.clone(), Some(value)));
+        }
+        Ok(Settings::new(settings))
+    }
+
+    async fn value(
+        &self,
+        setting: &Setting,
+        secret_store: Option<&str>,
+        table: &Table,
+    ) -> mainstay_core::Result<String> {
         let placeholders = Placeholders {
             app_id: &self.app.id,
             namespace: self.app.namespace.as_deref().unwrap_or_default(),
             pod: environment::pod_name(),
         };
-        let mut settings = Vec::with_capacity(component.settings.len());
-        for setting in &component.settings {
-            let value = match &setting.value {
-                SettingValue::Text(text) => placeholders
-                    .fill(text, &mut || mainstay_core::RequestId::generate().as_str().to_owned())
-                    .map_err(|_| {
-                        let message = format!("`{}` has `{{podName}}`, and this is no pod", setting.name);
-                        Error::new(&codes::CONFIG_VALUE, message)
-                    })?,
-                SettingValue::Env(variable) => environment::for_component(variable).unwrap_or_default(),
-                SettingValue::Secret { name, key } => secret(component, name, key, table).await?,
-            };
-            settings.push((setting.name.clone(), Some(value)));
+        match &setting.value {
+            SettingValue::Text(text) => placeholders
+                .fill(text, &mut || mainstay_core::RequestId::generate().as_str().to_owned())
+                .map_err(|_| {
+                    let message = format!("`{}` has `{{podName}}`, and this is no pod", setting.name);
+                    Error::new(&codes::CONFIG_VALUE, message)
+                }),
+            SettingValue::Env(variable) => Ok(environment::for_component(variable).unwrap_or_default()),
+            SettingValue::Secret { name, key } => {
+                secret(secret_store.unwrap_or_default(), name, key, table).await
+            }
         }
-        Ok(Settings::new(settings))
+    }
+
+    /// The external services that are for this app. Errors: a secret in a header that cannot be read, or a header that
+    /// is none.
+    async fn endpoints(
+        &self,
+        endpoints: &[HttpEndpoint],
+        table: &Table,
+    ) -> anyhow::Result<BTreeMap<String, Target>> {
+        let namespace = self.app.namespace.as_deref().unwrap_or_default();
+        let mut found = BTreeMap::new();
+        for endpoint in endpoints.iter().filter(|one| one.is_for(&self.app.id, namespace)) {
+            let context = || format!("open the external service `{}` ({})", endpoint.name, endpoint.origin);
+            if endpoint.tls.is_some() {
+                let error = Error::new(&codes::UNSUPPORTED, "certificates of its own are not built yet");
+                return Err(error).with_context(context);
+            }
+            let mut headers = http::HeaderMap::new();
+            for setting in &endpoint.headers {
+                let value = self
+                    .value(setting, endpoint.secret_store.as_deref(), table)
+                    .await
+                    .with_context(context)?;
+                let name = http::HeaderName::try_from(setting.name.as_str()).with_context(context)?;
+                let mut value = http::HeaderValue::try_from(value).with_context(context)?;
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            let target = Target { base: endpoint.base_url.clone(), headers, is_app: false };
+            found.insert(endpoint.name.clone(), target);
+        }
+        Ok(found)
     }
 }
 
-async fn secret(
-    component: &Component,
-    name: &str,
-    key: &str,
-    table: &Table,
-) -> mainstay_core::Result<String> {
-    let store = component.secret_store.as_deref().unwrap_or_default();
+async fn secret(store: &str, name: &str, key: &str, table: &Table) -> mainstay_core::Result<String> {
     let opened = table.secrets.get(store).ok_or_else(|| {
         let message =
             format!("its secret `{name}` is to come from the secret store `{store}`, which is not open");
