@@ -146,17 +146,18 @@ impl Progress {
         Handed { seq, attempts: out.attempts, lane: out.lane, turn }
     }
 
-    /// The message is done, whoever says so; `false` if it was already.
-    pub(crate) fn settle(&mut self, seq: u64) -> bool {
+    /// The message is done, whoever says so; `None` if it was already. What follows in the lane that it gives waits until
+    /// that is freed: after a crash it would otherwise come before this one again.
+    pub(crate) fn settle(&mut self, seq: u64) -> Option<u32> {
         if seq < self.floor || self.done.contains(&seq) {
-            return false;
+            return None;
         }
-        if let Some(out) = self.out.remove(&seq) {
-            self.withdraw(seq, &out);
-            self.free_lane(out.lane);
+        let out = self.out.remove(&seq);
+        if let Some(out) = &out {
+            self.withdraw(seq, out);
         }
         self.note_done(seq);
-        true
+        Some(out.map_or(0, |out| out.lane))
     }
 
     /// The message is to come again after a pause; only for the handing out that was last.
@@ -217,7 +218,7 @@ impl Progress {
     }
 
     /// The lane's next message has its turn.
-    fn free_lane(&mut self, lane: u32) {
+    pub(crate) fn free_lane(&mut self, lane: u32) {
         let Some(known) = self.lanes.get_mut(&lane) else { return };
         while let Some(seq) = known.waiting.pop_front() {
             if seq >= self.floor && !self.done.contains(&seq) {

@@ -264,17 +264,19 @@ impl BrokerLog {
         Ok(Some(stored))
     }
 
-    /// The group is done with the message; `None` if it was already. Durable when what it gives ends.
-    pub(crate) fn done(&self, id: u32, seq: u64) -> Result<Option<Acknowledged>> {
+    /// The group is done with the message; `None` if it was already. Durable when the first of what it gives ends; the
+    /// second holds the lane until it is dropped.
+    pub(crate) fn done(self: &Arc<Self>, id: u32, seq: u64) -> Result<Option<(Acknowledged, HeldLane)>> {
         let mut index = self.index.lock();
         let Some(group) = index.group_mut(id) else { return Ok(None) };
-        if !group.progress.settle(seq) {
-            return Ok(None);
-        }
+        let Some(lane) = group.progress.settle(seq) else { return Ok(None) };
         group.bell.notify_waiters();
         let topic = group.topic;
         index.moved(topic);
-        self.log.append(&record::done(id, seq)).map(Some).map_err(unavailable)
+        let taken = self.log.append(&record::done(id, seq)).map_err(unavailable);
+        drop(index);
+        let held = HeldLane { log: self.clone(), group: id, lane };
+        Ok(Some((taken?, held)))
     }
 
     /// The message is to come again.
@@ -321,6 +323,27 @@ impl BrokerLog {
 impl Drop for BrokerLog {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Keeps what follows in a lane from being handed out.
+#[derive(Debug)]
+pub(crate) struct HeldLane {
+    log: Arc<BrokerLog>,
+    group: u32,
+    lane: u32,
+}
+
+impl Drop for HeldLane {
+    fn drop(&mut self) {
+        if self.lane == 0 {
+            return;
+        }
+        let mut index = self.log.index.lock();
+        if let Some(group) = index.group_mut(self.group) {
+            group.progress.free_lane(self.lane);
+            group.bell.notify_waiters();
+        }
     }
 }
 

@@ -123,7 +123,7 @@ impl Receipt for Slip {
     async fn done(mut self: Box<Self>) -> Result<()> {
         self.is_settled = true;
         match self.log.done(self.group, self.seq)? {
-            Some(acknowledged) => acknowledged.await.map_err(unavailable),
+            Some((acknowledged, _held)) => acknowledged.await.map_err(unavailable),
             None => Ok(()),
         }
     }

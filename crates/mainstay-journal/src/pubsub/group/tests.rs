@@ -5,6 +5,13 @@ use super::*;
 const ONE: Member = Member { id: 1, patience: Duration::from_secs(60) };
 const TWO: Member = Member { id: 2, patience: Duration::from_secs(60) };
 
+/// Settles the message and lets its lane go on; whether it was not settled before.
+fn settle(progress: &mut Progress, seq: u64) -> bool {
+    let lane = progress.settle(seq);
+    lane.into_iter().for_each(|lane| progress.free_lane(lane));
+    lane.is_some()
+}
+
 /// Takes everything there is below `end`; each message's lane is told by `lane`.
 fn all(progress: &mut Progress, member: Member, now: Instant, end: u64, lane: fn(u64) -> u32) -> Vec<Handed> {
     std::iter::from_fn(|| progress.take(member, now, end, |seq| Some(lane(seq)))).collect()
@@ -19,9 +26,9 @@ fn what_is_done_in_any_order_moves_the_floor_when_it_is_reached() {
     let now = Instant::now();
     let mut progress = Progress::new(10, []);
     assert_eq!(seqs(&all(&mut progress, ONE, now, 14, |_| 0)), [10, 11, 12, 13]);
-    assert!(progress.settle(12) && progress.settle(11));
+    assert!(settle(&mut progress, 12) && settle(&mut progress, 11));
     assert_eq!((progress.floor, progress.done_above()), (10, vec![11, 12]));
-    assert!(progress.settle(10) && !progress.settle(11));
+    assert!(settle(&mut progress, 10) && !settle(&mut progress, 11));
     assert_eq!((progress.floor, progress.done_above()), (13, vec![]));
     assert_eq!(progress.held_by(1), 1);
 }
@@ -32,11 +39,13 @@ fn of_a_lane_one_is_out_and_others_do_not_wait_for_it() {
     let mut progress = Progress::new(0, []);
     let lane = |seq: u64| [7, 7, 8, 0, 7][seq as usize];
     assert_eq!(seqs(&all(&mut progress, ONE, now, 5, lane)), [0, 2, 3]);
-    progress.settle(2);
+    settle(&mut progress, 2);
     assert!(all(&mut progress, ONE, now, 5, lane).is_empty());
-    progress.settle(0);
+    assert_eq!(progress.settle(0), Some(7));
+    assert!(all(&mut progress, ONE, now, 5, lane).is_empty(), "it is not durable yet");
+    progress.free_lane(7);
     assert_eq!(seqs(&all(&mut progress, TWO, now, 5, lane)), [1]);
-    progress.settle(1);
+    settle(&mut progress, 1);
     assert_eq!(seqs(&all(&mut progress, TWO, now, 5, lane)), [4]);
 }
 
@@ -65,7 +74,7 @@ fn what_is_held_too_long_or_left_comes_again() {
     assert_eq!((progress.held_by(1), progress.held_by(2)), (0, 2));
     progress.leave(2);
     assert_eq!(seqs(&all(&mut progress, ONE, later, 2, |_| 0)), [0, 1]);
-    assert!(progress.settle(0), "a late answer counts, whoever holds it now");
+    assert!(settle(&mut progress, 0), "a late answer counts, whoever holds it now");
     assert_eq!(progress.held_by(1), 1);
 }
 
@@ -75,7 +84,7 @@ fn the_window_bounds_what_is_looked_at() {
     let mut progress = Progress::new(0, []);
     assert_eq!(seqs(&all(&mut progress, ONE, now, 3 * WINDOW, |_| 7)), [0]);
     assert_eq!(progress.next, WINDOW);
-    progress.settle(0);
+    settle(&mut progress, 0);
     assert_eq!(seqs(&all(&mut progress, ONE, now, 3 * WINDOW, |_| 7)), [1]);
 }
 
