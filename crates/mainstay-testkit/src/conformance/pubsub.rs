@@ -49,7 +49,8 @@ pub trait Rig: Send + Sync {
     /// or fail. `None` where nothing would be left.
     async fn restarted(&self) -> Option<Arc<dyn PubSub>>;
 
-    /// Lets a little time go by for what lives for a time: moves the clock that the broker was given, or waits.
+    /// Lets at least a tenth of a second go by for what lives for a time: moves the clock that the broker was given, or
+    /// waits.
     async fn tick(&self);
 
     /// Stops the server: nobody answers at its address. Only with [`Need::Server`].
