@@ -1,7 +1,11 @@
 //! The pub/sub block: who may publish where, and what envelope a message goes in.
 
+mod delivery;
 mod envelope;
+mod routing;
 mod scopes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +15,7 @@ use mainstay_core::{Ctx, Error, Result, codes};
 
 use crate::Blocks;
 use crate::hub::{Broker, not_found};
+pub use delivery::{Deliverer, REASON};
 pub use envelope::{CLOUD_EVENTS, Event, wrap_raw};
 pub use scopes::Scopes;
 
@@ -65,7 +70,7 @@ fn admitted(blocks: &Blocks, pubsub: &str, topic: &str) -> Result<Broker> {
     Ok(broker)
 }
 
-fn find(blocks: &Blocks, name: &str) -> Result<Broker> {
+pub(crate) fn find(blocks: &Blocks, name: &str) -> Result<Broker> {
     blocks.table().brokers.get(name).cloned().ok_or_else(|| not_found("pub/sub component", name))
 }
 

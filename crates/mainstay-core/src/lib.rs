@@ -4,6 +4,7 @@
 //! Engines (ring 1) are written against the traits here; adapters (ring 2) implement them; the binary joins them.
 
 pub mod app;
+pub mod callback;
 pub mod clock;
 pub mod codes;
 pub mod component;
@@ -23,6 +24,7 @@ pub mod run;
 pub mod secret;
 pub mod secret_store;
 pub mod state;
+pub mod subscription;
 pub mod telemetry;
 pub mod tool;
 

@@ -27,7 +27,8 @@ pub struct Capabilities {
 /// What is stored under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The value, byte for byte as it was set.
+    /// The value, byte for byte as it was set. A store that keeps JSON as JSON gives an equal value for what was set as
+    /// [`Format::Json`]; its text may differ.
     pub value: Bytes,
     /// The version: another one after each change, never empty. Only good for comparing.
     pub etag: String,
@@ -47,7 +48,7 @@ pub enum Precondition {
     Etag(String),
 }
 
-/// What the bytes of a value are. It changes how a store that knows JSON keeps them, never what is read back.
+/// What the bytes of a value are: how a store that knows JSON keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The text of a JSON value.
@@ -69,7 +70,7 @@ pub enum Change {
         format: Format,
         /// What must be so.
         precondition: Precondition,
-        /// After this the key ceases to exist; never without. Not zero.
+        /// After this the key ceases to exist; never without. Not zero. A store may round it up to whole seconds.
         ttl: Option<Duration>,
     },
     /// Removes what is under the key, if there is something.
@@ -164,7 +165,7 @@ pub trait StateStore: Send + Sync {
 
     /// Makes one change. Acknowledged means durable, where the store is. Errors: `ETAG_MISMATCH` when the precondition
     /// does not hold (an etag for a key that does not exist does not hold); `ETAG_INVALID` for an etag that this store
-    /// can never have given.
+    /// can never have given; `INVALID_FIELD` for a key that it cannot keep (one with a NUL).
     async fn apply(&self, ctx: &Ctx, change: Change) -> Result<()>;
 
     /// What is under several keys, in their order. A key's failure is its own.

@@ -3,4 +3,5 @@
 
 pub mod journal;
 pub mod provider;
+pub mod state;
 pub mod tool;

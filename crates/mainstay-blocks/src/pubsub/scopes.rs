@@ -13,10 +13,13 @@ pub struct Scopes {
     publishing: BTreeMap<String, BTreeSet<String>>,
     /// The same for subscribing.
     subscription: BTreeMap<String, BTreeSet<String>>,
+    /// The group of every subscription, where the component names one.
+    group: Option<String>,
 }
 
 impl Scopes {
-    /// Reads the settings `allowedTopics`, `protectedTopics`, `publishingScopes` and `subscriptionScopes`.
+    /// Reads the settings `allowedTopics`, `protectedTopics`, `publishingScopes`, `subscriptionScopes` and
+    /// `consumerID`.
     #[must_use]
     pub fn of<'a>(setting: impl Fn(&str) -> Option<&'a str>) -> Self {
         let list = |name: &str| words(setting(name).unwrap_or_default(), ',');
@@ -29,6 +32,7 @@ impl Scopes {
             protected: list("protectedTopics"),
             publishing: scopes("publishingScopes"),
             subscription: scopes("subscriptionScopes"),
+            group: setting("consumerID").filter(|id| !id.is_empty()).map(str::to_owned),
         }
     }
 
@@ -42,6 +46,12 @@ impl Scopes {
     #[must_use]
     pub fn may_subscribe(&self, app: &str, topic: &str) -> bool {
         self.may(&self.subscription, app, topic)
+    }
+
+    /// The group that an app's subscriptions belong to: the app's own, unless the component names another.
+    #[must_use]
+    pub fn group(&self, app: &str) -> String {
+        self.group.clone().unwrap_or_else(|| app.to_owned())
     }
 
     fn may(&self, scopes: &BTreeMap<String, BTreeSet<String>>, app: &str, topic: &str) -> bool {
