@@ -2,6 +2,7 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
+mod clients;
 pub mod def;
 pub mod secret_stores;
 pub mod secrets;

@@ -6,4 +6,5 @@ pub mod fake_upstream;
 pub mod loopback;
 pub mod memory_journal;
 pub mod process;
+pub mod servers;
 pub mod tiny_model;

@@ -7,6 +7,7 @@ mod environment;
 mod exit;
 mod logging;
 mod serving;
+mod sidecar;
 mod spec;
 mod stamp;
 mod stand_in;
