@@ -63,12 +63,17 @@ async fn live(options: &Options, started: Instant) -> anyhow::Result<()> {
     }
     let resources = resources::load(options)?;
     let http = bind(options, options.http_port).await?;
+    let grpc = bind(options, options.grpc_port).await?;
     let beside = Beside::open(options, &resources, shutdown()).await?;
     let stop = CancellationToken::new();
     let servers = TaskTracker::new();
     for listener in http {
         terminal::print(&format!("mainstay: listening on http://{}\n", listener.local_addr()?));
         servers.spawn(serve(listener, beside.surface.router(), bounds(options), stop.clone()));
+    }
+    for listener in grpc {
+        tracing::info!(address = %listener.local_addr()?, "the gRPC API is up");
+        servers.spawn(serve(listener, beside.grpc.router(), bounds(options), stop.clone()));
     }
     servers.close();
     beside.surface.reach(Phase::Outbound);
@@ -80,7 +85,10 @@ async fn live(options: &Options, started: Instant) -> anyhow::Result<()> {
         ended = async { ready.await?; std::future::pending::<anyhow::Result<()>>().await } => ended?,
     }
     if !options.block.is_zero() {
-        tracing::info!(seconds = options.block.as_secs_f32(), "serving on, as `--dapr-block-shutdown-duration` asks");
+        tracing::info!(
+            seconds = options.block.as_secs_f32(),
+            "serving on, as `--dapr-block-shutdown-duration` asks"
+        );
         tokio::time::sleep(options.block).await;
     }
     beside.surface.reach(Phase::Ending);
@@ -170,7 +178,10 @@ async fn bind(options: &Options, port: u16) -> anyhow::Result<Vec<TcpListener>> 
     let mut listeners: Vec<TcpListener> = Vec::new();
     let mut last = None;
     for host in &options.listen {
-        let at = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |at: SocketAddr| at.port());
+        let at = listeners
+            .first()
+            .and_then(|first| first.local_addr().ok())
+            .map_or(port, |at: SocketAddr| at.port());
         match TcpListener::bind(format!("{host}:{at}")).await {
             Ok(listener) => listeners.push(listener),
             Err(error) => last = Some((host, error)),

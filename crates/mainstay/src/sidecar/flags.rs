@@ -39,14 +39,26 @@ const FLAGS: &[Flag] = &[
     flag("app-channel-address", Kind::Text, "The address that the app listens at; 127.0.0.1 by default"),
     flag("dapr-http-port", Kind::Text, "The port of the HTTP API; 3500 by default"),
     flag("dapr-grpc-port", Kind::Text, "The port of the gRPC API; 50001 by default"),
-    flag("dapr-listen-addresses", Kind::Text, "Addresses of both APIs, with commas between; loopback by default"),
+    flag(
+        "dapr-listen-addresses",
+        Kind::Text,
+        "Addresses of both APIs, with commas between; loopback by default",
+    ),
     flag("resources-path", Kind::List, "A folder of resource files; may be given several times"),
     flag("components-path", Kind::List, "The older name of `resources-path`"),
     flag("config", Kind::List, "A file of the kind Configuration; may be given several times"),
     flag("max-body-size", Kind::Text, "Largest body: bytes, or with Ki, Mi or Gi; 4Mi by default"),
     flag("dapr-http-max-request-size", Kind::Text, "The older form of `max-body-size`, in MB"),
-    flag("dapr-graceful-shutdown-seconds", Kind::Text, "How long what is at work may take to finish; 5 by default"),
-    flag("dapr-block-shutdown-duration", Kind::Text, "Serve so long after the signal to stop, for the app's sake"),
+    flag(
+        "dapr-graceful-shutdown-seconds",
+        Kind::Text,
+        "How long what is at work may take to finish; 5 by default",
+    ),
+    flag(
+        "dapr-block-shutdown-duration",
+        Kind::Text,
+        "Serve so long after the signal to stop, for the app's sake",
+    ),
     flag("log-level", Kind::Text, "debug, info, warn, error or fatal"),
     flag("log-as-json", Kind::Switch, "Log as JSON lines"),
     flag("mode", Kind::Text, "standalone, or kubernetes"),
@@ -133,7 +145,8 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 impl Options {
     /// Reads the flags. Errors: `CONFIG_VALUE`, naming the flag.
     pub(crate) fn of(matches: &ArgMatches) -> Result<Self, Error> {
-        let text = |name: &str| matches.get_one::<String>(name).map(String::as_str).filter(|text| !text.is_empty());
+        let text =
+            |name: &str| matches.get_one::<String>(name).map(String::as_str).filter(|text| !text.is_empty());
         let paths = |name: &str| {
             matches.get_many::<String>(name).into_iter().flatten().map(PathBuf::from).collect::<Vec<_>>()
         };
@@ -143,13 +156,18 @@ impl Options {
         let app_port = port("app-port", 0)?;
         let address = text("app-channel-address").unwrap_or("127.0.0.1");
         let app_url = app_url(text("app-protocol").unwrap_or("http"), address, app_port)?;
-        let seconds = number("dapr-graceful-shutdown-seconds", text("dapr-graceful-shutdown-seconds"), 5_u64)?;
+        let seconds =
+            number("dapr-graceful-shutdown-seconds", text("dapr-graceful-shutdown-seconds"), 5_u64)?;
         let listen = text("dapr-listen-addresses").unwrap_or("127.0.0.1,[::1]");
         let not_asked = text("disable-init-endpoints").unwrap_or_default();
         Ok(Self {
             app_id: text("app-id").unwrap_or_default().to_owned(),
             app_url,
-            listen: listen.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect(),
+            listen: listen
+                .split(',')
+                .map(|one| one.trim().to_owned())
+                .filter(|one| !one.is_empty())
+                .collect(),
             http_port: port("dapr-http-port", 3500)?,
             grpc_port: port("dapr-grpc-port", 50001)?,
             resource_folders,
@@ -179,8 +197,10 @@ fn app_url(protocol: &str, address: &str, port: u16) -> Result<Option<String>, E
         _ if port == 0 => Ok(None),
         "http" | "h2c" => Ok(Some(format!("http://{address}:{port}"))),
         "https" => Ok(Some(format!("https://{address}:{port}"))),
-        "grpc" | "grpcs" => Err(Error::new(&codes::UNSUPPORTED, "speak gRPC to the app: that is not built yet")
-            .with_help("let the app listen by HTTP: `--app-protocol http`")),
+        "grpc" | "grpcs" => {
+            Err(Error::new(&codes::UNSUPPORTED, "speak gRPC to the app: that is not built yet")
+                .with_help("let the app listen by HTTP: `--app-protocol http`"))
+        }
         _ => Err(wrong("app-protocol", "http, https, h2c, grpc or grpcs")),
     }
 }
@@ -237,12 +257,27 @@ mod tests {
     #[test]
     fn what_starts_the_other_starts_us() {
         let options = options(&[
-            "--app-id", "shop", "--app-port=8000", "--resources-path", "a", "--components-path", "b",
-            "--enable-metrics=false", "--log-as-json", "--placement-host-address", "x:50006", "--max-body-size", "16Mi",
-            "--app-id", "shop2",
+            "--app-id",
+            "shop",
+            "--app-port=8000",
+            "--resources-path",
+            "a",
+            "--components-path",
+            "b",
+            "--enable-metrics=false",
+            "--log-as-json",
+            "--placement-host-address",
+            "x:50006",
+            "--max-body-size",
+            "16Mi",
+            "--app-id",
+            "shop2",
         ]);
         let options = options.unwrap();
-        assert_eq!((options.app_id.as_str(), options.app_url.as_deref()), ("shop2", Some("http://127.0.0.1:8000")));
+        assert_eq!(
+            (options.app_id.as_str(), options.app_url.as_deref()),
+            ("shop2", Some("http://127.0.0.1:8000"))
+        );
         assert_eq!(options.resource_folders, [PathBuf::from("a"), PathBuf::from("b")]);
         assert_eq!((options.body_bytes_max, options.log_json), (16 << 20, true));
         assert_eq!(options.without_effect, ["enable-metrics", "placement-host-address"]);
@@ -250,7 +285,8 @@ mod tests {
 
     #[test]
     fn a_wrong_value_names_its_flag() {
-        for (flag, value) in [("--app-port", "http"), ("--max-body-size", "4MB"), ("--app-protocol", "amqp")] {
+        for (flag, value) in [("--app-port", "http"), ("--max-body-size", "4MB"), ("--app-protocol", "amqp")]
+        {
             let error = options(&["--app-port", "1", flag, value]).unwrap_err();
             assert!(error.message().contains(flag), "{error}");
         }

@@ -62,7 +62,8 @@ fn files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    let fault = |why: String| Error::new(&codes::CONFIG_FILE, format!("cannot read `{}`: {why}", path.display()));
+    let fault =
+        |why: String| Error::new(&codes::CONFIG_FILE, format!("cannot read `{}`: {why}", path.display()));
     let length = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.len();
     if length > FILE_BYTES_MAX {
         return Err(fault(format!("it is larger than {FILE_BYTES_MAX} bytes")).into());

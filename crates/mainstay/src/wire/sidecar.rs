@@ -8,21 +8,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use mainstay_blocks::pubsub::Scopes;
 use mainstay_blocks::state::{Prefix, Rules};
-use mainstay_blocks::{App, Blocks, Broker, Opened, Summary, Table};
+use mainstay_blocks::{App, Blocks, Opened, Summary, Table};
 use mainstay_components::def::{Def, Opening, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{pubsub, secret_stores, state};
+use mainstay_components::{secret_stores, state};
 use mainstay_config::resources::{Placeholders, SettingName, TypeDef};
 use mainstay_core::component::{Component, SettingValue};
 use mainstay_core::resources::Resources;
 use mainstay_core::secret_store::SecretStore;
 use mainstay_core::{Clock, Ctx, Error, Fault, codes};
+use mainstay_dapr::{About, AppConnection};
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
-use mainstay_sidecar::{About, Parts, Surface};
+use mainstay_sidecar::{Parts, Surface};
 use tokio::sync::Notify;
 
 use crate::environment;
@@ -35,6 +35,7 @@ const RUNTIME_VERSION: &str = "1.18.3";
 pub(crate) struct Beside {
     pub(crate) blocks: Blocks,
     pub(crate) surface: Surface,
+    pub(crate) grpc: mainstay_grpc::Surface,
     pub(crate) client: Client,
     stores: Arc<Stores>,
     asked: Arc<Notify>,
@@ -48,10 +49,12 @@ impl Beside {
         (asked, shutdown): (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>),
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let stores = Arc::new(Stores::new(EmbeddedOptions::new(data_folder(&options.app_id)), Arc::clone(&clock)));
+        let stores =
+            Arc::new(Stores::new(EmbeddedOptions::new(data_folder(&options.app_id)), Arc::clone(&clock)));
         let client = Client::new(ClientOptions::default());
         let app = App { id: options.app_id.clone(), namespace: environment::namespace() };
-        let opener = Opener { app: &app, clock: &clock, client: &client, stores: &stores, folder: PathBuf::from(".") };
+        let opener =
+            Opener { app: &app, clock: &clock, client: &client, stores: &stores, folder: PathBuf::from(".") };
         let table = opener.open_all(&resources.components).await?;
         let blocks = Blocks::new(app, clock, table);
         let surface = Surface::new(Parts {
@@ -59,9 +62,17 @@ impl Beside {
             api_token: environment::dapr_api_token(),
             body_bytes_max: options.body_bytes_max,
             about: about(options),
+            shutdown: Arc::clone(&shutdown),
+        });
+        let grpc = mainstay_grpc::Surface::new(mainstay_grpc::Parts {
+            blocks: blocks.clone(),
+            api_token: environment::dapr_api_token(),
+            message_bytes_max: options.body_bytes_max,
+            reflection: false,
+            about: about(options),
             shutdown,
         });
-        Ok(Self { blocks, surface, client, stores, asked })
+        Ok(Self { blocks, surface, grpc, client, stores, asked })
     }
 
     /// Waits until the app asks this process to stop.
@@ -72,9 +83,8 @@ impl Beside {
     /// Closes the stores inside the process.
     pub(crate) async fn close(&self) {
         let stores = Arc::clone(&self.stores);
-        let closed = tokio::task::spawn_blocking(move || stores.close()).await;
-        if let Ok(Err(error)) = closed {
-            tracing::error!(error = ?error, "the stores were not closed cleanly; nothing acknowledged is lost");
+        if let Err(error) = tokio::task::spawn_blocking(move || stores.close()).await {
+            tracing::error!(%error, "closing the stores failed; nothing acknowledged is lost");
         }
     }
 }
@@ -88,11 +98,12 @@ fn about(options: &Options) -> About {
     let connection = options.app_url.as_ref().map(|url| {
         let (protocol, address) = url.split_once("://").unwrap_or(("http", url));
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
-        serde_json::json!({
-            "port": port.parse::<u16>().unwrap_or_default(),
-            "protocol": protocol,
-            "channelAddress": host,
-        })
+        AppConnection {
+            port: port.parse().unwrap_or_default(),
+            protocol: protocol.to_owned(),
+            channel_address: host.to_owned(),
+            ..AppConnection::default()
+        }
     });
     About { runtime_version: RUNTIME_VERSION.to_owned(), app_connection: connection, ..About::default() }
 }
@@ -108,7 +119,8 @@ struct Opener<'a> {
 impl Opener<'_> {
     async fn open_all(&self, components: &[Component]) -> anyhow::Result<Table> {
         let namespace = self.app.namespace.as_deref().unwrap_or_default();
-        let ours: Vec<&Component> = components.iter().filter(|one| one.is_for(&self.app.id, namespace)).collect();
+        let ours: Vec<&Component> =
+            components.iter().filter(|one| one.is_for(&self.app.id, namespace)).collect();
         let mut table = Table::default();
         for component in &ours {
             if let Some(def) = secret_stores::find(&component.kind)
@@ -126,11 +138,6 @@ impl Opener<'_> {
                 let able = port.capabilities();
                 table.stores.insert(component.name.clone(), Opened { port, rules: Rules { prefix } });
                 table.summaries.push(summary(component, words(&able)));
-            } else if let Some(def) = pubsub::find(&component.kind) {
-                let Some((port, settings)) = self.open(def, component, &table).await? else { continue };
-                let rules = Scopes::of(|name| settings.text(name));
-                table.brokers.insert(component.name.clone(), Broker { port, rules });
-                table.summaries.push(summary(component, Vec::new()));
             }
         }
         Ok(table)
@@ -150,7 +157,7 @@ impl Opener<'_> {
                 app_id: &self.app.id,
                 settings: &settings,
                 folder: &self.folder,
-                embedded: self.stores,
+                embedded: &**self.stores,
                 clock: self.clock,
                 client: self.client,
             };
@@ -169,9 +176,8 @@ impl Opener<'_> {
                 tracing::error!(component = %component.name, error = ?error, "going on without a component");
                 Ok(None)
             }
-            Err(error) => {
-                Err(error).with_context(|| format!("open the component `{}` ({})", component.name, component.origin))
-            }
+            Err(error) => Err(error)
+                .with_context(|| format!("open the component `{}` ({})", component.name, component.origin)),
         }
     }
 
@@ -200,10 +206,16 @@ impl Opener<'_> {
     }
 }
 
-async fn secret(component: &Component, name: &str, key: &str, table: &Table) -> mainstay_core::Result<String> {
+async fn secret(
+    component: &Component,
+    name: &str,
+    key: &str,
+    table: &Table,
+) -> mainstay_core::Result<String> {
     let store = component.secret_store.as_deref().unwrap_or_default();
     let opened = table.secrets.get(store).ok_or_else(|| {
-        let message = format!("its secret `{name}` is to come from the secret store `{store}`, which is not open");
+        let message =
+            format!("its secret `{name}` is to come from the secret store `{store}`, which is not open");
         Error::new(&codes::SECRET_UNAVAILABLE, message).with_help("name it in `auth.secretStore`")
     })?;
     let port: &Arc<dyn SecretStore> = &opened.port;
@@ -246,7 +258,8 @@ pub(crate) struct Listed {
 
 impl Listed {
     fn of<P: ?Sized>(def: &Def<P>, of_block: &'static [SettingDef]) -> Self {
-        let name = |one: &SettingDef| SettingName { name: one.name, required: one.required, secret: one.secret };
+        let name =
+            |one: &SettingDef| SettingName { name: one.name, required: one.required, secret: one.secret };
         Self {
             kind: def.kind,
             aliases: def.aliases,
@@ -267,23 +280,15 @@ const fn of_block(name: &'static str, about: &'static str) -> SettingDef {
 }
 
 /// Settings that every state store has: the block reads them.
-const STATE_SETTINGS: &[SettingDef] =
-    &[of_block("keyPrefix", "What stands before the app's keys."), of_block("actorStateStore", "Whether actors keep their state here.")];
-/// Settings that every broker has.
-const PUBSUB_SETTINGS: &[SettingDef] = &[
-    of_block("allowedTopics", "Topics that there are."),
-    of_block("protectedTopics", "Topics that only apps with a scope reach."),
-    of_block("publishingScopes", "Topics that apps may publish to."),
-    of_block("subscriptionScopes", "Topics that apps may subscribe to."),
-    of_block("consumerID", "The group of the app's subscriptions."),
+const STATE_SETTINGS: &[SettingDef] = &[
+    of_block("keyPrefix", "What stands before the app's keys."),
+    of_block("actorStateStore", "Whether actors keep their state here."),
 ];
-
 /// Every type of component.
 pub(crate) fn types() -> Vec<Listed> {
     let states = state::ALL.iter().map(|def| Listed::of(def, STATE_SETTINGS));
-    let brokers = pubsub::ALL.iter().map(|def| Listed::of(def, PUBSUB_SETTINGS));
     let secrets = secret_stores::ALL.iter().map(|def| Listed::of(def, &[]));
-    states.chain(brokers).chain(secrets).collect()
+    states.chain(secrets).collect()
 }
 
 /// Checks the settings of a component of a type.
@@ -292,5 +297,8 @@ pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)]) -> Vec<Fault>
         std::iter::once(&listed.kind).chain(listed.aliases).any(|name| name.eq_ignore_ascii_case(kind))
     };
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
-    types().iter().find(|listed| known(listed)).map_or_else(Vec::new, |listed| (listed.check)(&Settings::new(settings)))
+    types()
+        .iter()
+        .find(|listed| known(listed))
+        .map_or_else(Vec::new, |listed| (listed.check)(&Settings::new(settings)))
 }
