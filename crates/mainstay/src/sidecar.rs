@@ -92,6 +92,7 @@ async fn live(options: &Options, started: Instant) -> anyhow::Result<()> {
         tokio::time::sleep(options.block).await;
     }
     beside.surface.reach(Phase::Ending);
+    beside.grpc.set_draining();
     leave.cancel();
     work.close();
     let finished = async {
