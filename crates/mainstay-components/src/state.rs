@@ -8,6 +8,8 @@ pub mod embedded;
 pub mod in_memory;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use mainstay_core::state::StateStore;
 
@@ -20,6 +22,8 @@ pub static ALL: &[Def] = &[
     in_memory::DEF,
     #[cfg(feature = "redis")]
     redis::DEF,
+    #[cfg(feature = "sqlite")]
+    sqlite::DEF,
 ];
 
 /// The type of this name.

@@ -8,6 +8,8 @@ mod opened;
 mod planted;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use libtest_mimic::{Arguments, Trial};
 use mainstay_components::state::{self, Def};
@@ -46,6 +48,8 @@ fn member(def: &'static Def) -> Option<Member> {
         "state.in-memory" => memory::member(def),
         #[cfg(feature = "redis")]
         "state.redis" => redis::member(def),
+        #[cfg(feature = "sqlite")]
+        "state.sqlite" => sqlite::member(def),
         "state.embedded" => Member::NotRun("its engine has a suite of its own".to_owned()),
         _ => return None,
     })
