@@ -16,6 +16,7 @@ mod pointer;
 mod quantity;
 mod raw;
 mod reference;
+pub mod resources;
 mod scaffold;
 mod schema;
 mod secret;

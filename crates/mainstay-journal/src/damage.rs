@@ -61,7 +61,7 @@ impl Damage {
             ""
         };
         format!(
-            "the record of runs is damaged\n  \
+            "the data folder is damaged\n  \
              where:  {file}, byte {offset}, record (LSN) {lsn}\n  \
              what:   {fault}\n  \
              why it is not the torn end of a crash: {evidence}\n  \
@@ -80,9 +80,12 @@ impl Damage {
 
     /// The error for a refused start: it names file, offset and record.
     pub(crate) fn refuse_start(&self) -> Error {
-        let file = self.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        // Enough to tell the stores of a data folder apart.
+        let parts: Vec<_> = self.file.iter().rev().take(3).collect();
+        let file: PathBuf = parts.into_iter().rev().collect();
+        let file = file.display();
         let message = format!(
-            "the record of runs is damaged: `{file}` at byte {}, record {}: {}; {}",
+            "the data folder is damaged: `{file}` at byte {}, record {}: {}; {}",
             self.offset, self.lsn, self.fault, self.evidence
         );
         Error::new(&codes::JOURNAL_CORRUPT, message)

@@ -1,10 +1,15 @@
-//! The embedded journal: a segmented log that is the truth, blobs for large values, and a view that can be rebuilt.
+//! What is durable inside the process: segmented logs that are the truth, blobs for large values, and views that can be
+//! rebuilt.
 //!
-//! It implements `mainstay_core::journal::RunJournal` for one process on one disk. It does not replicate, and it does
+//! `Journal` is the record of runs (`mainstay_core::journal::RunJournal`), `Stores` are the state stores and brokers
+//! (`mainstay_core::embedded::Embedded`); each for one process on one disk. It does not replicate, and it does
 //! not repair: damage to what was acknowledged is reported, never papered over.
 
 mod blob;
+mod care;
 mod damage;
+mod embedded;
+mod engine;
 mod folder;
 mod journal;
 mod lock;
@@ -13,6 +18,7 @@ pub mod medium;
 mod options;
 mod patience;
 mod reserve;
+mod state;
 mod stats;
 mod store;
 mod stored;
@@ -20,6 +26,7 @@ mod trim;
 mod view;
 
 pub use damage::Damage;
+pub use embedded::{EmbeddedOptions, Stores};
 pub use journal::Journal;
 pub use log::Lsn;
 pub use options::Options;

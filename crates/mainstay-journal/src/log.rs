@@ -28,6 +28,7 @@ pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod segment;
+pub(crate) mod shelf;
 pub(crate) mod walk;
 pub(crate) mod writer;
 
@@ -155,6 +156,16 @@ impl Log {
 
     pub(crate) fn published(&self) -> &Arc<Published> {
         &self.published
+    }
+
+    /// Batches up to this number are durable.
+    pub(crate) fn durable_batch(&self) -> u64 {
+        self.queue.durable()
+    }
+
+    /// Ends when the batch of an earlier append is durable.
+    pub(crate) fn follow(&self, batch: u64) -> Acknowledged {
+        self.queue.follow(batch)
     }
 
     /// Ends acknowledging for good, for a reason outside the log.

@@ -7,12 +7,13 @@ use mainstay_core::journal::{
     After, EventPage, Purged, Retention, RunFilter, RunJournal, RunPage, RunRecord, SessionFilter,
 };
 use mainstay_core::run::{Run, Session};
-use mainstay_core::{Ctx, Error, Result, Retry, RunId, SessionId};
+use mainstay_core::{Ctx, Error, Result, RunId, SessionId};
 use redb::ReadTransaction;
 use serde::de::DeserializeOwned;
 
-use crate::blob::{Blobs, Large, Pins};
+use crate::blob::{Blobs, Large};
 use crate::damage::{Damage, Fault};
+use crate::engine::blocking;
 use crate::journal::Journal;
 use crate::log::record::{self, Group};
 use crate::log::segment;
@@ -29,12 +30,13 @@ impl RunJournal for Journal {
     async fn append(&self, _: &Ctx, records: Vec<RunRecord>) -> Result<()> {
         let deletes = records.iter().any(|record| matches!(record, RunRecord::SessionDeleted { .. }));
         let _deletion = if deletes { Some(self.deletions.read().await) } else { None };
-        let (group, large) = encode(&records, self.options.inline_bytes_max)?;
+        let (group, large) = encode(&records, self.engine.options.inline_bytes_max)?;
         if group.is_empty() {
             return Ok(());
         }
-        let pins = if large.is_empty() { None } else { Some(self.put(large).await?) };
-        let acknowledged = self.log.append(&group).inspect_err(|error| self.count_overload(error))?;
+        let pins = if large.is_empty() { None } else { Some(self.engine.put(large).await?) };
+        let acknowledged =
+            self.engine.log.append(&group).inspect_err(|error| self.engine.count_overload(error))?;
         if let Some(pins) = pins {
             pins.hand_over();
         }
@@ -89,7 +91,7 @@ impl RunJournal for Journal {
     }
 
     async fn probe(&self, _: &Ctx) -> Result<()> {
-        self.log.append(&Group::of(record::kind::PROBE, &[]))?.await
+        self.engine.log.append(&Group::of(record::kind::PROBE, &[]))?.await
     }
 }
 
@@ -172,8 +174,9 @@ impl Journal {
         &self,
         query: impl Fn(&mut Reader<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T> {
-        self.view.caught_up().await?;
-        let (view, blobs, folder) = (self.view.clone(), self.blobs.clone(), self.options.log_folder());
+        self.engine.view.caught_up().await?;
+        let (view, blobs, folder) =
+            (self.engine.view.clone(), self.engine.blobs.clone(), self.engine.options.log_folder());
         let look = move |is_last_look| {
             let view = view.read()?;
             let fetch = Fetch::new(&folder);
@@ -191,25 +194,6 @@ impl Journal {
         })
         .await?
     }
-
-    /// Makes large values durable. What fails here has not reached the log, so that it can be tried again.
-    async fn put(&self, large: Vec<Large>) -> Result<Pins> {
-        let _permit =
-            self.blob_writes.acquire().await.map_err(|_| Error::bug("the semaphore is never closed"))?;
-        let blobs = self.blobs.clone();
-        let written = blocking(move || blobs.put(large)).await?;
-        let refused = crate::damage::unavailable("a large value cannot be written")
-            .with_help("free space on the disk of the data folder")
-            .with_retry(Retry::Temporary(None));
-        written.map_err(|cause| refused.with_internal(cause.to_string()).with_source(cause))
-    }
-}
-
-/// Runs `work` on a thread that may block.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|cause| Error::bug(format!("a read of the journal: {cause}")))
 }
 
 fn encode(records: &[RunRecord], inline_bytes_max: usize) -> Result<(Group, Vec<Large>)> {

@@ -18,12 +18,12 @@ use mainstay_core::RunId;
 use mainstay_core::journal::{Purged, Retention};
 
 use crate::damage::Fault;
+use crate::engine::{blocking, slack_bytes};
 use crate::journal::Journal;
 use crate::log::record::{Group, kind as log_kind};
-use crate::log::recovery;
 use crate::log::segment::HEAD_BYTES;
 use crate::log::walk::{self, Record, Step, Walk};
-use crate::store::{ReadError, Reader, blocking};
+use crate::store::{ReadError, Reader};
 use crate::stored::{self, EventFacts, Forgotten, Moved, RunFacts, kind};
 use crate::view::query;
 use crate::view::table::RunRow;
@@ -32,8 +32,6 @@ use crate::view::table::RunRow;
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 /// Bytes copied in one append.
 const COPY_BYTES: usize = 1024 * 1024;
-/// Dead bytes that are not worth a copy.
-const SLACK_BYTES_MIN: u64 = 64 * 1024;
 
 impl Journal {
     /// Forgets what `keep` does not keep, then gives space back.
@@ -54,73 +52,44 @@ impl Journal {
     async fn append_forgotten(&self, runs: &[RunId]) -> Result<()> {
         let mut group = Group::default();
         stored::push(&mut group, kind::FORGOTTEN, &Forgotten { runs: runs.to_vec() }, &[]);
-        self.log.append(&group)?.await
+        self.engine.log.append(&group)?.await
     }
 
     /// Drops oldest segments while more than half of the log is dead; then blobs that nothing refers to.
     async fn trim(&self) -> Result<()> {
-        for _ in 0..=self.log.published().segments().len() {
+        for _ in 0..=self.engine.log.published().segments().len() {
             let live = self.read(|reader| Ok(query::weight(reader.view)?.log)).await?;
-            if self.used_bytes() <= 2 * live + self.slack_bytes() {
+            if self.engine.used_bytes() <= 2 * live + slack_bytes(self.engine.options.segment_bytes) {
                 break;
             }
             self.drop_oldest().await?;
         }
-        let (view, blobs) = (self.view.clone(), self.blobs.clone());
+        let (view, blobs) = (self.engine.view.clone(), self.engine.blobs.clone());
         blocking(move || view.sweep_blobs(&blobs)).await?.map_err(crate::view::ViewError::refuse_read)
-    }
-
-    /// Bytes of records in the log, living or not.
-    fn used_bytes(&self) -> u64 {
-        let published = self.log.published();
-        let segments = published.segments();
-        let closed = segments.iter().rev().skip(1).map(|segment| segment.bytes - HEAD_BYTES);
-        closed.sum::<u64>() + published.durable().offset - HEAD_BYTES
-    }
-
-    fn slack_bytes(&self) -> u64 {
-        (self.options.segment_bytes / 16).max(SLACK_BYTES_MIN)
     }
 
     async fn drop_oldest(&self) -> Result<()> {
         let _alone = self.deletions.write().await;
-        if self.log.published().segments().len() == 1 {
-            self.log.rotate()?.await?;
+        if self.engine.log.published().segments().len() == 1 {
+            self.engine.log.rotate()?.await?;
         }
         // A deletion whose caller has gone may still be in the queue: behind this record it is not.
-        self.log.append(&Group::of(log_kind::PROBE, &[]))?.await?;
-        let oldest = self.log.published().segments()[0].head.number;
+        self.engine.log.append(&Group::of(log_kind::PROBE, &[]))?.await?;
+        let oldest = self.engine.log.published().segments()[0].head.number;
         let mut from = Some(HEAD_BYTES);
         while let Some(at) = from {
             from = self.copy_some(oldest, at).await?;
         }
-        self.drop_copied(oldest).await
+        self.engine.drop_copied(oldest).await
     }
 
     /// Copies some of what lives in segment `oldest` from `at` on; gives where to go on.
     async fn copy_some(&self, oldest: u32, at: u64) -> Result<Option<u64>> {
         let (copies, next) = self.read(move |reader| copies(reader, oldest, at)).await?;
         if !copies.is_empty() {
-            self.log.append(&copies)?.await?;
+            self.engine.log.append(&copies)?.await?;
         }
         Ok(next)
-    }
-
-    /// Drops segment `oldest`, all of whose living records have been copied.
-    async fn drop_copied(&self, oldest: u32) -> Result<()> {
-        // The view must not refer to the segment any more, on its disk, before the file goes.
-        self.view.caught_up().await?;
-        self.log.append(&Group::of(log_kind::TRIMMED, &(oldest + 1).to_le_bytes()))?.await?;
-        let (medium, folder) = (self.options.medium.clone(), self.options.log_folder());
-        let published = self.log.published().clone();
-        // In one piece, whatever becomes of the caller: a segment that is listed has its file.
-        let removed = blocking(move || {
-            recovery::remove(medium.as_ref(), &folder, oldest)?;
-            published.forget_oldest();
-            Ok(())
-        });
-        removed.await?.map_err(|cause| Fault::io(&self.options.folder)(cause).refuse_read())?;
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The view: an index over the log in one redb file. It holds places, not content; it can be thrown away.
 //!
+//! The machinery is the same for every log; what a view keeps is its [`Tables`]:
 //! - `file` opens, checks and recreates it;  - `table` says what is in it;
 //! - `apply` turns records into rows;        - `follow` is the thread that does so, with the applied end in the same
 //!   commit as the rows;                     - `query` reads.
@@ -10,10 +11,56 @@ pub(crate) mod apply;
 pub(crate) mod file;
 pub(crate) mod follow;
 pub(crate) mod query;
+pub(crate) mod references;
 pub(crate) mod table;
 
-use crate::damage::{Fault, UNREADABLE, unavailable};
 use mainstay_core::{Error, codes};
+use redb::{Database, WriteTransaction};
+
+use crate::blob::Hash;
+use crate::damage::{Fault, UNREADABLE, unavailable};
+use crate::log::End;
+use crate::log::walk::Record;
+
+/// What a view keeps: its tables, and how records become rows. The tables `META` and `BLOBS` are in every view.
+pub(crate) trait Tables: Send + std::fmt::Debug + 'static {
+    /// The layout. A change of any table needs a new one; old files are then rebuilt.
+    const FORMAT: u64;
+    /// The tables, open for one transaction.
+    type Apply<'t>: Apply;
+
+    /// Makes the tables.
+    fn create(write: &WriteTransaction) -> Result<(), ViewError>;
+
+    /// Opens the tables.
+    fn begin<'t>(&'t self, write: &'t WriteTransaction) -> Result<Self::Apply<'t>, ViewError>;
+
+    /// Is told of each commit, before anyone who waits for it. Nothing by default.
+    fn committed(&self, _database: &Database) -> Result<(), ViewError> {
+        Ok(())
+    }
+
+    /// Lets go of the file, which is to be closed. Nothing by default.
+    fn close(&self) {}
+}
+
+/// Turns records into rows, inside one transaction. The same records always give the same rows.
+pub(crate) trait Apply {
+    /// Applies one record.
+    fn record(&mut self, record: &Record<'_>) -> Result<(), ViewError>;
+
+    /// Writes back what was touched, and the end that is applied now.
+    fn finish(self, end: End) -> Result<BlobChanges, ViewError>;
+}
+
+/// What a transaction did to blobs, to be acted on after its commit.
+#[derive(Debug, Default)]
+pub(crate) struct BlobChanges {
+    /// Perhaps without a reference now.
+    pub(crate) released: Vec<Hash>,
+    /// Referred to by records of appends that hold a pin.
+    pub(crate) arrived: Vec<Hash>,
+}
 
 /// Why the view cannot go on.
 #[derive(Debug, thiserror::Error)]

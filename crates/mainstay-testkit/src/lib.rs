@@ -1,5 +1,6 @@
 //! Conformance suites, fakes and the process harness (dev-dependency only).
 
+pub mod components;
 pub mod conformance;
 pub mod fake_upstream;
 pub mod loopback;

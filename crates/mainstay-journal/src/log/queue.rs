@@ -103,6 +103,25 @@ impl Queue {
         Acknowledged { queue: self.clone(), batch, slot }
     }
 
+    /// Ends when the batch is durable, which was taken in before.
+    pub(crate) fn follow(self: &Arc<Self>, batch: u64) -> Acknowledged {
+        let mut state = self.state.lock();
+        let slots =
+            if state.pending.number == batch { &mut state.pending.slots } else { &mut state.writing.1 };
+        let slot = slots.len();
+        // Nobody wakes a slot of a batch that was acknowledged meanwhile, nor has to.
+        if self.durable() < batch {
+            slots.push(None);
+        }
+        drop(state);
+        Acknowledged { queue: self.clone(), batch, slot }
+    }
+
+    /// Batches up to this number are durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
     /// Waits for work and swaps it for the `empty` batch; `None` when the queue is closed and drained.
     pub(crate) fn take(&self, mut empty: Batch) -> Option<Batch> {
         let mut state = self.state.lock();
@@ -188,9 +207,7 @@ impl State {
     fn accepts(&self) -> Result<()> {
         match &self.stopped {
             None => Ok(()),
-            Some(Stop::Closing) => {
-                Err(unavailable("the record of runs is closed").with_retry(Retry::Permanent))
-            }
+            Some(Stop::Closing) => Err(unavailable("the journal is closed").with_retry(Retry::Permanent)),
             Some(Stop::Failed(why)) => Err(failed(why)),
         }
     }
@@ -215,6 +232,13 @@ pub(crate) struct Acknowledged {
     slot: usize,
 }
 
+impl Acknowledged {
+    /// The batch that carries the append.
+    pub(crate) fn batch(&self) -> u64 {
+        self.batch
+    }
+}
+
 impl Future for Acknowledged {
     type Output = Result<()>;
 
@@ -224,7 +248,7 @@ impl Future for Acknowledged {
 }
 
 fn overloaded() -> Error {
-    Error::new(&codes::OVERLOADED, "the record of runs cannot keep up with the writes")
+    Error::new(&codes::OVERLOADED, "the disk cannot keep up with the writes")
         .with_help("try again a little later")
 }
 
@@ -234,7 +258,7 @@ fn too_large(bytes_max: usize) -> Error {
 }
 
 fn failed(why: &str) -> Error {
-    unavailable("the record of runs cannot be written until a restart")
+    unavailable("nothing more can be written until a restart")
         .with_help("free space or repair the disk, then restart; everything acknowledged before is kept")
         .with_internal(why)
         .with_retry(Retry::Permanent)

@@ -110,6 +110,11 @@ impl Group {
         &self.bytes
     }
 
+    /// The bytes, for what is only known when the order of the appends is.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     pub(crate) fn records(&self) -> u64 {
         self.records
     }

@@ -66,6 +66,13 @@ impl Published {
         self.state.lock().1.iter().map(|segment| segment.bytes).sum()
     }
 
+    /// Bytes of records in the log, living or not.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let state = self.state.lock();
+        let closed = state.1.iter().rev().skip(1).map(|segment| segment.bytes - HEAD_BYTES);
+        closed.sum::<u64>() + state.0.offset - HEAD_BYTES
+    }
+
     /// The oldest segment is gone.
     pub(crate) fn forget_oldest(&self) {
         self.state.lock().1.remove(0);

@@ -52,7 +52,7 @@ async fn a_run_that_changes_while_its_segment_is_copied_keeps_its_place() {
         keep(&journal, vec![RunRecord::Event { run, event }]).await;
     }
     keep(&journal, vec![run("first", RunStatus::Running)]).await;
-    journal.log.rotate().unwrap().await.unwrap();
+    journal.engine.log.rotate().unwrap().await.unwrap();
     let next = journal.copy_some(1, HEAD_BYTES).await.unwrap();
     assert!(next.is_some(), "the copies are more than one append");
     keep(&journal, vec![run("first", RunStatus::Completed)]).await;
@@ -60,7 +60,7 @@ async fn a_run_that_changes_while_its_segment_is_copied_keeps_its_place() {
     while let Some(at) = from {
         from = journal.copy_some(1, at).await.unwrap();
     }
-    journal.drop_copied(1).await.unwrap();
+    journal.engine.drop_copied(1).await.unwrap();
     assert_eq!(order(&journal).await, ["first", "second"]);
     drop(journal);
     std::fs::remove_file(folder.path().join("view.redb")).unwrap();

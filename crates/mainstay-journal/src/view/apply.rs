@@ -1,20 +1,49 @@
 //! Turning records into rows, inside one write transaction. The same records always give the same rows.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mainstay_core::{RunId, SessionId};
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::ViewError;
+use super::references::References;
 use super::table::{self, META, RunRow, Slot, Weight, event_key, meta};
-use crate::blob::{Blobs, Hash};
+use super::{Apply, BlobChanges, Tables, ViewError};
+use crate::blob::Blobs;
 use crate::log::walk::Record;
 use crate::log::{End, Lsn, record};
 use crate::stored::{self, EventFacts, Forgotten, Moved, RunFacts, SessionDeleted};
 
-/// The tables, open for one transaction.
-pub(crate) struct Apply<'t> {
+/// The view of the record of runs.
+#[derive(Debug)]
+pub(crate) struct Runs {
     /// Where large bodies are, to be asked for what the facts of former versions do not say.
+    pub(crate) bodies: Arc<Blobs>,
+}
+
+impl Tables for Runs {
+    const FORMAT: u64 = table::FORMAT;
+    type Apply<'t> = Rows<'t>;
+
+    fn create(write: &WriteTransaction) -> Result<()> {
+        write.open_table(table::RUNS)?;
+        write.open_table(table::EVENTS)?;
+        write.open_table(table::BIRTHS)?;
+        write.open_table(table::UNFINISHED)?;
+        write.open_table(table::FINISHED)?;
+        write.open_table(table::SESSION_RUNS)?;
+        write.open_table(table::SESSIONS)?;
+        write.open_table(table::SESSIONS_BY_USE)?;
+        Ok(())
+    }
+
+    fn begin<'t>(&'t self, write: &'t WriteTransaction) -> Result<Rows<'t>> {
+        Rows::new(write, &self.bodies)
+    }
+}
+
+/// The tables, open for one transaction.
+pub(crate) struct Rows<'t> {
     bodies: &'t Blobs,
     runs: Table<'t, &'static str, &'static [u8]>,
     events: Table<'t, &'static [u8], &'static [u8]>,
@@ -24,28 +53,17 @@ pub(crate) struct Apply<'t> {
     session_runs: Table<'t, (&'static str, u64), &'static str>,
     sessions: Table<'t, &'static str, (u64, u64)>,
     sessions_by_use: Table<'t, (u64, &'static str), ()>,
-    blobs: Table<'t, &'static [u8], u64>,
+    references: References<'t>,
     meta: Table<'t, &'static str, u64>,
     /// Rows of runs that this transaction touched; written back by `finish`.
     touched: HashMap<RunId, Option<RunRow>>,
     weight: Weight,
-    released: Vec<Hash>,
-    arrived: Vec<Hash>,
-}
-
-/// What a transaction did to blobs, to be acted on after its commit.
-#[derive(Debug, Default)]
-pub(crate) struct BlobChanges {
-    /// Perhaps without a reference now.
-    pub(crate) released: Vec<Hash>,
-    /// Referred to by records of appends that hold a pin.
-    pub(crate) arrived: Vec<Hash>,
 }
 
 type Result<T, E = ViewError> = std::result::Result<T, E>;
 
-impl<'t> Apply<'t> {
-    pub(crate) fn new(write: &'t WriteTransaction, bodies: &'t Blobs) -> Result<Self> {
+impl<'t> Rows<'t> {
+    fn new(write: &'t WriteTransaction, bodies: &'t Blobs) -> Result<Self> {
         let meta = write.open_table(META)?;
         let number = |name: &str| -> Result<u64> { Ok(meta.get(name)?.map_or(0, |value| value.value())) };
         let weight = Weight { log: number(meta::LOG_BYTES)?, blob: number(meta::BLOB_BYTES)? };
@@ -59,57 +77,11 @@ impl<'t> Apply<'t> {
             session_runs: write.open_table(table::SESSION_RUNS)?,
             sessions: write.open_table(table::SESSIONS)?,
             sessions_by_use: write.open_table(table::SESSIONS_BY_USE)?,
-            blobs: write.open_table(table::BLOBS)?,
+            references: References::open(write)?,
             meta,
             touched: HashMap::new(),
             weight,
-            released: Vec::new(),
-            arrived: Vec::new(),
         })
-    }
-
-    /// Applies one record.
-    pub(crate) fn record(&mut self, record: &Record<'_>) -> Result<()> {
-        use crate::stored::kind;
-        let lsn = record.header.lsn;
-        let unreadable = |cause| ViewError::Record { lsn, cause };
-        match record.header.kind {
-            kind::EVENT => {
-                let (facts, _) = stored::split::<EventFacts>(record.payload).map_err(unreadable)?;
-                self.event(&facts, lsn, record)
-            }
-            kind::RUN => {
-                let (mut facts, body) = stored::split::<RunFacts>(record.payload).map_err(unreadable)?;
-                if facts.principal.is_none() {
-                    facts.principal = self.principal_in(body, &facts);
-                }
-                self.run(facts, lsn, record)
-            }
-            kind::SESSION_DELETED => {
-                let (facts, _) = stored::split::<SessionDeleted>(record.payload).map_err(unreadable)?;
-                self.session_runs_of(&facts.session)?.iter().try_for_each(|run| self.forget(run))
-            }
-            kind::FORGOTTEN => {
-                let (facts, _) = stored::split::<Forgotten>(record.payload).map_err(unreadable)?;
-                facts.runs.iter().try_for_each(|run| self.forget(run))
-            }
-            record::kind::SEGMENT_END | record::kind::TRIMMED | record::kind::PROBE => Ok(()),
-            kind => Err(ViewError::Kind { lsn, kind }),
-        }
-    }
-
-    /// Writes back what was touched, and the end that is applied now.
-    pub(crate) fn finish(mut self, end: End) -> Result<BlobChanges> {
-        for (id, row) in self.touched.drain() {
-            match row {
-                Some(row) => drop(self.runs.insert(id.as_str(), row.encode().as_slice())?),
-                None => drop(self.runs.remove(id.as_str())?),
-            }
-        }
-        self.meta.insert(meta::LOG_BYTES, self.weight.log)?;
-        self.meta.insert(meta::BLOB_BYTES, self.weight.blob)?;
-        note_end(&mut self.meta, end)?;
-        Ok(BlobChanges { released: self.released, arrived: self.arrived })
     }
 
     fn event(&mut self, facts: &EventFacts, lsn: Lsn, record: &Record<'_>) -> Result<()> {
@@ -329,27 +301,58 @@ impl<'t> Apply<'t> {
         moved: Option<Moved>,
     ) -> Result<Slot> {
         if let Some(blob) = &blob {
-            let count = self.blobs.get(blob.hash.as_slice())?.map_or(0, |count| count.value());
-            self.blobs.insert(blob.hash.as_slice(), count + 1)?;
-            // A copy's blob is held by the record it copies, not by a pin.
-            if moved.is_none() {
-                self.arrived.push(blob.hash);
-            }
+            self.references.arrive(blob, moved.is_some())?;
         }
         Ok(Slot { place: record.place, version: moved.map_or(lsn, |moved| moved.origin), blob })
     }
 
     /// The record in the slot lives no more.
     fn release(&mut self, slot: &Slot) -> Result<()> {
-        let Some(blob) = &slot.blob else { return Ok(()) };
-        let count = self.blobs.get(blob.hash.as_slice())?.map_or(0, |count| count.value());
-        if count > 1 {
-            self.blobs.insert(blob.hash.as_slice(), count - 1)?;
-        } else {
-            self.blobs.remove(blob.hash.as_slice())?;
-            self.released.push(blob.hash);
+        slot.blob.as_ref().map_or(Ok(()), |blob| self.references.release(blob))
+    }
+}
+
+impl Apply for Rows<'_> {
+    fn record(&mut self, record: &Record<'_>) -> Result<()> {
+        use crate::stored::kind;
+        let lsn = record.header.lsn;
+        let unreadable = |cause| ViewError::Record { lsn, cause };
+        match record.header.kind {
+            kind::EVENT => {
+                let (facts, _) = stored::split::<EventFacts>(record.payload).map_err(unreadable)?;
+                self.event(&facts, lsn, record)
+            }
+            kind::RUN => {
+                let (mut facts, body) = stored::split::<RunFacts>(record.payload).map_err(unreadable)?;
+                if facts.principal.is_none() {
+                    facts.principal = self.principal_in(body, &facts);
+                }
+                self.run(facts, lsn, record)
+            }
+            kind::SESSION_DELETED => {
+                let (facts, _) = stored::split::<SessionDeleted>(record.payload).map_err(unreadable)?;
+                self.session_runs_of(&facts.session)?.iter().try_for_each(|run| self.forget(run))
+            }
+            kind::FORGOTTEN => {
+                let (facts, _) = stored::split::<Forgotten>(record.payload).map_err(unreadable)?;
+                facts.runs.iter().try_for_each(|run| self.forget(run))
+            }
+            record::kind::SEGMENT_END | record::kind::TRIMMED | record::kind::PROBE => Ok(()),
+            kind => Err(ViewError::Kind { lsn, kind }),
         }
-        Ok(())
+    }
+
+    fn finish(mut self, end: End) -> Result<BlobChanges> {
+        for (id, row) in self.touched.drain() {
+            match row {
+                Some(row) => drop(self.runs.insert(id.as_str(), row.encode().as_slice())?),
+                None => drop(self.runs.remove(id.as_str())?),
+            }
+        }
+        self.meta.insert(meta::LOG_BYTES, self.weight.log)?;
+        self.meta.insert(meta::BLOB_BYTES, self.weight.blob)?;
+        note_end(&mut self.meta, end)?;
+        Ok(self.references.finish())
     }
 }
 
@@ -358,7 +361,7 @@ pub(crate) fn note_applied(write: &WriteTransaction, end: End) -> Result<()> {
     note_end(&mut write.open_table(META)?, end)
 }
 
-fn note_end(meta_table: &mut Table<'_, &'static str, u64>, end: End) -> Result<()> {
+pub(crate) fn note_end(meta_table: &mut Table<'_, &'static str, u64>, end: End) -> Result<()> {
     meta_table.insert(meta::APPLIED_LSN, end.lsn)?;
     meta_table.insert(meta::APPLIED_SEGMENT, u64::from(end.segment))?;
     meta_table.insert(meta::APPLIED_OFFSET, end.offset)?;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Builder, Database, ReadableDatabase, TableError};
 
-use super::ViewError;
-use super::table::{self, FORMAT, META, meta};
+use super::table::{self, META, meta};
+use super::{Tables, ViewError};
 use crate::damage::Fault;
 use crate::log::record::Chain;
 use crate::log::segment::HEAD_BYTES;
@@ -24,12 +24,12 @@ pub(crate) struct Said {
 
 /// A view that is whole, with what it says; `None` where it is missing, damaged or of another format. Reads every
 /// page: a damaged page would otherwise show as missing runs, or not at all.
-pub(crate) fn open(path: &Path, cache_bytes: usize) -> Option<(Database, Said)> {
+pub(crate) fn open(path: &Path, cache_bytes: usize, format: u64) -> Option<(Database, Said)> {
     if !path.exists() {
         return None;
     }
     // redb asserts where a damaged page contradicts itself; here that is an answer, not a crash.
-    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| open_checked(path, cache_bytes)));
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| open_checked(path, cache_bytes, format)));
     let why = match opened {
         Ok(Ok(view)) => return Some(view),
         Ok(Err(why)) => why,
@@ -39,7 +39,7 @@ pub(crate) fn open(path: &Path, cache_bytes: usize) -> Option<(Database, Said)> 
     None
 }
 
-fn open_checked(path: &Path, cache_bytes: usize) -> Result<(Database, Said), String> {
+fn open_checked(path: &Path, cache_bytes: usize, format: u64) -> Result<(Database, Said), String> {
     let repaired = Arc::new(AtomicBool::new(false));
     let seen = repaired.clone();
     let mut builder = Builder::new();
@@ -50,18 +50,18 @@ fn open_checked(path: &Path, cache_bytes: usize) -> Result<(Database, Said), Str
     if !repaired.load(Ordering::Relaxed) && !database.check_integrity().map_err(|cause| cause.to_string())? {
         return Err("the integrity check failed".to_owned());
     }
-    let said = said(&database).map_err(|cause| cause.to_string())?;
+    let said = said(&database, format).map_err(|cause| cause.to_string())?;
     Ok((database, said.ok_or("it is of another format")?))
 }
 
-fn said(database: &Database) -> Result<Option<Said>, redb::Error> {
+fn said(database: &Database, format: u64) -> Result<Option<Said>, redb::Error> {
     let meta_table = match database.begin_read()?.open_table(META) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         outcome => outcome?,
     };
     let number =
         |name: &str| -> Result<u64, redb::Error> { Ok(meta_table.get(name)?.map_or(0, |v| v.value())) };
-    if number(meta::FORMAT)? != FORMAT {
+    if number(meta::FORMAT)? != format {
         return Ok(None);
     }
     let applied = End {
@@ -81,7 +81,7 @@ pub(crate) fn fits(said: &Said, journal: u64, segments: &[Segment], durable: Lsn
 }
 
 /// Makes an empty view for the log that begins with `first`, in place of whatever is there.
-pub(crate) fn create(
+pub(crate) fn create<T: Tables>(
     path: &Path,
     cache_bytes: usize,
     journal: u64,
@@ -96,18 +96,11 @@ pub(crate) fn create(
     let write = database.begin_write()?;
     {
         let mut meta_table = write.open_table(META)?;
-        meta_table.insert(meta::FORMAT, FORMAT)?;
+        meta_table.insert(meta::FORMAT, T::FORMAT)?;
         meta_table.insert(meta::JOURNAL, journal)?;
-        write.open_table(table::RUNS)?;
-        write.open_table(table::EVENTS)?;
-        write.open_table(table::BIRTHS)?;
-        write.open_table(table::UNFINISHED)?;
-        write.open_table(table::FINISHED)?;
-        write.open_table(table::SESSION_RUNS)?;
-        write.open_table(table::SESSIONS)?;
-        write.open_table(table::SESSIONS_BY_USE)?;
         write.open_table(table::BLOBS)?;
     }
+    T::create(&write)?;
     super::apply::note_applied(&write, end)?;
     write.commit()?;
     Ok((database, end))
@@ -117,19 +110,21 @@ pub(crate) fn create(
 mod tests {
     use super::*;
     use crate::log::segment::Head;
+    use crate::view::apply::Runs;
+    use crate::view::table::FORMAT;
 
     #[test]
     fn a_view_of_another_format_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("view.redb");
         let first = Segment { head: Head { journal: 7, number: 1, first_lsn: 1, prev: 0 }, bytes: 8192 };
-        drop(create(&path, 1024 * 1024, 7, &first).unwrap());
-        let (database, said) = open(&path, 1024 * 1024).expect("a view of this format is used");
+        drop(create::<Runs>(&path, 1024 * 1024, 7, &first).unwrap());
+        let (database, said) = open(&path, 1024 * 1024, FORMAT).expect("a view of this format is used");
         assert_eq!(said.journal, 7);
         let write = database.begin_write().unwrap();
         write.open_table(META).unwrap().insert(meta::FORMAT, FORMAT - 1).unwrap();
         write.commit().unwrap();
         drop(database);
-        assert!(open(&path, 1024 * 1024).is_none());
+        assert!(open(&path, 1024 * 1024, FORMAT).is_none());
     }
 }

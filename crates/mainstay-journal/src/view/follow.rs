@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -13,9 +13,8 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
 
-use super::ViewError;
-use super::apply::{Apply, BlobChanges};
 use super::query;
+use super::{Apply, BlobChanges, Tables, ViewError};
 use crate::blob::Blobs;
 use crate::damage::{Damage, Fault, unavailable};
 use crate::log::record::kind;
@@ -141,7 +140,8 @@ impl DurableListener for Bell {
 
 /// What the thread works with; also used before there is a thread, to catch up.
 #[derive(Debug)]
-pub(crate) struct Follower {
+pub(crate) struct Follower<T> {
+    pub(crate) tables: T,
     pub(crate) database: Arc<Database>,
     pub(crate) folder: PathBuf,
     pub(crate) blobs: Arc<Blobs>,
@@ -159,76 +159,23 @@ pub(crate) struct Followed {
     head: Head,
 }
 
-impl Follower {
+impl<T: Tables> Follower<T> {
     /// Applies at least one append, and about `rows_max` records, of what is durable at `target`.
     pub(crate) fn advance(&mut self, target: End, rows_max: u64) -> Result<(), ViewError> {
         if self.applied.lsn >= target.lsn {
             return Ok(());
         }
         let write = self.database.begin_write()?;
-        let blobs = self.blobs.clone();
-        let mut apply = Apply::new(&write, &blobs)?;
-        let end = self.apply(&mut apply, target, rows_max)?;
+        let mut reading = Reading { folder: &self.folder, followed: &mut self.followed, at: self.applied };
+        let mut apply = self.tables.begin(&write)?;
+        reading.feed(&mut apply, target, rows_max)?;
+        let end = reading.at;
         let changes = apply.finish(end)?;
         write.commit()?;
+        self.tables.committed(&self.database)?;
         self.counters.view_commits.fetch_add(1, Ordering::Relaxed);
         self.applied = end;
         self.settle_blobs(&changes)
-    }
-
-    fn apply(&mut self, apply: &mut Apply<'_>, target: End, rows_max: u64) -> Result<End, ViewError> {
-        let mut at = self.applied;
-        let mut rows = 0;
-        while at.lsn < target.lsn {
-            let Followed { file, path, head } = self.segment(at)?;
-            let damaged = |offset, after, fault: &str| {
-                Fault::from(Damage::new(path, offset, after + 1, fault, "it was acknowledged"))
-            };
-            let until = if at.segment == target.segment {
-                target.offset
-            } else {
-                file.metadata().map_err(Fault::io(path))?.len()
-            };
-            let mut walk = Walk::new(file, head, at.offset, until);
-            while at.lsn < target.lsn {
-                let offset = walk.position();
-                let record = match walk.step().map_err(Fault::io(path))? {
-                    Step::Record(record) => record,
-                    Step::Blank => {
-                        return Err(damaged(offset, at.lsn, "zeros where a record should be").into());
-                    }
-                    Step::Bad(fault) => return Err(damaged(offset, at.lsn, fault).into()),
-                };
-                apply.record(&record)?;
-                let (header, next) = (record.header, walk.position());
-                rows += 1;
-                at = End { lsn: header.lsn, segment: head.number, offset: next };
-                if header.kind == kind::SEGMENT_END {
-                    at = End { lsn: header.lsn, segment: head.number + 1, offset: HEAD_BYTES };
-                    break;
-                }
-                if header.last && rows >= rows_max {
-                    return Ok(at);
-                }
-            }
-        }
-        Ok(at)
-    }
-
-    /// The segment of `at`, opened unless it is the one followed already.
-    fn segment(&mut self, at: End) -> Result<&Followed, Fault> {
-        let known = self.followed.take().filter(|followed| followed.head.number == at.segment);
-        let followed = match known {
-            Some(followed) => followed,
-            None => {
-                let (file, path, _, head) = walk::open(&self.folder, at.segment)?;
-                let fault = "the segment's head is damaged";
-                let damage = || Damage::new(&path, 0, at.lsn + 1, fault, "it was acknowledged");
-                let head = head.ok_or_else(damage)?;
-                Followed { file, path, head }
-            }
-        };
-        Ok(self.followed.insert(followed))
     }
 
     fn settle_blobs(&self, changes: &BlobChanges) -> Result<(), ViewError> {
@@ -242,7 +189,7 @@ impl Follower {
     }
 
     fn run(
-        mut self,
+        &mut self,
         published: &Published,
         bell: &Bell,
         progress: &watch::Sender<Progress>,
@@ -276,6 +223,73 @@ impl Follower {
     }
 }
 
+/// A follower's way through the log.
+struct Reading<'a> {
+    folder: &'a Path,
+    followed: &'a mut Option<Followed>,
+    at: End,
+}
+
+impl Reading<'_> {
+    /// Gives `apply` at least one append, and about `rows_max` records, up to `target`.
+    fn feed(&mut self, apply: &mut impl Apply, target: End, rows_max: u64) -> Result<(), ViewError> {
+        let mut at = self.at;
+        let mut rows = 0;
+        while at.lsn < target.lsn {
+            let Followed { file, path, head } = self.segment(at)?;
+            let damaged = |offset, after, fault: &str| {
+                Fault::from(Damage::new(path, offset, after + 1, fault, "it was acknowledged"))
+            };
+            let until = if at.segment == target.segment {
+                target.offset
+            } else {
+                file.metadata().map_err(Fault::io(path))?.len()
+            };
+            let mut walk = Walk::new(file, head, at.offset, until);
+            while at.lsn < target.lsn {
+                let offset = walk.position();
+                let record = match walk.step().map_err(Fault::io(path))? {
+                    Step::Record(record) => record,
+                    Step::Blank => {
+                        return Err(damaged(offset, at.lsn, "zeros where a record should be").into());
+                    }
+                    Step::Bad(fault) => return Err(damaged(offset, at.lsn, fault).into()),
+                };
+                apply.record(&record)?;
+                let (header, next) = (record.header, walk.position());
+                rows += 1;
+                at = End { lsn: header.lsn, segment: head.number, offset: next };
+                if header.kind == kind::SEGMENT_END {
+                    at = End { lsn: header.lsn, segment: head.number + 1, offset: HEAD_BYTES };
+                    break;
+                }
+                if header.last && rows >= rows_max {
+                    self.at = at;
+                    return Ok(());
+                }
+            }
+        }
+        self.at = at;
+        Ok(())
+    }
+
+    /// The segment of `at`, opened unless it is the one followed already.
+    fn segment(&mut self, at: End) -> Result<&Followed, Fault> {
+        let known = self.followed.take().filter(|followed| followed.head.number == at.segment);
+        let followed = match known {
+            Some(followed) => followed,
+            None => {
+                let (file, path, _, head) = walk::open(self.folder, at.segment)?;
+                let fault = "the segment's head is damaged";
+                let damage = || Damage::new(&path, 0, at.lsn + 1, fault, "it was acknowledged");
+                let head = head.ok_or_else(damage)?;
+                Followed { file, path, head }
+            }
+        };
+        Ok(self.followed.insert(followed))
+    }
+}
+
 fn collect(blobs: &Blobs, database: &Database, hash: &crate::blob::Hash) -> Result<(), ViewError> {
     blobs.collect(hash, || query::refers_to(&database.begin_read()?, hash))
 }
@@ -288,7 +302,7 @@ fn sweep(blobs: &Blobs, database: &Database) -> Result<(), ViewError> {
 impl View {
     /// Starts the thread. `on_failure` is told why, should the view ever be unable to go on.
     pub(crate) fn start(
-        follower: Follower,
+        follower: Follower<impl Tables>,
         published: Arc<Published>,
         bell: Arc<Bell>,
         on_failure: impl FnOnce(&str) + Send + 'static,
@@ -299,8 +313,10 @@ impl View {
         let thread = std::thread::Builder::new().name("journal-view".to_owned()).spawn({
             let (published, bell) = (published.clone(), bell.clone());
             move || {
+                let mut follower = follower;
                 let ran =
                     std::panic::catch_unwind(AssertUnwindSafe(|| follower.run(&published, &bell, &sender)));
+                follower.tables.close();
                 let why = match ran {
                     Ok(Ok(())) => "the record of runs is closed".to_owned(),
                     Ok(Err(error)) => error.to_string(),

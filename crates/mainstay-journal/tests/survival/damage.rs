@@ -114,7 +114,7 @@ fn random_places() {
 }
 
 /// A file to damage: log, view, blobs and mark in turn, each often enough.
-fn target(folder: &Path, dice: &mut Dice) -> (&'static str, PathBuf, u64) {
+pub(crate) fn target(folder: &Path, dice: &mut Dice) -> (&'static str, PathBuf, u64) {
     let all = files(folder);
     let of = |part: &str| -> Vec<(PathBuf, u64)> {
         all.iter()
@@ -135,7 +135,7 @@ fn target(folder: &Path, dice: &mut Dice) -> (&'static str, PathBuf, u64) {
     (place, path, bytes)
 }
 
-fn damage(path: &Path, offset: u64, bytes: u64, dice: &mut Dice) -> &'static str {
+pub(crate) fn damage(path: &Path, offset: u64, bytes: u64, dice: &mut Dice) -> &'static str {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let zero = |block: u64| {
         let start = offset / block * block;
@@ -158,7 +158,7 @@ fn damage(path: &Path, offset: u64, bytes: u64, dice: &mut Dice) -> &'static str
     }
 }
 
-fn flip(path: &Path, offset: u64, bit: u8) {
+pub(crate) fn flip(path: &Path, offset: u64, bit: u8) {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();

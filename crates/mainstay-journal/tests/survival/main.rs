@@ -15,6 +15,7 @@ mod kill;
 mod model;
 mod power;
 mod starved;
+mod state;
 
 use libtest_mimic::Arguments;
 
@@ -25,6 +26,9 @@ fn main() {
     if let Some(folder) = std::env::var_os(starved::CHILD_FOLDER) {
         return starved::child(std::path::Path::new(&folder));
     }
+    if let Some(folder) = std::env::var_os(state::CHILD_FOLDER) {
+        return state::child(std::path::Path::new(&folder));
+    }
     let trials = [
         cleaning::trials(),
         damage::trials(),
@@ -34,6 +38,7 @@ fn main() {
         model::trials(),
         power::trials(),
         starved::trials(),
+        state::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
