@@ -1,9 +1,11 @@
 //! ★ Clients that several members share: their settings, how they connect, and what their failures mean. To add one: a
 //! file in `clients/`, a line here, and a feature in the manifest.
 
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
 
 use std::time::{Duration, Instant};

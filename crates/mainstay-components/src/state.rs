@@ -6,6 +6,8 @@
 
 pub mod embedded;
 pub mod in_memory;
+#[cfg(feature = "postgres")]
+pub mod postgresql;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "sqlite")]
@@ -20,6 +22,8 @@ pub type Def = crate::def::Def<dyn StateStore>;
 pub static ALL: &[Def] = &[
     embedded::DEF,
     in_memory::DEF,
+    #[cfg(feature = "postgres")]
+    postgresql::DEF,
     #[cfg(feature = "redis")]
     redis::DEF,
     #[cfg(feature = "sqlite")]

@@ -6,6 +6,8 @@
 mod memory;
 mod opened;
 mod planted;
+#[cfg(feature = "postgres")]
+mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]
@@ -46,6 +48,8 @@ enum Member {
 fn member(def: &'static Def) -> Option<Member> {
     Some(match def.kind {
         "state.in-memory" => memory::member(def),
+        #[cfg(feature = "postgres")]
+        "state.postgresql" => postgresql::member(def),
         #[cfg(feature = "redis")]
         "state.redis" => redis::member(def),
         #[cfg(feature = "sqlite")]
