@@ -74,6 +74,8 @@ pub(crate) const fn joined<const N: usize>(shared: &[SettingDef], own: &[Setting
 pub struct Opening<'a> {
     /// The component's name.
     pub name: &'a str,
+    /// The version of its settings, one of the type's.
+    pub version: &'a str,
     /// The app beside us; empty without one.
     pub app_id: &'a str,
     /// Its settings, checked, its secrets known.

@@ -26,6 +26,7 @@ pub async fn state_store(clock: &Arc<dyn Clock>) -> Arc<dyn StateStore> {
 pub async fn open<P: ?Sized>(def: &Def<P>, clock: &Arc<dyn Clock>) -> Result<Arc<P>> {
     let opening = Opening {
         name: "test",
+        version: def.versions.first().copied().unwrap_or_default(),
         app_id: "",
         settings: &Settings::default(),
         folder: Path::new("."),

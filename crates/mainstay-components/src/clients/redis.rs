@@ -13,6 +13,7 @@ use redis::{
     RedisConnectionInfo, RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
 };
 
+use crate::clients::{TIME, time};
 use crate::def::SettingDef;
 use crate::settings::{Settings, fault};
 
@@ -98,11 +99,11 @@ impl Options {
             cluster,
             tls: tls.then(|| certificates(settings)),
             dial_timeout: settings
-                .read("dialTimeout", DURATION, timeout, faults)
+                .read("dialTimeout", TIME, time, faults)
                 .flatten()
                 .unwrap_or(Duration::from_secs(5)),
             read_timeout: settings
-                .read("readTimeout", DURATION, timeout, faults)
+                .read("readTimeout", TIME, time, faults)
                 .unwrap_or(Some(Duration::from_secs(3))),
         }
     }
@@ -123,17 +124,6 @@ impl Options {
         }
         Ok(address.into_connection_info()?.set_redis_settings(redis))
     }
-}
-
-const DURATION: &str = "a duration such as `5s`";
-
-/// A duration; `-1` is none. A bare number is of seconds.
-fn timeout(text: &str) -> Option<Option<Duration>> {
-    if text == "-1" {
-        return Some(None);
-    }
-    let seconds = text.parse().ok().map(Duration::from_secs);
-    seconds.or_else(|| mainstay_core::duration::parse(text)).filter(|time| !time.is_zero()).map(Some)
 }
 
 fn hosts(text: &str) -> Option<Vec<(String, u16)>> {

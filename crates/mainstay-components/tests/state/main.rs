@@ -6,8 +6,12 @@
 mod memory;
 mod opened;
 mod planted;
+#[cfg(feature = "postgres")]
+mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use libtest_mimic::{Arguments, Trial};
 use mainstay_components::state::{self, Def};
@@ -44,8 +48,12 @@ enum Member {
 fn member(def: &'static Def) -> Option<Member> {
     Some(match def.kind {
         "state.in-memory" => memory::member(def),
+        #[cfg(feature = "postgres")]
+        "state.postgresql" => postgresql::member(def),
         #[cfg(feature = "redis")]
         "state.redis" => redis::member(def),
+        #[cfg(feature = "sqlite")]
+        "state.sqlite" => sqlite::member(def),
         "state.embedded" => Member::NotRun("its engine has a suite of its own".to_owned()),
         _ => return None,
     })

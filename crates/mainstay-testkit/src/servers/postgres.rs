@@ -86,7 +86,7 @@ fn run(words: Vec<String>) -> Result<(), String> {
 /// What connects to the server at this port: `host=… port=…`, as PostgreSQL's own clients take it.
 #[must_use]
 pub fn connection_string(port: u16) -> String {
-    format!("host=127.0.0.1 port={port} user=tester database=postgres sslmode=disable")
+    format!("host=127.0.0.1 port={port} user=tester dbname=postgres sslmode=disable")
 }
 
 static SHARED: LazyLock<Server> = LazyLock::new(|| RECIPE.start());
