@@ -15,7 +15,6 @@ mod resiliency;
 mod runtime_config;
 mod section;
 mod subscription;
-
 mod values;
 
 use std::cell::RefCell;

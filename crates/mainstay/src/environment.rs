@@ -42,6 +42,11 @@ pub(crate) fn api_key() -> Option<String> {
     text("MAINSTAY_API_KEY")
 }
 
+/// What a variable in the runtime's configuration stands for.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    text(name)
+}
+
 fn text(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
