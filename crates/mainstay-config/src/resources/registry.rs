@@ -135,6 +135,7 @@ fn names(placed: &Placed, def: &TypeDef<'_>, faults: &mut Faults) {
                 faults.secrets.push(*value)
             }
             Some(_) => {}
+            None if faults.warned_enough() => {}
             None => {
                 let near = nearest::nearest(&setting.name, def.settings.iter().map(|known| known.name));
                 if let Some(near) = near {
