@@ -3,6 +3,7 @@
 
 mod cli;
 mod commands;
+mod component_types;
 mod environment;
 mod exit;
 mod logging;
