@@ -8,6 +8,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import textwrap
 import time
 import urllib.error
@@ -22,6 +23,12 @@ COMPONENTS = {
         kind: Component
         metadata: { name: orders }
         spec: { type: state.embedded, version: v1, metadata: [] }
+    """,
+    "bus.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: bus }
+        spec: { type: pubsub.embedded, version: v1, metadata: [] }
     """,
     "vault.yaml": """
         apiVersion: dapr.io/v1alpha1
@@ -105,3 +112,16 @@ def sidecar(tmp_path, monkeypatch):
     yield running
     if running.process.poll() is None:
         running.stop()
+
+
+@pytest.fixture
+def app(tmp_path):
+    """The FastAPI app of `app.py`, and where it writes what it was sent."""
+    port, log = free_port(), tmp_path / "seen.jsonl"
+    command = [sys.executable, str(pathlib.Path(__file__).parent / "app.py"), str(port), str(log)]
+    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    until(lambda: answers(f"http://127.0.0.1:{port}/health") or process.poll() is not None, "the app is up")
+    assert process.poll() is None, "the app ended"
+    yield port, log
+    process.kill()
+    process.wait(timeout=PATIENCE_S)

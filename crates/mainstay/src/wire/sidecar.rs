@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use mainstay_blocks::pubsub::Scopes;
 use mainstay_blocks::state::{Prefix, Rules};
-use mainstay_blocks::{App, Blocks, Opened, Summary, Table};
+use mainstay_blocks::{App, Blocks, Broker, Opened, Summary, Table};
 use mainstay_components::def::{Def, Opening, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{secret_stores, state};
+use mainstay_components::{pubsub, secret_stores, state};
 use mainstay_config::resources::{Placeholders, SettingName, TypeDef};
 use mainstay_core::component::{Component, Setting, SettingValue};
 use mainstay_core::http_endpoint::HttpEndpoint;
@@ -146,6 +147,11 @@ impl Opener<'_> {
                 let able = port.capabilities();
                 table.stores.insert(component.name.clone(), Opened { port, rules: Rules { prefix } });
                 table.summaries.push(summary(component, words(&able)));
+            } else if let Some(def) = pubsub::find(&component.kind) {
+                let Some((port, settings)) = self.open(def, component, &table).await? else { continue };
+                let rules = Scopes::of(|name| settings.text(name));
+                table.brokers.insert(component.name.clone(), Broker { port, rules });
+                table.summaries.push(summary(component, Vec::new()));
             }
         }
         Ok(table)
@@ -162,6 +168,7 @@ impl Opener<'_> {
             let settings = self.settings(component, table).await?;
             let opening = Opening {
                 name: &component.name,
+                version: &component.version,
                 app_id: &self.app.id,
                 settings: &settings,
                 folder: &self.folder,
@@ -329,11 +336,21 @@ const STATE_SETTINGS: &[SettingDef] = &[
     of_block("keyPrefix", "What stands before the app's keys."),
     of_block("actorStateStore", "Whether actors keep their state here."),
 ];
+/// Settings that every broker has.
+const PUBSUB_SETTINGS: &[SettingDef] = &[
+    of_block("allowedTopics", "Topics that there are."),
+    of_block("protectedTopics", "Topics that only apps with a scope reach."),
+    of_block("publishingScopes", "Topics that apps may publish to."),
+    of_block("subscriptionScopes", "Topics that apps may subscribe to."),
+    of_block("consumerID", "The group of the app's subscriptions."),
+];
+
 /// Every type of component.
 pub(crate) fn types() -> Vec<Listed> {
     let states = state::ALL.iter().map(|def| Listed::of(def, STATE_SETTINGS));
+    let brokers = pubsub::ALL.iter().map(|def| Listed::of(def, PUBSUB_SETTINGS));
     let secrets = secret_stores::ALL.iter().map(|def| Listed::of(def, &[]));
-    states.chain(secrets).collect()
+    states.chain(brokers).chain(secrets).collect()
 }
 
 /// Checks the settings of a component of a type.

@@ -1,0 +1,50 @@
+"""An app that subscribes by the SDK's FastAPI extension and writes down what it is sent."""
+
+import json
+import pathlib
+import sys
+
+import uvicorn
+from dapr.ext.fastapi import DaprApp
+from fastapi import Body, FastAPI
+
+app = FastAPI()
+dapr = DaprApp(app)
+log = pathlib.Path(sys.argv[2])
+failed = set()
+
+
+def note(kind: str, event: dict) -> None:
+    with log.open("a") as file:
+        file.write(json.dumps({"kind": kind, "event": event}) + "\n")
+
+
+@app.get("/health")
+def health():
+    return {}
+
+
+@dapr.subscribe(pubsub="bus", topic="orders", dead_letter_topic="dead")
+def order(event=Body()):
+    note("order", event)
+    if event["data"] == {"poison": True}:
+        return {"status": "DROP"}
+    return {"status": "SUCCESS"}
+
+
+@dapr.subscribe(pubsub="bus", topic="dead")
+def dead(event=Body()):
+    note("dead", event)
+
+
+@dapr.subscribe(pubsub="bus", topic="retried")
+def retried(event=Body()):
+    note("retried", event)
+    if event["id"] not in failed:
+        failed.add(event["id"])
+        return {"status": "RETRY"}
+    return {"status": "SUCCESS"}
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

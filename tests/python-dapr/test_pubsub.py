@@ -1,0 +1,62 @@
+"""Messages by the SDK, to an app of its FastAPI extension."""
+
+import json
+
+import grpc
+import pytest
+from conftest import Sidecar, until, use
+from dapr.clients import DaprClient
+
+
+def seen(log, kind):
+    if not log.exists():
+        return []
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line["event"] for line in lines if line["kind"] == kind]
+
+
+@pytest.fixture
+def beside(app, tmp_path, monkeypatch):
+    port, log = app
+    sidecar = Sidecar(tmp_path, app_port=port)
+    use(sidecar, monkeypatch)
+    yield log
+    sidecar.stop()
+
+
+def test_a_message_reaches_the_app_in_its_envelope(beside):
+    with DaprClient() as client:
+        data = json.dumps({"n": 1})
+        client.publish_event("bus", "orders", data, data_content_type="application/json")
+    event = until(lambda: seen(beside, "order"), "the app has the message")[0]
+    assert event["data"] == {"n": 1}
+    expected = {
+        "specversion": "1.0",
+        "type": "com.dapr.event.sent",
+        "source": "shop",
+        "pubsubname": "bus",
+        "topic": "orders",
+        "datacontenttype": "application/json",
+    }
+    assert {name: event[name] for name in expected} == expected and event["id"]
+
+
+def test_what_the_app_does_not_want_goes_to_the_dead_letter_topic(beside):
+    with DaprClient() as client:
+        client.publish_event("bus", "orders", '{"poison": true}', data_content_type="application/json")
+    letter = until(lambda: seen(beside, "dead"), "the dead letter arrives")[0]
+    assert letter["data"] == {"poison": True}
+
+
+def test_what_is_to_be_tried_again_comes_again(beside):
+    with DaprClient() as client:
+        client.publish_event("bus", "retried", "once more")
+    events = until(lambda: len(seen(beside, "retried")) >= 2 and seen(beside, "retried"), "it comes again")
+    assert events[0]["id"] == events[1]["id"] and events[0]["data"] == "once more"
+
+
+def test_an_unknown_broker_is_told(beside):
+    with DaprClient() as client:
+        with pytest.raises(grpc.RpcError) as refused:
+            client.publish_event("no-such-bus", "orders", "x")
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
