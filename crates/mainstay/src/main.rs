@@ -3,7 +3,6 @@
 
 mod cli;
 mod commands;
-mod component_types;
 mod environment;
 mod exit;
 mod logging;

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Overrides, Source};
+use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Overrides, Source, resources};
 use mainstay_core::plan::Member;
 use mainstay_core::{Error, KindDef, Plan, codes};
 
-use crate::{component_types, environment, exit, logging, surroundings, terminal};
+use crate::wire::sidecar as registry;
+use crate::{environment, exit, logging, surroundings, terminal};
 
 /// A plan, and the files that it and its providers are read from.
 #[derive(Debug)]
@@ -113,10 +114,12 @@ pub(crate) fn load_and_look(given: &Path, listen: Option<&str>, look: Look<'_>) 
     let name = path.display().to_string();
     let source = Source { name: &name, text: &text, folder: &folder };
     let (providers, tools) = (provider_kinds(), tool_kinds());
-    let mainstay_config::Loaded { plan, warnings } = component_types::with(|types| {
-        let kinds = Kinds { components: Some(types), ..kinds(&providers, &tools) };
-        mainstay_config::load_and_look(source, &kinds, &disk, &overrides, look).map_err(Fault::Faults)
-    })?;
+    let types = registry::types();
+    let types: Vec<_> = types.iter().map(registry::Listed::def).collect();
+    let components = Some(resources::Types { types: &types, check: &registry::check });
+    let kinds = Kinds { components, ..kinds(&providers, &tools) };
+    let mainstay_config::Loaded { plan, warnings } =
+        mainstay_config::load_and_look(source, &kinds, &disk, &overrides, look).map_err(Fault::Faults)?;
     let mut files = disk.read.into_inner();
     files.extend(plan.providers.values().flat_map(|member| provider_files(&plan, member)));
     Ok(Loaded { plan, files, warnings })
@@ -195,5 +198,25 @@ mod tests {
     fn the_schema_of_the_real_registries_says_only_what_is_checked() {
         let (providers, tools) = (provider_kinds(), tool_kinds());
         assert_eq!(mainstay_config::lint(&kinds(&providers, &tools)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_type_of_component_is_known_to_the_reader_of_its_files() {
+        let types = registry::types();
+        let types: Vec<_> = types.iter().map(registry::Listed::def).collect();
+        let said = |kind: &str| {
+            let text = format!(
+                "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{ name: x }}\nspec: {{ type: {kind} }}\n"
+            );
+            let types = resources::Types { types: &types, check: &registry::check };
+            let surroundings = resources::Surroundings { types: Some(types), variables: &|_| None };
+            let loaded = resources::load(&[resources::File { name: "x.yaml", text: &text }], &surroundings);
+            loaded.faults.iter().map(ToString::to_string).collect::<String>()
+        };
+        for def in &types {
+            assert!(!said(def.kind).contains("no component type"), "{}", def.kind);
+        }
+        assert_eq!(said("state.embedded"), "");
+        assert!(said("state.embeded").contains("no component type `state.embeded`"));
     }
 }
