@@ -5,6 +5,7 @@
 //! run is made of; nothing here invents a port: `url` says where the app listens.
 
 mod backoff;
+mod callback;
 mod channel;
 mod contract;
 mod health;
@@ -14,6 +15,7 @@ mod service;
 mod supervisor;
 
 pub use backoff::Restart;
+pub use callback::HttpCallback;
 pub use output::{Line, Sink, Source};
 pub use process::orphans::reap_orphans;
 pub use service::{AppService, Opening};

@@ -57,11 +57,25 @@ pub struct SettingDef {
     pub secret: bool,
 }
 
+/// One list of settings after another, `N` in all: what several types share, and what one adds.
+pub(crate) const fn joined<const N: usize>(shared: &[SettingDef], own: &[SettingDef]) -> [SettingDef; N] {
+    assert!(shared.len() + own.len() == N, "N is the length of both");
+    let none = SettingDef { name: "", about: "", required: false, secret: false };
+    let (mut all, mut at) = ([none; N], 0);
+    while at < N {
+        all[at] = if at < shared.len() { shared[at] } else { own[at - shared.len()] };
+        at += 1;
+    }
+    all
+}
+
 /// What opening takes.
 #[derive(Clone, Copy)]
 pub struct Opening<'a> {
     /// The component's name.
     pub name: &'a str,
+    /// The version of its settings, one of the type's.
+    pub version: &'a str,
     /// The app beside us; empty without one.
     pub app_id: &'a str,
     /// Its settings, checked, its secrets known.

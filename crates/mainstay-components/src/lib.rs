@@ -2,8 +2,10 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
+mod clients;
 pub mod def;
 pub mod pubsub;
+pub mod secret_stores;
 pub mod secrets;
 pub mod settings;
 pub mod state;

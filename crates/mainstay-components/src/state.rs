@@ -6,6 +6,12 @@
 
 pub mod embedded;
 pub mod in_memory;
+#[cfg(feature = "postgres")]
+pub mod postgresql;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use mainstay_core::state::StateStore;
 
@@ -13,7 +19,16 @@ use mainstay_core::state::StateStore;
 pub type Def = crate::def::Def<dyn StateStore>;
 
 /// Every type, in the order of the reference page.
-pub static ALL: &[Def] = &[embedded::DEF, in_memory::DEF];
+pub static ALL: &[Def] = &[
+    embedded::DEF,
+    in_memory::DEF,
+    #[cfg(feature = "postgres")]
+    postgresql::DEF,
+    #[cfg(feature = "redis")]
+    redis::DEF,
+    #[cfg(feature = "sqlite")]
+    sqlite::DEF,
+];
 
 /// The type of this name.
 #[must_use]

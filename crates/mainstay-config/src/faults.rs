@@ -47,6 +47,24 @@ impl Faults {
         }
     }
 
+    /// Whether further warnings are not kept.
+    pub(crate) fn warned_enough(&self) -> bool {
+        self.warnings.len() >= FAULTS_MAX
+    }
+
+    /// How many faults there are.
+    pub(crate) fn count(&self) -> usize {
+        self.list.len() + self.beyond
+    }
+
+    /// Makes warnings of the faults after the first `kept`.
+    pub(crate) fn excuse(&mut self, kept: usize) {
+        let excused = self.list.split_off(kept.min(self.list.len()));
+        self.beyond = kept.saturating_sub(self.list.len());
+        let room = FAULTS_MAX.saturating_sub(self.warnings.len());
+        self.warnings.extend(excused.into_iter().take(room));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -1,16 +1,36 @@
 //! A YAML document as a tree that knows where everything stands.
 //!
-//! Typing is the YAML 1.2 core schema and nothing more: `yes` is text, `1.10` is a number, a date is text. Anchors and
-//! aliases work within bounds; tags, merge keys, directives and further documents are refused.
+//! Typing of the spec is the YAML 1.2 core schema and nothing more: `yes` is text, `1.10` is a number, a date is text.
+//! Anchors and aliases work within bounds; tags, merge keys, directives and further documents are refused. Resource files
+//! have a dialect of their own ([`Dialect::Resource`]).
 
+mod lenient;
 mod parse;
 mod scalar;
+mod variables;
 
 use serde_json::{Map, Number};
 
-pub(crate) use parse::parse;
+pub(crate) use lenient::{json_number, text_of};
+pub(crate) use parse::{parse, parse_part};
 
 use crate::place::Span;
+
+/// What a text means where YAML leaves it open.
+#[derive(Clone, Copy)]
+pub(crate) enum Dialect<'a> {
+    /// The spec: strict, so that nothing is taken for something else.
+    Spec,
+    /// A resource file: as the runtime that it was written for reads it. Scalars are those of YAML 1.1, tags and merge keys
+    /// work, of a key that stands twice the last counts (with a warning), keys are whatever has a text.
+    Resource {
+        /// What `$NAME` and `${NAME}` in values stand for, where they stand for something.
+        variables: Option<Variables<'a>>,
+    },
+}
+
+/// Looks up a variable.
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]

@@ -275,7 +275,7 @@ fn expected(schema: &Schema) -> String {
     wanted.join(" or ")
 }
 
-fn described(value: &Value) -> &'static str {
+pub(crate) fn described(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(true) => "`true`",

@@ -4,6 +4,7 @@
 //! Engines (ring 1) are written against the traits here; adapters (ring 2) implement them; the binary joins them.
 
 pub mod app;
+pub mod callback;
 pub mod clock;
 pub mod codes;
 pub mod component;
@@ -11,6 +12,7 @@ pub mod ctx;
 pub mod duration;
 pub mod embedded;
 pub mod error;
+pub mod http_endpoint;
 pub mod id;
 pub mod journal;
 pub mod kind;
@@ -19,9 +21,14 @@ pub mod model;
 pub mod plan;
 pub mod provider;
 pub mod pubsub;
+pub mod resiliency;
+pub mod resources;
 pub mod run;
+pub mod runtime_config;
 pub mod secret;
+pub mod secret_store;
 pub mod state;
+pub mod subscription;
 pub mod telemetry;
 pub mod tool;
 

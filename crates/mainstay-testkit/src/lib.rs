@@ -1,8 +1,10 @@
 //! Conformance suites, fakes and the process harness (dev-dependency only).
 
+pub mod components;
 pub mod conformance;
 pub mod fake_upstream;
 pub mod loopback;
 pub mod memory_journal;
 pub mod process;
+pub mod servers;
 pub mod tiny_model;

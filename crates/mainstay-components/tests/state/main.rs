@@ -6,6 +6,12 @@
 mod memory;
 mod opened;
 mod planted;
+#[cfg(feature = "postgres")]
+mod postgresql;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use libtest_mimic::{Arguments, Trial};
 use mainstay_components::state::{self, Def};
@@ -26,6 +32,8 @@ struct Way {
     open: Open,
     /// Checks that cannot be run, with the reason.
     not_run: Vec<(&'static str, &'static str)>,
+    /// Tests of its own.
+    own: Vec<Trial>,
 }
 
 /// What the suite runs a type against.
@@ -33,14 +41,20 @@ enum Member {
     /// Each way in which it works.
     Ways(Vec<Way>),
     /// Nothing here, for this reason.
-    NotRun(&'static str),
+    NotRun(String),
 }
 
 /// The rigs. A new type has a file here and a line.
 fn member(def: &'static Def) -> Option<Member> {
     Some(match def.kind {
         "state.in-memory" => memory::member(def),
-        "state.embedded" => Member::NotRun("its engine has a suite of its own"),
+        #[cfg(feature = "postgres")]
+        "state.postgresql" => postgresql::member(def),
+        #[cfg(feature = "redis")]
+        "state.redis" => redis::member(def),
+        #[cfg(feature = "sqlite")]
+        "state.sqlite" => sqlite::member(def),
+        "state.embedded" => Member::NotRun("its engine has a suite of its own".to_owned()),
         _ => return None,
     })
 }
@@ -49,7 +63,9 @@ fn conformance(def: &'static Def) -> Vec<Trial> {
     let kind = def.kind.trim_start_matches("state.");
     match member(def) {
         Some(Member::Ways(ways)) => {
-            ways.iter().flat_map(|way| suite::trials(way.name, &way.open, &way.not_run)).collect()
+            let trials =
+                |way: Way| suite::trials(way.name, &way.open, &way.not_run).into_iter().chain(way.own);
+            ways.into_iter().flat_map(trials).collect()
         }
         Some(Member::NotRun(reason)) => {
             vec![Trial::test(format!("{kind}::not_run"), || Ok(())).with_kind(reason).with_ignored_flag(true)]
@@ -60,6 +76,14 @@ fn conformance(def: &'static Def) -> Vec<Trial> {
             })]
         }
     }
+}
+
+/// A test of a member's own.
+fn own<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F + Send + 'static) -> Trial {
+    Trial::test(name, || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(test());
+        Ok(())
+    })
 }
 
 /// The checks of outages, for a member that has no server which could be out.

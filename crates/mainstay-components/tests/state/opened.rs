@@ -12,9 +12,20 @@ use mainstay_core::state::StateStore;
 use mainstay_core::{Clock, Error, Result, codes};
 use mainstay_net::client::{Client, ClientOptions};
 
-/// Opens one. Panics where its settings have a fault.
+/// Opens one of the type's first version. Panics where its settings have a fault.
 pub(crate) async fn open(
     def: &Def,
+    settings: &[(&str, &str)],
+    folder: &Path,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn StateStore>> {
+    open_version(def, def.versions[0], settings, folder, clock).await
+}
+
+/// Opens one. Panics where its settings have a fault.
+pub(crate) async fn open_version(
+    def: &Def,
+    version: &str,
     settings: &[(&str, &str)],
     folder: &Path,
     clock: &Arc<dyn Clock>,
@@ -25,6 +36,7 @@ pub(crate) async fn open(
     let client = Client::new(ClientOptions::default());
     let opening = Opening {
         name: "rig",
+        version,
         app_id: "app",
         settings: &settings,
         folder,

@@ -1,12 +1,18 @@
 //! YAML text to a tree, within bounds. Goes on after what it can step over (a key that stands twice), so that one
 //! reading reports it all; stops at what it cannot (broken syntax).
 
-use std::collections::HashMap;
+mod key;
 
-use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use mainstay_core::codes;
 
-use super::{Entry, Node, Value, scalar};
+use self::key::{Key, Members};
+use super::{Dialect, Entry, Node, Value, lenient, scalar};
 use crate::BYTES_MAX;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::faults::Faults;
@@ -30,14 +36,34 @@ pub(crate) fn parse(text: &str, faults: &mut Faults) -> Option<Node> {
         );
         return None;
     }
+    parse_part(text, 0..text.len(), Dialect::Spec, faults)
+}
+
+/// Reads the document that `part` of a text holds; places are those in the whole text.
+pub(crate) fn parse_part(
+    text: &str,
+    part: Range<usize>,
+    dialect: Dialect<'_>,
+    faults: &mut Faults,
+) -> Option<Node> {
     let options = granit_parser::options! {
-        disallow_directives: true,
+        disallow_directives: matches!(dialect, Dialect::Spec),
         flow_nesting_limit: DEPTH_MAX * 2,
         block_nesting_limit: DEPTH_MAX * 2,
         emit_comments: false,
     };
-    let parser = Parser::new_from_str_with_options(text, options);
-    let mut builder = Builder { parser, text, anchors: HashMap::new(), nodes: 0, bytes: 0, faults };
+    let parser = Parser::new_from_str_with_options(&text[part.clone()], options);
+    let mut builder = Builder {
+        parser,
+        text,
+        lines: OnceCell::new(),
+        part,
+        dialect,
+        anchors: HashMap::new(),
+        nodes: 0,
+        bytes: 0,
+        faults,
+    };
     match builder.document() {
         Ok(root) => Some(root),
         Err(fault) => {
@@ -49,7 +75,13 @@ pub(crate) fn parse(text: &str, faults: &mut Faults) -> Option<Node> {
 
 struct Builder<'t, 'f> {
     parser: Parser<'t, StrInput<'t>>,
+    /// The whole text.
     text: &'t str,
+    /// Its lines, once they are needed.
+    lines: OnceCell<Lines<'t>>,
+    /// The part that is read.
+    part: Range<usize>,
+    dialect: Dialect<'t>,
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
     bytes: usize,
@@ -76,6 +108,11 @@ impl<'t> Builder<'t, '_> {
                     let empty = Node { value: Value::Null, span: Span::default() };
                     return Ok(root.unwrap_or(empty));
                 }
+                // A file of resources is cut into its documents before; what comes after one is not read there either.
+                Event::DocumentEnd if matches!(self.dialect, Dialect::Resource { .. }) => {
+                    let span = Span::new(self.part.start, self.part.start);
+                    return Ok(root.unwrap_or(Node { value: Value::Null, span }));
+                }
                 Event::DocumentStart(..) if root.is_some() => {
                     let help = Some("keep one document, without a `---` line after it".to_owned());
                     return Err(fault(span, "a spec is one document, and here a second one begins", help));
@@ -93,7 +130,7 @@ impl<'t> Builder<'t, '_> {
                 Ok((event, Span::new(start, self.offset(&span.end))))
             }
             Some(Err(error)) => Err(self.syntax(&error)),
-            None => Ok((Event::StreamEnd, Span::new(self.text.len(), self.text.len()))),
+            None => Ok((Event::StreamEnd, Span::new(self.part.end, self.part.end))),
         }
     }
 
@@ -106,24 +143,18 @@ impl<'t> Builder<'t, '_> {
         let (anchor, tagged, node) = match event {
             Event::Alias(id) => return self.alias(id, span, depth),
             Event::Scalar(text, style, anchor, tag) => {
-                (anchor, tag.is_some(), self.scalar(&text, style, span))
+                (anchor, tag.is_some(), self.scalar(&text, style, tag.as_deref(), span))
             }
             Event::SequenceStart(_, anchor, tag) => (anchor, tag.is_some(), self.list(span, depth)?),
             Event::MappingStart(_, anchor, tag) => (anchor, tag.is_some(), self.map(span, depth)?),
             _ => return Err(fault(span, "a value is missing", None)),
         };
-        if tagged {
+        if tagged && matches!(self.dialect, Dialect::Spec) {
             let help = Some("remove it; to have a number or a word as text, put quotes around it".to_owned());
             self.faults.add(fault(node.span, "tags such as `!name` are not used here", help));
         }
         if anchor != 0 {
-            let (nodes, bytes) = (self.nodes - before.0 + 1, self.bytes - before.1);
-            // The kept copy counts too, or nested anchors could keep a large value many times.
-            self.nodes += nodes;
-            self.bytes += bytes;
-            self.within_bounds(span)?;
-            let kept = Anchored { depth: height(&node), nodes, bytes, node: node.clone() };
-            self.anchors.insert(anchor, kept);
+            self.keep(anchor, &node, before, span)?;
         }
         self.within_bounds(span)?;
         Ok(node)
@@ -154,17 +185,31 @@ impl<'t> Builder<'t, '_> {
         Ok(node)
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span) -> Node {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
+        let plain = matches!(style, ScalarStyle::Plain);
+        let text = self.expanded(text);
         self.bytes += text.len();
-        let value = if matches!(style, ScalarStyle::Plain) {
-            scalar::resolve(text).unwrap_or_else(|message| {
-                self.faults.add(fault(span, message, None));
-                Value::Null
-            })
-        } else {
-            Value::Text(text.to_owned())
+        let resolved = match (self.dialect, tag.and_then(Tag::core_suffix).or(tag.map(Tag::suffix))) {
+            (Dialect::Resource { .. }, Some(suffix)) if !suffix.is_empty() => lenient::tagged(suffix, &text),
+            (Dialect::Resource { .. }, None) if plain => lenient::resolve(&text),
+            (Dialect::Spec, _) if plain => scalar::resolve(&text),
+            _ => Ok(Value::Text(text.into_owned())),
         };
+        let value = resolved.unwrap_or_else(|message| {
+            self.faults.add(fault(span, message, None));
+            Value::Null
+        });
         Node { value, span: self.trimmed(span) }
+    }
+
+    /// A text with its variables filled in, where the dialect has any.
+    fn expanded<'s>(&self, text: &'s str) -> Cow<'s, str> {
+        match self.dialect {
+            Dialect::Resource { variables: Some(variables) } if text.contains('$') => {
+                super::variables::expand(text, variables).into()
+            }
+            _ => text.into(),
+        }
     }
 
     fn list(&mut self, start: Span, depth: usize) -> Step<Node> {
@@ -180,63 +225,24 @@ impl<'t> Builder<'t, '_> {
     }
 
     fn map(&mut self, start: Span, depth: usize) -> Step<Node> {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut seen: HashMap<String, Span> = HashMap::new();
+        let mut members = Members::default();
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
-                let end = self.collection_end(span, entries.last().map(|entry| entry.span()));
+                let entries = members.into_entries();
+                let last = entries.iter().map(Entry::span).max_by_key(|span| span.end);
+                let end = self.collection_end(span, last);
                 return Ok(Node { value: Value::Map(entries), span: Span::new(start.start, end) });
             }
             let key = self.key(event, span, depth)?;
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1)?;
-            let Some((key, key_span)) = key else { continue };
-            if let Some(first) = seen.get(&key) {
-                self.duplicate(&key, key_span, *first);
-                continue;
-            }
-            seen.insert(key.clone(), key_span);
-            entries.push(Entry { key, key_span, node });
-        }
-    }
-
-    /// A key as text; `None`, with a fault, when it cannot be one.
-    fn key(&mut self, event: Event<'t>, span: Span, depth: usize) -> Step<Option<(String, Span)>> {
-        let plain_text = match &event {
-            Event::Scalar(text, style, 0, None) => {
-                let plain = matches!(style, ScalarStyle::Plain);
-                self.nodes += 1;
-                self.bytes += text.len();
-                Some((text.to_string(), plain))
-            }
-            _ => None,
-        };
-        match plain_text {
-            Some((text, true)) if text == "<<" => {
-                let help = Some("write the keys out".to_owned());
-                self.faults.add(fault(span, "merge keys (`<<`) are not used here", help));
-                Ok(None)
-            }
-            Some((text, plain)) if !(plain && text.is_empty()) => Ok(Some((text, self.trimmed(span)))),
-            _ => {
-                if plain_text.is_none() {
-                    self.node(event, span, depth + 1)?;
-                }
-                self.faults.add(fault(span, "a key must be text, without an anchor, alias or tag", None));
-                Ok(None)
+            match key {
+                Key::None => {}
+                Key::Merge => self.merge(node, &mut members),
+                Key::Text(key, key_span) => self.insert(Entry { key, key_span, node }, &mut members),
             }
         }
-    }
-
-    fn duplicate(&mut self, key: &str, span: Span, first: Span) {
-        let line = Lines::of(self.text).position(first.start).line;
-        let help = Some(format!("it stands in line {line} already; remove one of them"));
-        self.faults.add(fault(
-            span,
-            format!("the key `{}` stands twice", crate::diagnostic::short(key)),
-            help,
-        ));
     }
 
     /// A block collection's end event comes only at the next token: its last member is where it really ends.
@@ -272,8 +278,10 @@ impl<'t> Builder<'t, '_> {
     }
 
     fn offset(&self, marker: &Marker) -> usize {
-        let counted = || self.text.char_indices().nth(marker.index()).map_or(self.text.len(), |(at, _)| at);
-        marker.byte_offset().filter(|at| self.text.is_char_boundary(*at)).unwrap_or_else(counted)
+        let part = &self.text[self.part.clone()];
+        let counted = || part.char_indices().nth(marker.index()).map_or(part.len(), |(at, _)| at);
+        let within = marker.byte_offset().filter(|at| part.is_char_boundary(*at)).unwrap_or_else(counted);
+        self.part.start + within
     }
 }
 

@@ -1,9 +1,11 @@
 //! Entries by what their JSON holds; or `UNSUPPORTED` where that is not declared.
 
+use std::sync::Arc;
+
 use mainstay_core::state::{Filter, Format, Query};
 use serde_json::{Value, json};
 
-use super::{Open, Store, ctx, fresh, is_code, promises, put, set};
+use super::{Open, Rig, Store, ctx, fresh, is_code, promises, put, set};
 
 promises! {
     queries_work_where_declared_and_nowhere_else,
@@ -15,8 +17,8 @@ promises! {
 }
 
 /// A store that declares queries, with people in it.
-async fn people(open: &Open) -> Option<Store> {
-    let (_rig, store) = fresh(open).await;
+async fn people(open: &Open) -> Option<(Arc<dyn Rig>, Store)> {
+    let (rig, store) = fresh(open).await;
     if !store.0.capabilities().query {
         return None;
     }
@@ -31,7 +33,7 @@ async fn people(open: &Open) -> Option<Store> {
         store.apply(put(key, person.to_string(), Format::Json)).await;
     }
     store.apply(set("p||6", "\u{0}\u{1}")).await;
-    Some(store)
+    Some((rig, store))
 }
 
 fn query(filter: Option<Filter>) -> Query {
@@ -68,7 +70,7 @@ async fn queries_work_where_declared_and_nowhere_else(open: Open) {
 }
 
 async fn a_filter_selects_what_fits(open: Open) {
-    let Some(store) = people(&open).await else { return };
+    let Some((_rig, store)) = people(&open).await else { return };
     let equal = |path: &str, value: Value| Filter::Equal(path.to_owned(), value);
     let age = |make: fn(String, Value) -> Filter, value: i64| make("age".to_owned(), json!(value));
     let cases: [(Filter, &[&str]); 13] = [
@@ -98,7 +100,7 @@ async fn a_filter_selects_what_fits(open: Open) {
 }
 
 async fn entries_are_sorted_as_asked_and_by_key(open: Open) {
-    let Some(store) = people(&open).await else { return };
+    let Some((_rig, store)) = people(&open).await else { return };
     let there = Filter::In("age".to_owned(), [36, 9, 100].map(Value::from).to_vec());
     let mut asked = query(Some(there));
     assert_eq!(found(&store, asked.clone()).await, ["1", "2", "3"]);
@@ -109,7 +111,7 @@ async fn entries_are_sorted_as_asked_and_by_key(open: Open) {
 }
 
 async fn pages_of_a_query_join_without_gap_or_repeat(open: Open) {
-    let Some(store) = people(&open).await else { return };
+    let Some((_rig, store)) = people(&open).await else { return };
     let mut asked = query(None);
     asked.sort = vec![("name".to_owned(), true)];
     let all = found(&store, asked.clone()).await;
@@ -121,14 +123,14 @@ async fn pages_of_a_query_join_without_gap_or_repeat(open: Open) {
 }
 
 async fn a_query_sees_its_prefix_alone(open: Open) {
-    let Some(store) = people(&open).await else { return };
+    let Some((_rig, store)) = people(&open).await else { return };
     let asked = Query { filter: Some(Filter::Equal("name".to_owned(), json!("Ada"))), ..Query::default() };
     assert_eq!(found(&store, asked.clone()).await, ["1", "q||5"]);
     assert_eq!(found(&store, Query { prefix: "p_".to_owned(), ..asked }).await, [""; 0]);
 }
 
 async fn a_token_that_was_never_given_is_refused(open: Open) {
-    let Some(store) = people(&open).await else { return };
+    let Some((_rig, store)) = people(&open).await else { return };
     let asked = Query { token: Some("no token".to_owned()), ..query(None) };
     let error = store.0.query(&ctx(), asked).await.expect_err("it is no token");
     is_code(&error, "INVALID_FIELD");

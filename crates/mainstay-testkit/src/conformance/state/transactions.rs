@@ -1,10 +1,11 @@
 //! All changes or none, in their order; or `UNSUPPORTED` where that is not declared.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::state::{Change, Precondition};
 
-use super::{Open, Store, delete, etag, fresh, is_code, lasting, promises, provided, set};
+use super::{Open, Rig, Store, delete, etag, fresh, is_code, lasting, promises, provided, set};
 
 promises! {
     transactions_work_where_declared_and_nowhere_else,
@@ -21,9 +22,9 @@ promises! {
 const TRIED_MAX: usize = 20_000;
 
 /// A store that declares transactions.
-async fn declared(open: &Open) -> Option<Store> {
-    let (_rig, store) = fresh(open).await;
-    store.0.capabilities().transaction_changes_max.map(|_| store)
+async fn declared(open: &Open) -> Option<(Arc<dyn Rig>, Store)> {
+    let (rig, store) = fresh(open).await;
+    store.0.capabilities().transaction_changes_max.is_some().then_some((rig, store))
 }
 
 async fn transactions_work_where_declared_and_nowhere_else(open: Open) {
@@ -42,7 +43,7 @@ async fn transactions_work_where_declared_and_nowhere_else(open: Open) {
 }
 
 async fn all_changes_are_made(open: Open) {
-    let Some(store) = declared(&open).await else { return };
+    let Some((_rig, store)) = declared(&open).await else { return };
     store.apply(set("old", "v")).await;
     store.apply(set("held", "v")).await;
     let held = store.etag("held").await;
@@ -63,7 +64,7 @@ async fn all_changes_are_made(open: Open) {
 }
 
 async fn a_change_that_cannot_be_made_undoes_those_around_it(open: Open) {
-    let Some(store) = declared(&open).await else { return };
+    let Some((_rig, store)) = declared(&open).await else { return };
     store.apply(set("kept", "v")).await;
     store.apply(set("deleted", "v")).await;
     let before = (store.entry("kept").await, store.entry("deleted").await);
@@ -84,7 +85,7 @@ async fn a_change_that_cannot_be_made_undoes_those_around_it(open: Open) {
 }
 
 async fn later_changes_see_the_earlier_ones(open: Open) {
-    let Some(store) = declared(&open).await else { return };
+    let Some((_rig, store)) = declared(&open).await else { return };
     store.apply(set("k", "old")).await;
     let first = |key, value| provided(set(key, value), Precondition::Absent);
     let changes =
@@ -98,7 +99,7 @@ async fn later_changes_see_the_earlier_ones(open: Open) {
 }
 
 async fn too_many_changes_are_refused_and_none_is_made(open: Open) {
-    let Some(store) = declared(&open).await else { return };
+    let Some((_rig, store)) = declared(&open).await else { return };
     let most = store.0.capabilities().transaction_changes_max.expect("it is declared");
     if most > TRIED_MAX {
         return;
@@ -111,7 +112,7 @@ async fn too_many_changes_are_refused_and_none_is_made(open: Open) {
 }
 
 async fn transactions_of_the_same_keys_do_not_interleave(open: Open) {
-    let Some(store) = declared(&open).await else { return };
+    let Some((_rig, store)) = declared(&open).await else { return };
     let write = |writer: usize| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -130,7 +131,7 @@ async fn transactions_of_the_same_keys_do_not_interleave(open: Open) {
 }
 
 async fn transactions_in_opposite_orders_all_end(open: Open) {
-    let Some(store) = declared(&open).await else { return };
+    let Some((_rig, store)) = declared(&open).await else { return };
     let write = |writer: usize| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -154,7 +155,7 @@ async fn transactions_in_opposite_orders_all_end(open: Open) {
 }
 
 async fn a_time_to_live_holds_in_a_transaction(open: Open) {
-    let Some(store) = declared(&open).await else { return };
+    let Some((_rig, store)) = declared(&open).await else { return };
     let hour = Duration::from_secs(3600);
     store.apply(lasting(set("stays", "v"), hour)).await;
     let changes = vec![lasting(set("ends", "v"), hour), set("stays", "w")];

@@ -1,0 +1,191 @@
+//! The app beside us behind the core `AppCallback` port, over HTTP: what it subscribes to, and messages on their way to it.
+//! It starts no process and retries nothing.
+
+mod subscribed;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use mainstay_core::callback::{AppCallback, TopicEvent, Verdict};
+use mainstay_core::subscription::Subscription;
+use mainstay_core::{Ctx, Error, Redacted, Result, codes};
+use mainstay_net::client::{Body, Client};
+
+use crate::health;
+
+/// Bytes of an app's answer.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// How long an app may take to answer, where the context says nothing.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// What an envelope is declared as.
+const CLOUD_EVENTS: HeaderValue = HeaderValue::from_static("application/cloudevents+json");
+
+/// The app's HTTP server.
+#[derive(Debug)]
+pub struct HttpCallback {
+    client: Client,
+    /// Without a slash at the end.
+    base: String,
+    /// What the app wants to see in `dapr-api-token`.
+    token: Option<Redacted<String>>,
+}
+
+impl HttpCallback {
+    /// The app at `base` (`http://127.0.0.1:8000`).
+    #[must_use]
+    pub fn new(client: Client, base: &str, token: Option<Redacted<String>>) -> Self {
+        Self { client, base: base.trim_end_matches('/').to_owned(), token }
+    }
+
+    async fn send(&self, ctx: &Ctx, mut request: Request<Body>) -> Result<(StatusCode, HeaderMap, Bytes)> {
+        let headers = request.headers_mut();
+        if let Some(token) = &self.token
+            && let Ok(mut value) = HeaderValue::from_str(token.expose())
+        {
+            value.set_sensitive(true);
+            headers.insert("dapr-api-token", value);
+        }
+        if let Some(trace) = ctx.traceparent().and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert("traceparent", trace);
+        }
+        let path = request.uri().path().to_owned();
+        let deadline =
+            ctx.deadline().map_or_else(|| tokio::time::Instant::now() + ANSWER_TIMEOUT, Into::into);
+        let asked = async {
+            let answer = self.client.send(request).await.map_err(|error| {
+                Error::new(&codes::APP_UNAVAILABLE, "the app does not answer").with_internal(error.chain())
+            })?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
+                Error::new(
+                    &codes::APP_FAILED,
+                    format!("the app's answer at `{path}` was cut or is too large"),
+                )
+                .with_source(error)
+            })?;
+            Ok((head.status, head.headers, body.to_bytes()))
+        };
+        tokio::time::timeout_at(deadline, asked)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(&codes::DEADLINE_EXCEEDED, "the app did not answer in time")))
+    }
+
+    /// The URL of a path, which may come without its slash. Errors: `APP_REJECTED` for what is no path.
+    fn url(&self, path: &str) -> Result<http::Uri> {
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        format!("{}{slash}{path}", self.base).parse().map_err(|fault| {
+            Error::new(&codes::APP_REJECTED, format!("`{path}` is no path")).with_source(fault)
+        })
+    }
+}
+
+#[async_trait]
+impl AppCallback for HttpCallback {
+    async fn ready(&self, _ctx: &Ctx) -> Result<()> {
+        let address = self.base.split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
+        match tokio::time::timeout(health::PROBE_TIMEOUT, tokio::net::TcpStream::connect(address)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                let message = format!("the app does not listen at `{address}`");
+                Err(Error::new(&codes::APP_UNAVAILABLE, message).with_source(error))
+            }
+            Err(_) => {
+                Err(Error::new(&codes::APP_UNAVAILABLE, format!("the app does not answer at `{address}`")))
+            }
+        }
+    }
+
+    async fn subscriptions(&self, ctx: &Ctx) -> Result<Vec<Subscription>> {
+        let mut request = Request::new(Body::default());
+        *request.uri_mut() = self.url("/dapr/subscribe")?;
+        let (status, _, body) = self.send(ctx, request).await?;
+        match status {
+            StatusCode::OK => subscribed::read(&body),
+            StatusCode::NOT_FOUND => Ok(Vec::new()),
+            other => {
+                tracing::warn!(status = other.as_u16(), "the app did not say what it subscribes to");
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn deliver(&self, ctx: &Ctx, event: &TopicEvent) -> Result<Verdict> {
+        let mut request = Request::new(Body::from(event.envelope.clone()));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.url(&event.path)?;
+        let headers = request.headers_mut();
+        for (name, value) in &event.metadata {
+            // What does not fit a header stays behind; the envelope has what the app needs.
+            let name = HeaderName::try_from(format!("metadata.{name}"));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+                headers.insert(name, value);
+            }
+        }
+        headers.insert(CONTENT_TYPE, CLOUD_EVENTS);
+        headers.insert("pubsubname", header(&event.pubsub));
+        let (status, _, body) = self.send(ctx, request).await?;
+        Ok(verdict(status, &body, event))
+    }
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// What an answer says of a message.
+fn verdict(status: StatusCode, body: &[u8], event: &TopicEvent) -> Verdict {
+    if status == StatusCode::NOT_FOUND {
+        tracing::error!(path = %event.path, topic = %event.topic, "the app has no such path: the message is dropped");
+        return Verdict::Drop;
+    }
+    if !status.is_success() {
+        tracing::warn!(path = %event.path, status = status.as_u16(), "the app failed on a message");
+        return Verdict::Again;
+    }
+    let said = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let word = said.as_ref().and_then(|said| said.get("status")?.as_str()).unwrap_or_default();
+    match word {
+        "" | "SUCCESS" => Verdict::Done,
+        "DROP" => Verdict::Drop,
+        "RETRY" => Verdict::Again,
+        other => {
+            tracing::warn!(path = %event.path, status = %other, "the app's verdict on a message is unknown");
+            Verdict::Again
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_a_verdict() {
+        let event = TopicEvent {
+            path: "/t".to_owned(),
+            pubsub: "bus".to_owned(),
+            topic: "t".to_owned(),
+            envelope: Bytes::new(),
+            metadata: std::collections::BTreeMap::new(),
+        };
+        let check = |status: u16, body: &str, expect: Verdict| {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(verdict(status, body.as_bytes(), &event), expect, "{status} {body}");
+        };
+        check(200, "", Verdict::Done);
+        check(204, "", Verdict::Done);
+        check(200, "ok", Verdict::Done);
+        check(200, "{}", Verdict::Done);
+        check(200, r#"{"status":"SUCCESS"}"#, Verdict::Done);
+        check(200, r#"{"status":"RETRY"}"#, Verdict::Again);
+        check(200, r#"{"status":"DROP"}"#, Verdict::Drop);
+        check(200, r#"{"status":"LATER"}"#, Verdict::Again);
+        check(404, "", Verdict::Drop);
+        check(500, r#"{"status":"SUCCESS"}"#, Verdict::Again);
+        check(301, "", Verdict::Again);
+    }
+}

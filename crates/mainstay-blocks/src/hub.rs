@@ -1,0 +1,141 @@
+//! The components that are open to the app beside us. A reload swaps the whole table; calls at work keep theirs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mainstay_core::pubsub::PubSub;
+use mainstay_core::{Clock, Error, Result, codes};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::pubsub::Scopes;
+use crate::state::Store;
+
+/// The app beside us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct App {
+    /// Its id; empty without an app.
+    pub id: String,
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
+}
+
+/// What is open.
+#[derive(Default)]
+pub struct Table {
+    /// State stores by name.
+    pub stores: BTreeMap<String, Store>,
+    /// Brokers by name.
+    pub brokers: BTreeMap<String, Broker>,
+    /// Secret stores by name.
+    pub secrets: BTreeMap<String, crate::secrets::Store>,
+    /// Every component in the order of the files, for whoever asks what there is.
+    pub summaries: Vec<Summary>,
+}
+
+/// A broker that is open.
+pub type Broker = Opened<dyn PubSub, Scopes>;
+
+/// A component that is open, and the rules for it.
+pub struct Opened<P: ?Sized, R> {
+    /// Its port.
+    pub port: Arc<P>,
+    /// Its rules.
+    pub rules: R,
+}
+
+impl<P: ?Sized, R: Clone> Clone for Opened<P, R> {
+    fn clone(&self) -> Self {
+        Self { port: Arc::clone(&self.port), rules: self.rules.clone() }
+    }
+}
+
+/// A component, as whoever asks what there is sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// The version of its settings.
+    pub version: String,
+    /// What it can do, in the protocol's words.
+    pub capabilities: Vec<&'static str>,
+}
+
+/// The hub; cheap to clone.
+#[derive(Clone)]
+pub struct Blocks(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) app: App,
+    pub(crate) clock: Arc<dyn Clock>,
+    table: ArcSwap<Table>,
+    /// Set by the app: names and values that whoever asks about us sees.
+    extended: AsyncMutex<BTreeMap<String, String>>,
+}
+
+impl std::fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blocks").field("app", &self.0.app).finish_non_exhaustive()
+    }
+}
+
+impl Blocks {
+    /// A hub for an app.
+    #[must_use]
+    pub fn new(app: App, clock: Arc<dyn Clock>, table: Table) -> Self {
+        Self(Arc::new(Inner {
+            app,
+            clock,
+            table: ArcSwap::from_pointee(table),
+            extended: AsyncMutex::default(),
+        }))
+    }
+
+    /// Takes a new table.
+    pub fn reload(&self, table: Table) {
+        self.0.table.store(Arc::new(table));
+    }
+
+    /// The app beside us.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.0.app
+    }
+
+    /// What is open now.
+    #[must_use]
+    pub fn table(&self) -> Arc<Table> {
+        self.0.table.load_full()
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    /// What the app has said about itself.
+    pub async fn extended(&self) -> BTreeMap<String, String> {
+        self.0.extended.lock().await.clone()
+    }
+
+    /// Keeps what the app says about itself. Errors: `INVALID_FIELD` beyond [`EXTENDED_MAX`] names.
+    pub async fn extend(&self, name: String, value: String) -> Result<()> {
+        let mut extended = self.0.extended.lock().await;
+        if extended.len() >= EXTENDED_MAX && !extended.contains_key(&name) {
+            let message = format!("keep `{name}`: there are {EXTENDED_MAX} names already");
+            return Err(Error::new(&codes::INVALID_FIELD, message));
+        }
+        extended.insert(name, value);
+        Ok(())
+    }
+}
+
+/// Names that the app can set.
+pub const EXTENDED_MAX: usize = 256;
+
+/// The error for a component that is not there.
+pub(crate) fn not_found(block: &str, name: &str) -> Error {
+    Error::new(&codes::COMPONENT_NOT_FOUND, format!("no {block} is called `{name}`"))
+        .with_help("compare the name with `metadata.name` in the component's file")
+}

@@ -1,0 +1,129 @@
+//! The pub/sub block: who may publish where, and what envelope a message goes in.
+
+mod delivery;
+mod envelope;
+mod routing;
+mod scopes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use mainstay_core::pubsub::Message;
+use mainstay_core::{Ctx, Error, Result, codes};
+
+use crate::Blocks;
+use crate::hub::{Broker, not_found};
+pub use delivery::{Deliverer, REASON};
+pub use envelope::{CLOUD_EVENTS, Event, wrap_raw};
+pub use scopes::Scopes;
+
+/// What an app publishes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// The content.
+    pub data: Bytes,
+    /// What the content is; `text/plain` where nothing is said.
+    pub content_type: Option<String>,
+    /// What the app says besides.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Publishes a message to a topic. Errors: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the field `topic` or `metadata`;
+/// `PERMISSION_DENIED`; those of the port.
+pub async fn publish(
+    blocks: &Blocks,
+    ctx: &Ctx,
+    pubsub: &str,
+    topic: &str,
+    publication: Publication,
+) -> Result<()> {
+    let broker = admitted(blocks, pubsub, topic)?;
+    let message = message(blocks, ctx, pubsub, topic, publication)?;
+    broker.port.publish(ctx, message).await
+}
+
+/// Publishes messages to a topic; each succeeds or fails by itself. Errors, of all at once: as [`publish`].
+pub async fn publish_each(
+    blocks: &Blocks,
+    ctx: &Ctx,
+    pubsub: &str,
+    topic: &str,
+    publications: Vec<Publication>,
+) -> Result<Vec<Result<()>>> {
+    let broker = admitted(blocks, pubsub, topic)?;
+    let made = publications.into_iter().map(|publication| message(blocks, ctx, pubsub, topic, publication));
+    let messages = made.collect::<Result<Vec<_>>>()?;
+    Ok(broker.port.publish_each(ctx, messages).await)
+}
+
+/// Whether the app may subscribe to a topic. Errors: as [`publish`], before it is published.
+pub fn may_subscribe(blocks: &Blocks, pubsub: &str, topic: &str) -> Result<()> {
+    let broker = find(blocks, pubsub)?;
+    if topic.is_empty() {
+        return Err(Error::new(&codes::INVALID_FIELD, "the topic is empty").with_field("topic"));
+    }
+    if !broker.rules.may_subscribe(&blocks.app().id, topic) {
+        let message = format!("subscribe to `{topic}`: this app may not");
+        return Err(Error::new(&codes::PERMISSION_DENIED, message));
+    }
+    Ok(())
+}
+
+fn admitted(blocks: &Blocks, pubsub: &str, topic: &str) -> Result<Broker> {
+    let broker = find(blocks, pubsub)?;
+    if topic.is_empty() {
+        return Err(Error::new(&codes::INVALID_FIELD, "the topic is empty").with_field("topic"));
+    }
+    if !broker.rules.may_publish(&blocks.app().id, topic) {
+        let message = format!("publish to `{topic}`: this app may not");
+        return Err(Error::new(&codes::PERMISSION_DENIED, message));
+    }
+    Ok(broker)
+}
+
+pub(crate) fn find(blocks: &Blocks, name: &str) -> Result<Broker> {
+    blocks.table().brokers.get(name).cloned().ok_or_else(|| not_found("pub/sub component", name))
+}
+
+/// The message in its envelope; as it is where the app asks for that.
+fn message(
+    blocks: &Blocks,
+    ctx: &Ctx,
+    pubsub: &str,
+    topic: &str,
+    publication: Publication,
+) -> Result<Message> {
+    let Publication { data, content_type, metadata } = publication;
+    let (data, content_type) = if is_raw(&metadata)? {
+        (data, content_type)
+    } else {
+        let event = Event {
+            app: &blocks.app().id,
+            pubsub,
+            topic,
+            traceparent: ctx.traceparent(),
+            now_ms: blocks.clock().now_ms(),
+        };
+        (event.envelope(&data, content_type.as_deref(), &metadata)?, Some(CLOUD_EVENTS.to_owned()))
+    };
+    Ok(Message { topic: topic.to_owned(), data, content_type, metadata })
+}
+
+/// Whether metadata asks for no envelope. Errors: `INVALID_FIELD` for what is neither yes nor no.
+pub fn is_raw(metadata: &BTreeMap<String, String>) -> Result<bool> {
+    let text = metadata
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("rawPayload"))
+        .map(|(_, text)| text.as_str());
+    match text {
+        None | Some("") => Ok(false),
+        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
+        Some(_) => {
+            let message = "failed deserializing metadata: `rawPayload` must be `true` or `false`";
+            Err(Error::new(&codes::INVALID_FIELD, message).with_field("metadata"))
+        }
+    }
+}

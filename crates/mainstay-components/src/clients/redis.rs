@@ -1,0 +1,310 @@
+//! The client of Redis: one multiplexed connection to a server, or one to each node of a cluster. It connects again at the
+//! next call after it was cut, and repeats nothing.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use mainstay_core::{Error, Fault, Result, Retry, codes};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
+};
+
+use crate::clients::{TIME, time};
+use crate::def::SettingDef;
+use crate::settings::{Settings, fault};
+
+/// Where Redis listens unless a setting says otherwise.
+const PORT: u16 = 6379;
+
+const fn setting(name: &'static str, about: &'static str) -> SettingDef {
+    SettingDef { name, about, required: false, secret: false }
+}
+
+/// The settings of every type that uses Redis.
+pub(crate) const SETTINGS: [SettingDef; 13] = [
+    SettingDef {
+        name: "redisHost",
+        about: "`HOST:PORT` of the server, port 6379 by default; several with commas for a cluster.",
+        required: true,
+        secret: false,
+    },
+    setting("redisUsername", "The user of an access list (Redis 6 and later); the default user without."),
+    SettingDef { name: "redisPassword", about: "The user's password.", required: false, secret: true },
+    setting("redisDB", "The number of the database, 0 by default. A cluster has only 0."),
+    setting("redisType", "`node` (default) or `cluster`."),
+    setting(
+        "enableTLS",
+        "Whether to speak TLS, `false` by default. The host's root certificates are trusted.",
+    ),
+    SettingDef { name: "clientCert", about: "Our certificate, as PEM text.", required: false, secret: true },
+    SettingDef { name: "clientKey", about: "Its private key, as PEM text.", required: false, secret: true },
+    setting("dialTimeout", "How long connecting may take, 5s by default."),
+    setting(
+        "readTimeout",
+        "How long an answer may take, 3s by default; `-1` for as long as the caller waits.",
+    ),
+    setting("failover", "Redis Sentinel; only `false` is supported."),
+    setting(
+        "maxRetries",
+        "Accepted and without effect, as `redisMaxRetries`: resiliency policies say what is repeated.",
+    ),
+    setting(
+        "poolSize",
+        "Accepted and without effect: calls share one connection without waiting for each other.",
+    ),
+];
+
+/// Where and how to connect.
+pub(crate) struct Options {
+    hosts: Vec<(String, u16)>,
+    username: Option<String>,
+    password: Option<String>,
+    database: i64,
+    cluster: bool,
+    tls: Option<TlsCertificates>,
+    dial_timeout: Duration,
+    read_timeout: Option<Duration>,
+}
+
+impl Options {
+    /// Reads the settings.
+    pub(crate) fn parse(settings: &Settings, faults: &mut Vec<Fault>) -> Self {
+        settings.require(&["redisHost"], faults);
+        let hosts = settings.read("redisHost", "`HOST:PORT`", hosts, faults).unwrap_or_default();
+        let cluster =
+            settings.read("redisType", "`node` or `cluster`", is_cluster, faults).unwrap_or_default();
+        if hosts.len() > 1 && !cluster {
+            let message = "`redisHost` names several servers".to_owned();
+            faults.push(fault(
+                "redisHost",
+                message,
+                Some("set `redisType` to `cluster`, or name one server"),
+            ));
+        }
+        if settings.flag("failover", faults).unwrap_or_default() {
+            let message = "`failover` through Redis Sentinel is not supported".to_owned();
+            faults.push(fault("failover", message, Some("name the primary, or a cluster (`redisType`)")));
+        }
+        let database = settings.read("redisDB", "a number from 0", database, faults).unwrap_or_default();
+        let tls = settings.flag("enableTLS", faults).unwrap_or_default();
+        Self {
+            hosts,
+            username: settings.text("redisUsername").map(str::to_owned),
+            password: settings.text("redisPassword").map(str::to_owned),
+            database,
+            cluster,
+            tls: tls.then(|| certificates(settings)),
+            dial_timeout: settings
+                .read("dialTimeout", TIME, time, faults)
+                .flatten()
+                .unwrap_or(Duration::from_secs(5)),
+            read_timeout: settings
+                .read("readTimeout", TIME, time, faults)
+                .unwrap_or(Some(Duration::from_secs(3))),
+        }
+    }
+
+    fn server(&self, host: &str, port: u16) -> std::result::Result<ConnectionInfo, RedisError> {
+        let address = match self.tls {
+            None => ConnectionAddr::Tcp(host.to_owned(), port),
+            Some(_) => {
+                ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None }
+            }
+        };
+        let mut redis = RedisConnectionInfo::default().set_db(if self.cluster { 0 } else { self.database });
+        if let Some(username) = &self.username {
+            redis = redis.set_username(username);
+        }
+        if let Some(password) = &self.password {
+            redis = redis.set_password(password);
+        }
+        Ok(address.into_connection_info()?.set_redis_settings(redis))
+    }
+}
+
+fn hosts(text: &str) -> Option<Vec<(String, u16)>> {
+    text.split(',').map(|host| host_and_port(host.trim())).collect()
+}
+
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = match text.rsplit_once(':') {
+        // Colons inside brackets, or more than one without, are of an IPv6 address.
+        Some((host, port)) if !port.ends_with(']') && (!host.contains(':') || host.ends_with(']')) => {
+            (host, port.parse().ok()?)
+        }
+        _ => (text, PORT),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+fn is_cluster(text: &str) -> Option<bool> {
+    match text {
+        "node" => Some(false),
+        "cluster" => Some(true),
+        _ => None,
+    }
+}
+
+fn database(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|database| *database >= 0)
+}
+
+fn certificates(settings: &Settings) -> TlsCertificates {
+    let pem = |name: &str| settings.text(name).map(|pem| pem.as_bytes().to_vec());
+    let client_tls = pem("clientCert")
+        .zip(pem("clientKey"))
+        .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    // The roots of the house: the host's, or embedded ones where it has none.
+    let roots = mainstay_net::tls::root_certificates();
+    let encode = |root: &[u8]| base64::engine::general_purpose::STANDARD.encode(root);
+    let roots: String = roots
+        .iter()
+        .map(|root| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", encode(root)))
+        .collect();
+    TlsCertificates { client_tls, root_cert: Some(roots.into_bytes()) }
+}
+
+/// A connected client; cheap to clone.
+#[derive(Clone)]
+pub(crate) enum Redis {
+    /// Of one server.
+    Node(ConnectionManager),
+    /// Of a cluster.
+    Cluster(ClusterConnection),
+}
+
+impl Redis {
+    /// Connects. Errors: `STORE_UNAVAILABLE`.
+    pub(crate) async fn connect(options: &Options) -> Result<Self> {
+        let connected = if options.cluster { cluster(options).await } else { node(options).await };
+        connected.map_err(failed)
+    }
+
+    /// Whether keys are spread over several servers.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+}
+
+async fn node(options: &Options) -> std::result::Result<Redis, RedisError> {
+    let (host, port) =
+        options.hosts.first().map_or(("localhost", PORT), |(host, port)| (host.as_str(), *port));
+    let server = options.server(host, port)?;
+    let client = match &options.tls {
+        None => Client::open(server)?,
+        Some(certificates) => Client::build_with_tls(server, certificates.clone())?,
+    };
+    // No attempts of its own: a call fails at once while the server is gone, and the next one tries again.
+    let config = ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_connection_timeout(Some(options.dial_timeout))
+        .set_response_timeout(options.read_timeout);
+    Ok(Redis::Node(ConnectionManager::new_with_config(client, config).await?))
+}
+
+async fn cluster(options: &Options) -> std::result::Result<Redis, RedisError> {
+    let servers = options.hosts.iter().map(|(host, port)| options.server(host, *port));
+    let servers = servers.collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut builder: ClusterClientBuilder = ClusterClient::builder(servers)
+        .retries(0)
+        .connection_timeout(options.dial_timeout)
+        .response_timeout(options.read_timeout.unwrap_or(Duration::MAX));
+    if let Some(certificates) = &options.tls {
+        builder = builder.certs(certificates.clone());
+    }
+    Ok(Redis::Cluster(builder.build()?.get_async_connection().await?))
+}
+
+impl ConnectionLike for Redis {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Node(node) => node.req_packed_command(cmd),
+            Self::Cluster(cluster) => cluster.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        cmd: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Node(node) => node.req_packed_commands(cmd, offset, count),
+            Self::Cluster(cluster) => cluster.req_packed_commands(cmd, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Node(node) => node.get_db(),
+            Self::Cluster(cluster) => cluster.get_db(),
+        }
+    }
+}
+
+/// What a failure means to the port of a state store.
+pub(crate) fn failed(error: RedisError) -> Error {
+    let permanent = |code, message: &str| Error::new(code, message).with_retry(Retry::Permanent);
+    let failure = match error.kind() {
+        ErrorKind::Server(ServerErrorKind::CrossSlot) => {
+            let help = "give the keys a common part in braces, or use a store of one server";
+            permanent(
+                &codes::UNSUPPORTED,
+                "make several changes at once: their keys are on different nodes of the cluster",
+            )
+            .with_help(help)
+        }
+        ErrorKind::AuthenticationFailed => {
+            permanent(&codes::STORE_UNAVAILABLE, "call Redis: it refused the password")
+        }
+        ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            permanent(&codes::STORE_UNAVAILABLE, "call Redis: the user may not do this")
+        }
+        ErrorKind::Io if error.is_timeout() => {
+            Error::new(&codes::STORE_UNAVAILABLE, "call Redis: it did not answer in time")
+        }
+        ErrorKind::Io => Error::new(&codes::STORE_UNAVAILABLE, "call Redis: it cannot be reached"),
+        _ => Error::new(&codes::STORE_UNAVAILABLE, "call Redis: it answered with an error"),
+    };
+    failure.with_internal(error.to_string()).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: Option<&[(&str, u16)]>) {
+        let found = hosts(text);
+        let expect =
+            expect.map(|hosts| hosts.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect());
+        assert_eq!(found, expect, "{text}");
+    }
+
+    #[test]
+    fn hosts_may_name_a_port_or_not() {
+        check("redis", Some(&[("redis", 6379)]));
+        check("redis:7000, b:7001,c", Some(&[("redis", 7000), ("b", 7001), ("c", 6379)]));
+        check("[::1]:7000", Some(&[("::1", 7000)]));
+        check("::1", Some(&[("::1", 6379)]));
+        check("redis:port", None);
+        check("a,,b", None);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_a_fault() {
+        let pairs = [("redisHost", "a,b"), ("redisType", "ring"), ("failover", "true"), ("redisDB", "-1")];
+        let settings = Settings::new(pairs.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))));
+        let mut faults = Vec::new();
+        Options::parse(&settings, &mut faults);
+        let mut at: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        at.sort_unstable();
+        assert_eq!(at, ["failover", "redisDB", "redisHost", "redisType"]);
+    }
+}

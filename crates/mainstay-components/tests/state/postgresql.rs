@@ -1,0 +1,153 @@
+//! The rig of PostgreSQL, in both layouts: tables of its own on the shared server, or a server of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mainstay_components::state::Def;
+use mainstay_core::state::StateStore;
+use mainstay_core::{Clock, Ctx};
+use mainstay_net::clock::SystemClock;
+use mainstay_testkit::conformance::state::{Need, Open, Rig};
+use mainstay_testkit::servers::{Server, postgres};
+
+use crate::{Member, Way, opened, own};
+
+pub(crate) fn member(def: &'static Def) -> Member {
+    if let Some(missing) = postgres::RECIPE.missing() {
+        return Member::NotRun(missing);
+    }
+    let open = |version| -> Open {
+        Arc::new(move |need| {
+            Box::pin(async move { Arc::new(Rigged::open(def, version, need).await) as Arc<dyn Rig> })
+        })
+    };
+    let own = vec![
+        own("postgresql-v1::rows_of_another_sidecar_are_read", move || layout(def, "v1", WRITTEN_V1)),
+        own("postgresql-v2::rows_of_another_sidecar_are_read", move || layout(def, "v2", WRITTEN_V2)),
+        own("postgresql::several_processes_begin_at_once", move || at_once(def)),
+    ];
+    Member::Ways(vec![
+        Way { name: "postgresql-v1", open: open("v1"), not_run: Vec::new(), own: Vec::new() },
+        Way { name: "postgresql-v2", open: open("v2"), not_run: Vec::new(), own },
+    ])
+}
+
+struct Rigged {
+    def: &'static Def,
+    version: &'static str,
+    server: String,
+    tables: u32,
+    store: Arc<dyn StateStore>,
+    own: Option<Arc<Server>>,
+}
+
+impl Rigged {
+    async fn open(def: &'static Def, version: &'static str, need: Need) -> Self {
+        let server = tokio::task::spawn_blocking(move || match need {
+            Need::Namespace => (postgres::namespace(), None),
+            Need::Server => {
+                let server = postgres::RECIPE.start();
+                ((postgres::connection_string(server.port()), 0), Some(Arc::new(server)))
+            }
+        });
+        let ((server, tables), own) = server.await.unwrap();
+        let store = connect(def, version, &server, tables).await;
+        Self { def, version, server, tables, store, own }
+    }
+
+    async fn server(&self, act: fn(&Server)) {
+        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
+        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+    }
+}
+
+async fn connect(def: &Def, version: &str, server: &str, tables: u32) -> Arc<dyn StateStore> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (state, metadata) = (format!("public.state_{tables}"), format!("metadata_{tables}"));
+    let settings = [
+        ("connectionString", server),
+        ("tableName", &state),
+        ("metadataTableName", &metadata),
+        ("maxConns", "4"),
+    ];
+    opened::open_version(def, version, &settings, Path::new("."), &clock).await.unwrap()
+}
+
+#[async_trait]
+impl Rig for Rigged {
+    fn store(&self) -> Arc<dyn StateStore> {
+        Arc::clone(&self.store)
+    }
+
+    async fn again(&self) -> Option<Arc<dyn StateStore>> {
+        Some(connect(self.def, self.version, &self.server, self.tables).await)
+    }
+
+    async fn tick(&self) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    fn keeps_json_text(&self) -> bool {
+        self.version != "v1"
+    }
+
+    async fn stop(&self) {
+        self.server(Server::stop).await;
+    }
+
+    async fn start(&self) {
+        self.server(Server::start).await;
+    }
+
+    async fn freeze(&self) {
+        self.server(Server::freeze).await;
+    }
+
+    async fn thaw(&self) {
+        self.server(Server::thaw).await;
+    }
+}
+
+/// Tables and rows as Dapr's sidecar makes them; `{n}` is the number of the tables.
+const WRITTEN_V1: &str = "
+CREATE TABLE metadata_{n} (key text NOT NULL PRIMARY KEY, value text NOT NULL);
+INSERT INTO metadata_{n} VALUES ('migrations', '2');
+CREATE TABLE state_{n} (key text NOT NULL PRIMARY KEY, value jsonb NOT NULL, isbinary boolean NOT NULL,
+    insertdate TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT NOW(), updatedate TIMESTAMP WITH TIME ZONE NULL,
+    expiredate TIMESTAMP WITH TIME ZONE);
+INSERT INTO state_{n} (key, value, isbinary) VALUES ('json', '[1]', false), ('bytes', '\"AAH/\"', true);
+INSERT INTO state_{n} (key, value, isbinary, expiredate) VALUES ('ended', '1', false, now() - interval '1 second');
+";
+const WRITTEN_V2: &str = "
+CREATE TABLE metadata_{n} (key text NOT NULL PRIMARY KEY, value text NOT NULL);
+INSERT INTO metadata_{n} VALUES ('migrations-state-v2-', '1');
+CREATE TABLE state_{n} (key text NOT NULL PRIMARY KEY, value bytea NOT NULL, etag uuid NOT NULL DEFAULT gen_random_uuid(),
+    created_at timestamp with time zone NOT NULL DEFAULT now(), updated_at timestamp with time zone,
+    expires_at timestamp with time zone);
+INSERT INTO state_{n} (key, value) VALUES ('json', '[1]'), ('bytes', '\\x0001ff');
+INSERT INTO state_{n} (key, value, expires_at) VALUES ('ended', '1', now() - interval '1 second');
+";
+
+async fn layout(def: &'static Def, version: &'static str, written: &'static str) {
+    let (server, tables) = tokio::task::spawn_blocking(postgres::namespace).await.unwrap();
+    let (bare, connection) = tokio_postgres::connect(&server, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    bare.batch_execute(&written.replace("{n}", &tables.to_string())).await.unwrap();
+    let store = connect(def, version, &server, tables).await;
+    let get = async |key: &str| store.get(&Ctx::system(), key).await.unwrap();
+    assert_eq!(get("json").await.unwrap().value, b"[1]".as_slice());
+    assert_eq!(get("bytes").await.unwrap().value, [0, 1, 255].as_slice());
+    assert_eq!(get("ended").await, None);
+}
+
+async fn at_once(def: &'static Def) {
+    for version in ["v1", "v2"] {
+        let (server, tables) = tokio::task::spawn_blocking(postgres::namespace).await.unwrap();
+        let begin = (0..6).map(|_| connect(def, version, &server, tables));
+        for store in futures_util::future::join_all(begin).await {
+            assert_eq!(store.get(&Ctx::system(), "k").await.unwrap(), None);
+        }
+    }
+}

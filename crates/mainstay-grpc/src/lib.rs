@@ -1,0 +1,22 @@
+//! The building blocks over gRPC, in Dapr's wire format (v1.18.3), for the app beside us.
+//!
+//! Entry: [`Surface`]. A call passes its head (is it gRPC, until when, under which trace) and the API token, then the
+//! method that `dapr` names. It decides nothing about state, messages or secrets: the blocks do. It opens no socket and
+//! names no adapter. What it does not serve, it answers with UNIMPLEMENTED.
+
+mod call;
+mod dapr;
+mod head;
+mod metadata;
+mod pubsub;
+mod router;
+mod secrets;
+mod state;
+mod status;
+mod structs;
+mod subscribe;
+mod surface;
+
+pub use mainstay_dapr::About;
+pub use router::Router;
+pub use surface::{Parts, Surface};

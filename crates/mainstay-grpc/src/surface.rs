@@ -1,0 +1,103 @@
+//! The surface and what it stands on.
+
+use std::sync::Arc;
+
+use mainstay_blocks::Blocks;
+use mainstay_core::Redacted;
+use mainstay_dapr::About;
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::router::Router;
+
+/// What a surface is made of.
+pub struct Parts {
+    /// The building blocks.
+    pub blocks: Blocks,
+    /// What callers must show in `dapr-api-token`; nothing without.
+    pub api_token: Option<Redacted<String>>,
+    /// Largest message, in bytes, received or sent.
+    pub message_bytes_max: usize,
+    /// Whether callers may ask for the services and their messages.
+    pub reflection: bool,
+    /// Who we are, for whoever asks.
+    pub about: About,
+    /// Ends the process; at once where that is asked for.
+    pub shutdown: Arc<dyn Fn(bool) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// What all calls share.
+pub(crate) struct Shared {
+    pub(crate) blocks: Blocks,
+    /// The token's hash: comparing hashes says nothing about how much of a guess was right.
+    api_token: Option<[u8; 32]>,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) reflection: bool,
+    pub(crate) about: About,
+    pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
+    /// Ends what would last.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Why a caller is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// No token was shown.
+    Missing,
+    /// Another one.
+    Wrong,
+}
+
+impl Shared {
+    /// Lets a caller in who shows this token.
+    pub(crate) fn admit(&self, token: Option<&[u8]>) -> Result<(), Denied> {
+        let Some(wanted) = &self.api_token else { return Ok(()) };
+        let token = token.ok_or(Denied::Missing)?;
+        if Sha256::digest(token).as_slice() == wanted { Ok(()) } else { Err(Denied::Wrong) }
+    }
+}
+
+/// The surface; cheap to clone.
+#[derive(Clone)]
+pub struct Surface(Arc<Shared>);
+
+impl std::fmt::Debug for Surface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Surface")
+    }
+}
+
+impl Surface {
+    /// A surface. Serves nothing by itself.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let token = parts.api_token.filter(|token| !token.expose().is_empty());
+        Self(Arc::new(Shared {
+            blocks: parts.blocks,
+            api_token: token.map(|token| Sha256::digest(token.expose().as_bytes()).into()),
+            message_bytes_max: parts.message_bytes_max,
+            reflection: parts.reflection,
+            about: parts.about,
+            shutdown: parts.shutdown,
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// Ends subscriptions in order: no more events, and the stream when those with the app are answered. Without, an
+    /// open one holds up the listener's end.
+    pub fn set_draining(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// The service for a listener. It wants HTTP/2.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        Router::new(&self.0)
+    }
+}

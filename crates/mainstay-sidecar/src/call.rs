@@ -1,0 +1,70 @@
+//! What a handler gets: the request, read whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use mainstay_blocks::Blocks;
+use mainstay_core::Ctx;
+use mainstay_dapr::Fault;
+use serde::de::DeserializeOwned;
+
+use crate::answer::Answer;
+use crate::surface::Shared;
+
+/// What a handler gives.
+pub(crate) type Result<T = Answer> = std::result::Result<T, Fault>;
+
+/// A request that was let in.
+pub(crate) struct Call {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ctx: Ctx,
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+    /// Parameters of the path, decoded.
+    pub(crate) params: Vec<(String, String)>,
+}
+
+impl Call {
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.shared.blocks
+    }
+
+    /// The app's id.
+    pub(crate) fn app(&self) -> &str {
+        &self.shared.blocks.app().id
+    }
+
+    /// A parameter of the path; empty when it is not there.
+    pub(crate) fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// A header, if it is there and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// A parameter of the query.
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        let query = self.parts.uri.query().unwrap_or_default();
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// The parameters of the query that are called `metadata.<name>`, by their name.
+    pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
+        let query = self.parts.uri.query().unwrap_or_default();
+        form_urlencoded::parse(query.as_bytes())
+            .filter_map(|(key, value)| Some((key.strip_prefix("metadata.")?.to_owned(), value.into_owned())))
+            .collect()
+    }
+
+    /// The body as `T`. Errors: `ERR_MALFORMED_REQUEST`.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Fault::malformed(&format!("failed deserializing HTTP body: {error}")))
+    }
+}

@@ -1,0 +1,59 @@
+//! Health and shutdown.
+
+use mainstay_dapr::{Fault, Grpc};
+
+use crate::answer;
+use crate::call::{Call, Result};
+use crate::routes::{GET, Route, STABLE};
+use crate::surface::Phase;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        methods: GET,
+        path: "healthz",
+        versions: STABLE,
+        open: true,
+        handler: |call| Box::pin(health(call)),
+    },
+    Route {
+        methods: GET,
+        path: "healthz/outbound",
+        versions: STABLE,
+        open: true,
+        handler: |call| Box::pin(outbound(call)),
+    },
+    Route {
+        methods: &[http::Method::POST],
+        path: "shutdown",
+        versions: STABLE,
+        open: false,
+        handler: |call| Box::pin(shutdown(call)),
+    },
+];
+
+/// Whether everything is up, the app included.
+async fn health(call: Call) -> Result {
+    if let Some(asked) = call.query("appid").filter(|asked| asked != call.app()) {
+        let message = format!("dapr app-id does not match: this is not {asked}");
+        return Err(Fault::new(500, Grpc::Internal, "ERR_HEALTH_APPID_NOT_MATCH", message));
+    }
+    reached(&call, Phase::Ready)
+}
+
+/// Whether the app can call us.
+async fn outbound(call: Call) -> Result {
+    reached(&call, Phase::Outbound)
+}
+
+fn reached(call: &Call, phase: Phase) -> Result {
+    if call.shared.is_at_least(phase) {
+        return Ok(answer::empty());
+    }
+    Err(Fault::new(500, Grpc::Internal, "ERR_HEALTH_NOT_READY", "dapr is not ready"))
+}
+
+async fn shutdown(call: Call) -> Result {
+    let force = call.header("dapr-force-shutdown").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    (call.shared.shutdown)(force);
+    Ok(answer::empty())
+}

@@ -1,0 +1,22 @@
+//! The building blocks over HTTP, in Dapr's wire format (v1.18.3), for the app beside us.
+//!
+//! Entry: [`Surface`]. A request passes the API token, then the handler that its row in `routes` names. It decides nothing
+//! about state, messages or secrets: the blocks do. It opens no socket and names no adapter.
+
+mod answer;
+mod call;
+mod health;
+mod invoke;
+mod metadata;
+mod pubsub;
+mod router;
+mod routes;
+mod secrets;
+mod state;
+mod surface;
+
+pub use answer::Body;
+pub use invoke::{Target, Targets};
+pub use mainstay_dapr::About;
+pub use router::Router;
+pub use surface::{Parts, Phase, Surface};

@@ -1,0 +1,87 @@
+//! Requests of the state API as JSON.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use mainstay_blocks::state::{self, Concurrency};
+use mainstay_core::state::Format;
+use mainstay_dapr::Fault;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::call::Result;
+
+#[derive(Deserialize)]
+pub(super) struct Item {
+    #[serde(default)]
+    key: String,
+    value: Option<Box<RawValue>>,
+    etag: Option<String>,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    options: Option<Options>,
+}
+
+#[derive(Default, Deserialize)]
+struct Options {
+    concurrency: Option<String>,
+}
+
+impl Item {
+    /// What changes the key. `metadata` is the request's, which holds over the item's.
+    pub(super) fn into_item(self, metadata: &BTreeMap<String, String>) -> Result<state::Item> {
+        Ok(self.into_save(metadata)?.0)
+    }
+
+    /// The same with the value.
+    pub(super) fn into_save(
+        self,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(state::Item, Bytes, Format)> {
+        if self.key.is_empty() {
+            return Err(Fault::malformed("\"key\" is a required field"));
+        }
+        let concurrency = concurrency(self.options.unwrap_or_default().concurrency.as_deref())?;
+        let mut own = self.metadata.unwrap_or_default();
+        own.extend(metadata.clone());
+        let (value, format) = super::raw(self.value);
+        Ok((state::Item { key: self.key, etag: self.etag, concurrency, metadata: own }, value, format))
+    }
+}
+
+/// Who wins. Errors: `ERR_MALFORMED_REQUEST` for another word.
+pub(super) fn concurrency(text: Option<&str>) -> Result<Concurrency> {
+    match text {
+        None | Some("") => Ok(Concurrency::Unspecified),
+        Some("first-write") => Ok(Concurrency::FirstWrite),
+        Some("last-write") => Ok(Concurrency::LastWrite),
+        Some(other) => {
+            let message =
+                format!("unrecognized concurrency model '{other}': it is `first-write` or `last-write`");
+            Err(Fault::malformed(&message))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Bulk {
+    #[serde(default)]
+    pub(super) keys: Vec<String>,
+    pub(super) parallelism: Option<i64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Transaction {
+    #[serde(default)]
+    pub(super) operations: Vec<Operation>,
+    #[serde(default)]
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Operation {
+    #[serde(default)]
+    pub(super) operation: String,
+    pub(super) request: Item,
+}

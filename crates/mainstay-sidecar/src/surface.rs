@@ -1,0 +1,115 @@
+//! The surface and what it stands on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use mainstay_blocks::Blocks;
+use mainstay_core::Redacted;
+use mainstay_dapr::About;
+use mainstay_net::client::Client;
+use sha2::{Digest as _, Sha256};
+
+use crate::invoke::Targets;
+use crate::router::Router;
+
+/// What a surface is made of.
+pub struct Parts {
+    /// The building blocks.
+    pub blocks: Blocks,
+    /// What callers must show in `dapr-api-token`; nothing without.
+    pub api_token: Option<Redacted<String>>,
+    /// Largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// Whom calls can be passed on to.
+    pub targets: Targets,
+    /// What passes them on.
+    pub client: Client,
+    /// Who we are, for whoever asks.
+    pub about: About,
+    /// Ends the process; at once where that is asked for.
+    pub shutdown: Arc<dyn Fn(bool) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// How far the start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// Components are being opened.
+    Starting,
+    /// The app can call us.
+    Outbound,
+    /// The app answers too.
+    Ready,
+    /// The process is ending.
+    Ending,
+}
+
+pub(crate) struct Shared {
+    pub(crate) blocks: Blocks,
+    /// The token's hash: comparing hashes says nothing about how much of a guess was right.
+    api_token: Option<[u8; 32]>,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) targets: Targets,
+    pub(crate) client: Client,
+    pub(crate) about: About,
+    pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
+    phase: AtomicU8,
+}
+
+impl Shared {
+    /// Whether a caller who shows this token is let in.
+    pub(crate) fn admits(&self, token: Option<&[u8]>) -> bool {
+        let Some(wanted) = &self.api_token else { return true };
+        token.is_some_and(|token| Sha256::digest(token).as_slice() == wanted)
+    }
+
+    pub(crate) fn is_at_least(&self, phase: Phase) -> bool {
+        let now = self.phase.load(Ordering::Acquire);
+        now >= phase as u8 && now != Phase::Ending as u8
+    }
+}
+
+/// The surface; cheap to clone.
+#[derive(Clone)]
+pub struct Surface(Arc<Shared>);
+
+impl std::fmt::Debug for Surface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Surface")
+    }
+}
+
+impl Surface {
+    /// A surface that is starting.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let token = parts.api_token.filter(|token| !token.expose().is_empty());
+        Self(Arc::new(Shared {
+            blocks: parts.blocks,
+            api_token: token.map(|token| Sha256::digest(token.expose().as_bytes()).into()),
+            body_bytes_max: parts.body_bytes_max,
+            targets: parts.targets,
+            client: parts.client,
+            about: parts.about,
+            shutdown: parts.shutdown,
+            phase: AtomicU8::new(Phase::Starting as u8),
+        }))
+    }
+
+    /// The service for a listener.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        Router::new(&self.0)
+    }
+
+    /// The start has come so far.
+    pub fn reach(&self, phase: Phase) {
+        self.0.phase.store(phase as u8, Ordering::Release);
+    }
+}
