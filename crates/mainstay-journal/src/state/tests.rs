@@ -1,5 +1,7 @@
 //! What the port's suite cannot see: restarts, space, reads while the view is behind, and refusals that wait.
 
+mod disk;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
