@@ -4,6 +4,7 @@
 
 mod clients;
 pub mod def;
+pub mod reference;
 pub mod secret_stores;
 pub mod secrets;
 pub mod settings;
