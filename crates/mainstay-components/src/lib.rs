@@ -2,9 +2,11 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
 pub mod def;
 pub mod pubsub;
+pub mod reference;
 pub mod secret_stores;
 pub mod secrets;
 pub mod settings;

@@ -109,6 +109,12 @@ impl Server {
         self.port
     }
 
+    /// Where its data is, in a way of its own.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Ends it; its data is kept.
     ///
     /// # Panics

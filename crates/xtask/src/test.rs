@@ -1,13 +1,15 @@
 //! ★ `test`: everything that shows that the house stands. To add a part: a function in `test/` and a line in `PARTS`.
 //!
 //! Parts run in order; each passes, fails, or is *not run* with a reason that the closing table shows. A part installs
-//! what it needs into the target folder, never into the system. The last line counts the parts.
+//! what it needs into the target folder, never into the system; only servers come from the system's
+//! packages. The last line counts the parts.
 
 mod examples;
 mod guide;
 mod openapi;
 mod python;
 mod rust;
+mod servers;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -45,6 +47,7 @@ static PARTS: &[Part] = &[
     Part { name: "tidy", about: "the house rules", run: rust::tidy },
     Part { name: "format", about: "cargo fmt --check", run: rust::format },
     Part { name: "lints", about: "clippy on everything, warnings denied", run: rust::lints },
+    Part { name: "servers", about: "the servers that backends are tested on", run: servers::install },
     Part {
         name: "rust",
         about: "unit, conformance and documentation tests of every crate",

@@ -21,16 +21,18 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
 }
 
 /// The settings of every type that uses PostgreSQL.
-pub(crate) const SETTINGS: [SettingDef; 12] = [
+pub(crate) const SETTINGS: [SettingDef; 13] = [
     SettingDef {
         name: "connectionString",
-        about: "`host=… port=… user=… password=… database=… sslmode=…`, or a URL `postgres://…`. Also `url`. `sslmode` is \
-                `disable`, `prefer` (default), `require`, `verify-ca` or `verify-full`; the last two check the server's \
-                certificate and name against the host's root certificates, or those of `sslrootcert`.",
+        about: "`host=… port=… user=… password=… database=… sslmode=…`, or a URL `postgres://…`. It must be given, here \
+                or as `url`, or else `host`. `sslmode` is `disable`, `prefer` (default), `require`, `verify-ca` or \
+                `verify-full`; the last two check the server's certificate and name against the host's root \
+                certificates, or those of `sslrootcert`.",
         required: false,
         secret: true,
     },
     setting("host", "The server, where the connection string does not say it."),
+    setting("hostaddr", "Its address, where its name is not to be looked up."),
     setting("port", "Its port, 5432 by default."),
     setting("user", "The user."),
     SettingDef { name: "password", about: "The user's password.", required: false, secret: true },
@@ -61,7 +63,7 @@ impl Options {
         {
             faults.push(fault("connectionString", message, None));
         }
-        for name in ["host", "port", "user", "password", "database", "sslmode", "sslRootCert"] {
+        for name in ["host", "hostaddr", "port", "user", "password", "database", "sslmode", "sslRootCert"] {
             if let Some(value) = settings.text(name)
                 && let Err(message) = address.set(&name.to_ascii_lowercase(), value)
             {

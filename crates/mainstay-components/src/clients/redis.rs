@@ -25,7 +25,7 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
 }
 
 /// The settings of every type that uses Redis.
-pub(crate) const SETTINGS: [SettingDef; 13] = [
+pub(crate) const SETTINGS: [SettingDef; 16] = [
     SettingDef {
         name: "redisHost",
         about: "`HOST:PORT` of the server, port 6379 by default; several with commas for a cluster.",
@@ -56,6 +56,9 @@ pub(crate) const SETTINGS: [SettingDef; 13] = [
         "poolSize",
         "Accepted and without effect: calls share one connection without waiting for each other.",
     ),
+    setting("poolTimeout", "Accepted and without effect, as `poolSize`."),
+    setting("writeTimeout", "Accepted and without effect: `readTimeout` bounds the whole call."),
+    setting("idleTimeout", "Accepted and without effect: the connection stays open."),
 ];
 
 /// Where and how to connect.

@@ -1,4 +1,4 @@
-//! What the stores in SQL databases share: names of tables, the range of keys under a prefix, and the sweep of what has
+//! What the stores in SQL databases share: names of tables, what is JSON, and the sweep of what has
 //! outlived its time. No SQL.
 
 use std::time::Duration;
@@ -11,23 +11,6 @@ use tokio::task::AbortHandle;
 /// Whether it can stand in a statement as the name of a table: ASCII letters, digits and `_`.
 pub(crate) fn is_identifier(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// The first text that comes after everything that begins with `prefix`, in the order of bytes; `None` where nothing does.
-pub(crate) fn end_of(prefix: &str) -> Option<String> {
-    let mut end = prefix.to_owned();
-    while let Some(last) = end.pop() {
-        // The code points of surrogates are no characters.
-        let next = match last {
-            '\u{d7ff}' => Some('\u{e000}'),
-            _ => char::from_u32(u32::from(last) + 1),
-        };
-        if let Some(next) = next {
-            end.push(next);
-            return Some(end);
-        }
-    }
-    None
 }
 
 /// The value as the text of JSON, where it is that and its format says so.
@@ -80,21 +63,6 @@ impl Drop for Sweep {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_prefix_ends_where_the_next_one_begins() {
-        let cases = [
-            ("a", Some("b")),
-            ("a||", Some("a|}")),
-            ("", None),
-            ("a\u{10ffff}", Some("b")),
-            ("\u{d7ff}", Some("\u{e000}")),
-        ];
-        for (prefix, end) in cases {
-            assert_eq!(end_of(prefix).as_deref(), end, "{prefix:?}");
-            assert!(end.is_none_or(|end| format!("{prefix}\u{10ffff}").as_str() < end));
-        }
-    }
 
     #[test]
     fn only_json_is_kept_as_json() {

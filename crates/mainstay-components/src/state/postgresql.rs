@@ -44,7 +44,7 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
     SettingDef { name, about, required: false, secret: false }
 }
 
-const SETTINGS: [SettingDef; 16] = joined(
+const SETTINGS: [SettingDef; 17] = joined(
     &client::SETTINGS,
     &[
         setting(

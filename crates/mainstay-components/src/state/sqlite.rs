@@ -44,8 +44,9 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
 const SETTINGS: [SettingDef; 7] = [
     SettingDef {
         name: "connectionString",
-        about: "The path of the file, `file:PATH?OPTIONS`, or `:memory:`. Options: `mode=ro`, `_pragma=NAME(VALUE)`. Also `url`.",
-        required: true,
+        about: "The path of the file, `file:PATH?OPTIONS`, or `:memory:`. It must be given, here or as `url`. Options: \
+                `mode=ro`, `_pragma=NAME(VALUE)`.",
+        required: false,
         secret: false,
     },
     setting("tableName", "The table of the values, `state` by default."),

@@ -1,5 +1,6 @@
 //! The rig of PostgreSQL, in both layouts: tables of its own on the shared server, or a server of its own.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(crate) fn member(def: &'static Def) -> Member {
     let own = vec![
         own("postgresql-v1::rows_of_another_sidecar_are_read", move || layout(def, "v1", WRITTEN_V1)),
         own("postgresql-v2::rows_of_another_sidecar_are_read", move || layout(def, "v2", WRITTEN_V2)),
+        own("postgresql::a_certificate_is_checked_where_that_is_asked", move || tls(def)),
         own("postgresql::several_processes_begin_at_once", move || at_once(def)),
     ];
     Member::Ways(vec![
@@ -140,6 +142,43 @@ async fn layout(def: &'static Def, version: &'static str, written: &'static str)
     assert_eq!(get("json").await.unwrap().value, b"[1]".as_slice());
     assert_eq!(get("bytes").await.unwrap().value, [0, 1, 255].as_slice());
     assert_eq!(get("ended").await, None);
+}
+
+async fn tls(def: &'static Def) {
+    let server = tokio::task::spawn_blocking(|| postgres::RECIPE.start()).await.unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let data = server.folder().join("data");
+    let owner = std::fs::metadata(&data).unwrap();
+    for (name, text) in [("server.crt", made.cert.pem()), ("server.key", made.signing_key.serialize_pem())] {
+        let path = data.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    let address = postgres::connection_string(server.port());
+    let (bare, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    bare.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
+    bare.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let root = server.folder().join("root.pem");
+    std::fs::write(&root, made.cert.pem()).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let open = async |host: &str, more: String| {
+        let address = format!("host={host} port={} user=tester dbname=postgres {more}", server.port());
+        let opened = opened::open(def, &[("connectionString", &address)], Path::new("."), &clock).await;
+        opened.map(|_| ()).map_err(|error| error.code().id)
+    };
+    // Settings take hold a little after they were read.
+    while open("localhost", "sslmode=require".to_owned()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let refused = Err("STORE_UNAVAILABLE");
+    let checked = format!("sslmode=verify-full sslrootcert={}", root.display());
+    assert_eq!(open("localhost", checked.clone()).await, Ok(()));
+    assert_eq!(open("127.0.0.1", checked).await, refused, "the certificate is of another name");
+    assert_eq!(open("localhost", "sslmode=verify-full".to_owned()).await, refused, "nobody vouches for it");
+    assert_eq!(open("localhost", "sslmode=verify-ca sslrootcert=/no/such".to_owned()).await, refused);
+    assert_eq!(open("localhost", "sslmode=disable".to_owned()).await, Ok(()));
 }
 
 async fn at_once(def: &'static Def) {

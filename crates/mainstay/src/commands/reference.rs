@@ -44,6 +44,7 @@ fn files() -> anyhow::Result<Vec<(&'static str, String)>> {
         ("mainstay.schema.json", json(&mainstay_config::schema(&kinds))?),
         ("spec.md", mainstay_config::reference(&kinds)),
         ("cli.md", command_line()),
+        ("components.md", mainstay_components::reference::page()),
         ("errors.md", errors()),
     ])
 }

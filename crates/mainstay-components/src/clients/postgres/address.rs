@@ -84,7 +84,7 @@ impl Address {
         // What is no name can be anything, a password too.
         let shown = if is_name { name } else { "NAME=VALUE" };
         let read = is_name.then(|| quoted(name, value).parse::<Config>());
-        if !read.is_some_and(|read| read.is_ok()) {
+        if read.is_none_or(|read| read.is_err()) {
             return Err(format!("`{shown}` is not known, or its value cannot be read"));
         }
         self.words.retain(|(had, _)| had != name);

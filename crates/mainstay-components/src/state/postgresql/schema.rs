@@ -26,8 +26,9 @@ pub(super) async fn ensure(on: &mut Object, layout: &Layout) -> Result<()> {
     // Beside others that begin: two may find that there is no table, and one then fails to make it.
     let create =
         format!("CREATE TABLE IF NOT EXISTS {metadata} (key text NOT NULL PRIMARY KEY, value text NOT NULL)");
+    let others = [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_OBJECT, SqlState::DUPLICATE_TABLE];
     match on.batch_execute(&create).await {
-        Err(error) if error.code() != Some(&SqlState::UNIQUE_VIOLATION) => return Err(failed(error)),
+        Err(error) if !error.code().is_some_and(|code| others.contains(code)) => return Err(failed(error)),
         _ => {}
     }
     let transaction = on.transaction().await.map_err(failed)?;

@@ -92,7 +92,7 @@ impl Table {
         let mut scan = connection.prepare_cached(&self.scan)?;
         let one_more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let found = scan
-            .query_map(params![seconds(now_ms), prefix, sql::end_of(prefix), token, one_more], |row| {
+            .query_map(params![seconds(now_ms), prefix, end_of(prefix), token, one_more], |row| {
                 Ok((row.get::<_, String>(4)?, entry(row)?))
             })?;
         let mut entries = found.collect::<Result<Vec<_>>>()?;
@@ -162,4 +162,41 @@ fn entry(row: &Row<'_>) -> Result<Entry> {
     let expires_at_ms =
         expires_at.and_then(|end| u64::try_from(end).ok()).map(|end| end.saturating_mul(1000));
     Ok(Entry { value: Bytes::from(value), etag: row.get(2)?, expires_at_ms })
+}
+
+/// The first text that comes after everything that begins with `prefix`, in the order of bytes; `None` where nothing does.
+fn end_of(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        // The code points of surrogates are no characters.
+        let next = match last {
+            '\u{d7ff}' => Some('\u{e000}'),
+            _ => char::from_u32(u32::from(last) + 1),
+        };
+        if let Some(next) = next {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_one_begins() {
+        let cases = [
+            ("a", Some("b")),
+            ("a||", Some("a|}")),
+            ("", None),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{d7ff}", Some("\u{e000}")),
+        ];
+        for (prefix, end) in cases {
+            assert_eq!(end_of(prefix).as_deref(), end, "{prefix:?}");
+            assert!(end.is_none_or(|end| format!("{prefix}\u{10ffff}").as_str() < end));
+        }
+    }
 }
