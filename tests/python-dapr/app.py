@@ -6,7 +6,7 @@ import sys
 
 import uvicorn
 from dapr.ext.fastapi import DaprApp
-from fastapi import Body, FastAPI
+from fastapi import Body, FastAPI, Request
 
 app = FastAPI()
 dapr = DaprApp(app)
@@ -22,6 +22,13 @@ def note(kind: str, event: dict) -> None:
 @app.get("/health")
 def health():
     return {}
+
+
+@app.api_route("/echo/{name}", methods=["GET", "POST", "PUT"])
+async def echo(name: str, request: Request):
+    body = (await request.body()).decode()
+    seen = {"method": request.method, "name": name, "query": dict(request.query_params), "body": body}
+    return seen | {"caller": request.headers.get("dapr-caller-app-id")}
 
 
 @dapr.subscribe(pubsub="bus", topic="orders", dead_letter_topic="dead")

@@ -1,4 +1,4 @@
-"""Messages by the SDK, to an app of its FastAPI extension."""
+"""Messages and calls by the SDK, to an app of its FastAPI extension, and to a stream of its own."""
 
 import json
 
@@ -60,3 +60,25 @@ def test_an_unknown_broker_is_told(beside):
         with pytest.raises(grpc.RpcError) as refused:
             client.publish_event("no-such-bus", "orders", "x")
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_app_is_called_through_us(beside):
+    with DaprClient() as client:
+        answer = client.invoke_method("shop", "echo/me", data="hi", http_verb="PUT", http_querystring=[("a", "b")])
+    expected = {"method": "PUT", "name": "me", "query": {"a": "b"}, "body": "hi", "caller": "shop"}
+    assert json.loads(answer.data) == expected
+
+
+def test_a_stream_of_the_app_gets_messages_and_settles_them(sidecar):
+    with DaprClient() as client:
+        subscription = client.subscribe(pubsub_name="bus", topic="streamed")
+        try:
+            client.publish_event("bus", "streamed", '{"n": 1}', data_content_type="application/json")
+            message = subscription.next_message()
+            assert message.data() == {"n": 1} and message.topic() == "streamed"
+            subscription.respond_retry(message)
+            again = subscription.next_message()
+            assert again.id() == message.id()
+            subscription.respond_success(again)
+        finally:
+            subscription.close()

@@ -200,8 +200,9 @@ async fn bind(options: &Options, port: u16) -> anyhow::Result<Vec<TcpListener>> 
 
 fn bounds(options: &Options) -> ServeOptions {
     ServeOptions {
-        header_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(75),
+        // Clients of gRPC connect long before they call, and keep their connections.
+        header_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(300),
         write_timeout: Duration::from_secs(60),
         connections_max: CONNECTIONS_MAX,
         close_timeout: options.grace,

@@ -14,10 +14,11 @@ spec: { type: state.embedded, version: v1, metadata: [] }
 
 /// A folder whose resources are these files.
 fn place(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("resources")).unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let resources = folder.path().join("resources");
+    std::fs::create_dir(&resources).expect("a folder can be made in it");
     for (name, text) in files {
-        std::fs::write(folder.path().join("resources").join(name), text).unwrap();
+        std::fs::write(resources.join(name), text).expect("a file can be written there");
     }
     folder
 }
