@@ -126,6 +126,11 @@ async fn attend(
         }
         for subscription in subscriptions {
             let (pubsub, topic) = (subscription.pubsub.clone(), subscription.topic.clone());
+            if subscription.bulk.enabled {
+                // The app expects several messages in one call, in another envelope: one by one it could not read them.
+                tracing::error!(%pubsub, %topic, "a subscription in bulk is passed over: that is not built yet");
+                continue;
+            }
             match Deliverer::new(beside.blocks.clone(), Arc::clone(&app) as _, subscription) {
                 Ok(deliverer) => {
                     tracing::info!(%pubsub, %topic, "the app is subscribed");

@@ -45,9 +45,9 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
         assert_eq!(saved.status, 204);
     }
     server.kill().await;
-    let client = start(folder.path()).await;
+    let server = start(folder.path()).await;
     for n in 0..20 {
-        let read = client.client().get(&format!("/v1.0/state/orders/k{n}")).await;
+        let read = server.client().get(&format!("/v1.0/state/orders/k{n}")).await;
         assert_eq!((read.status, read.json()), (200, json!(n)));
     }
 }
@@ -108,4 +108,49 @@ async fn a_component_is_there_for_the_apps_of_its_scopes_alone() {
         (read.status, read.json()["errorCode"].clone()),
         (500, json!("ERR_STATE_STORE_NOT_CONFIGURED"))
     );
+}
+
+const VAULT: &str = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: vault }
+spec: { type: secretstores.local.env, version: v1, metadata: [] }
+";
+
+fn configuration(spec: &str) -> String {
+    format!("apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {{ name: c }}\nspec:\n  {spec}\n")
+}
+
+#[tokio::test]
+async fn secrets_are_shown_within_their_scopes_alone() {
+    let scopes = configuration(
+        "secrets: { scopes: [{ storeName: vault, defaultAccess: deny, allowedSecrets: [HOME] }] }",
+    );
+    let folder = place(&[("vault.yaml", VAULT), ("c.yaml", &scopes)]);
+    let server = start(folder.path()).await;
+    let client = server.client();
+    let home = client.get("/v1.0/secrets/vault/HOME").await;
+    assert_eq!((home.status, home.json()["HOME"].as_str()), (200, folder.path().to_str()));
+    let denied = client.get("/v1.0/secrets/vault/PATH").await;
+    assert_eq!((denied.status, denied.json()["errorCode"].clone()), (403, json!("ERR_PERMISSION_DENIED")));
+    let all = client.get("/v1.0/secrets/vault/bulk").await.json();
+    assert_eq!(all.as_object().map(serde_json::Map::len), Some(1), "{all}");
+}
+
+#[tokio::test]
+async fn what_is_meant_to_protect_and_is_not_built_stops_the_start() {
+    for spec in [
+        "api: { denied: [{ name: state, version: v1.0, protocol: http }] }",
+        "accessControl: { defaultAction: deny }",
+        "httpPipeline: { handlers: [{ name: auth, type: middleware.http.bearer }] }",
+    ] {
+        let folder = place(&[("c.yaml", &configuration(spec))]);
+        let ended = launch(folder.path()).finish().await;
+        assert_eq!(ended.code, Some(1), "{spec}: {}", ended.stderr);
+        assert!(ended.stderr.contains("is not built yet"), "{spec}: {}", ended.stderr);
+    }
+    let denied = configuration("components: { deny: [state.embedded] }");
+    let folder = place(&[("orders.yaml", STORE), ("c.yaml", &denied)]);
+    let ended = launch(folder.path()).finish().await;
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mainstay_blocks::pubsub::Scopes;
-use mainstay_blocks::secrets::Scope;
 use mainstay_blocks::state::{Prefix, Rules, Store};
 use mainstay_blocks::{App, Blocks, Broker, Opened, Summary, Table};
 use mainstay_core::clock::ManualClock;
 use mainstay_core::pubsub::{self, Delivery, Message, PubSub, Receipt, Subscription};
+use mainstay_core::runtime_config::SecretScope;
 use mainstay_core::secret_store::{Secret, SecretStore};
 use mainstay_core::state::{self, Change, Entry, StateStore};
 use mainstay_core::{BoxStream, Clock, Ctx, Error, Redacted, Result, codes};
@@ -128,7 +128,7 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
     });
     let bus: Arc<dyn PubSub> = Arc::new(bus);
     let vault: Arc<dyn SecretStore> = Arc::new(Vault);
-    let scope = Arc::new(Scope { denied: vec!["hidden".to_owned()], ..Scope::default() });
+    let scope = Arc::new(SecretScope { denied: vec!["hidden".to_owned()], ..SecretScope::default() });
     let summary = Summary {
         name: "orders".to_owned(),
         kind: "state.in-memory".to_owned(),

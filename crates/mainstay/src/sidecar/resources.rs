@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use mainstay_config::resources::{self, File, Surroundings};
 use mainstay_core::resources::Resources;
+use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::{Error, codes};
 
 use super::flags::Options;
@@ -34,6 +35,8 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
         spec::warn(warnings);
     }
     if loaded.faults.is_empty() {
+        refuse_what_protects(&loaded.resources.runtime)?;
+        tell_what_is_not_built(&loaded.resources);
         return Ok(loaded.resources);
     }
     let coloured = terminal::coloured(&std::io::stderr());
@@ -41,6 +44,35 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
         terminal::complain(&faults.render(coloured));
     }
     Err(exit::Explained(exit::CONFIGURATION).into())
+}
+
+/// Stops the start for what is meant to protect and is not built: going on without it would leave open what somebody closed.
+fn refuse_what_protects(runtime: &RuntimeConfig) -> Result<(), Error> {
+    let parts = [
+        ("accessControl", runtime.access.is_some()),
+        ("api", !runtime.api_allowed.is_empty() || !runtime.api_denied.is_empty()),
+        ("httpPipeline", !runtime.inbound.is_empty()),
+        ("appHttpPipeline", !runtime.toward_app.is_empty()),
+    ];
+    match parts.iter().find(|(_, is_used)| *is_used) {
+        None => Ok(()),
+        Some((part, _)) => {
+            Err(Error::new(&codes::UNSUPPORTED, format!("`{part}` of a Configuration is not built yet"))
+                .with_help(
+                    "going on without it would leave open what it closes; take it out to start all the same",
+                ))
+        }
+    }
+}
+
+/// Says what the files ask for and does not happen yet.
+fn tell_what_is_not_built(resources: &Resources) {
+    if !resources.resiliencies.is_empty() {
+        tracing::warn!("policies of Resiliency files have no effect yet; the built-in ones hold");
+    }
+    if !resources.runtime.tracing.exporters.is_empty() {
+        tracing::warn!("traces are not sent yet");
+    }
 }
 
 /// The resource files directly in a folder, in the order of their names.

@@ -18,6 +18,7 @@ use mainstay_config::resources::{Placeholders, SettingName, TypeDef};
 use mainstay_core::component::{Component, Setting, SettingValue};
 use mainstay_core::http_endpoint::HttpEndpoint;
 use mainstay_core::resources::Resources;
+use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::secret_store::SecretStore;
 use mainstay_core::{Clock, Ctx, Error, Fault, codes};
 use mainstay_dapr::{About, AppConnection};
@@ -55,8 +56,14 @@ impl Beside {
             Arc::new(Stores::new(EmbeddedOptions::new(data_folder(&options.app_id)), Arc::clone(&clock)));
         let client = Client::new(ClientOptions::default());
         let app = App { id: options.app_id.clone(), namespace: environment::namespace() };
-        let opener =
-            Opener { app: &app, clock: &clock, client: &client, stores: &stores, folder: PathBuf::from(".") };
+        let opener = Opener {
+            app: &app,
+            clock: &clock,
+            client: &client,
+            stores: &stores,
+            runtime: &resources.runtime,
+            folder: PathBuf::from("."),
+        };
         let table = opener.open_all(&resources.components).await?;
         let targets = Targets {
             app: options.app_url.clone().map(|base| Target { base, is_app: true, ..Target::default() }),
@@ -122,6 +129,7 @@ struct Opener<'a> {
     clock: &'a Arc<dyn Clock>,
     client: &'a Client,
     stores: &'a Arc<Stores>,
+    runtime: &'a RuntimeConfig,
     folder: PathBuf,
 }
 
@@ -130,12 +138,18 @@ impl Opener<'_> {
         let namespace = self.app.namespace.as_deref().unwrap_or_default();
         let ours: Vec<&Component> =
             components.iter().filter(|one| one.is_for(&self.app.id, namespace)).collect();
+        if let Some(denied) = ours.iter().find(|component| self.is_denied(component)) {
+            let message =
+                format!("the type `{}` of `{}` is denied by the configuration", denied.kind, denied.name);
+            return Err(Error::new(&codes::CONFIG_VALUE, message).into());
+        }
         let mut table = Table::default();
         for component in &ours {
             if let Some(def) = secret_stores::find(&component.kind)
                 && let Some((port, _)) = self.open(def, component, &table).await?
             {
-                let rules = Arc::default();
+                let scope = self.runtime.secrets.get(&component.name).cloned();
+                let rules = Arc::new(scope.unwrap_or_default());
                 table.secrets.insert(component.name.clone(), Opened { port, rules });
                 table.summaries.push(summary(component, Vec::new()));
             }
@@ -143,6 +157,10 @@ impl Opener<'_> {
         for component in &ours {
             if let Some(def) = state::find(&component.kind) {
                 let Some((port, settings)) = self.open(def, component, &table).await? else { continue };
+                if let Some(asked) = NOT_BUILT.iter().find(|name| settings.has(name)) {
+                    let message = format!("`{asked}` of the component `{}` is not built yet", component.name);
+                    return Err(Error::new(&codes::UNSUPPORTED, message).into());
+                }
                 let prefix = Prefix::of(settings.text("keyPrefix"), &component.name, self.app);
                 let able = port.capabilities();
                 table.stores.insert(component.name.clone(), Opened { port, rules: Rules { prefix } });
@@ -155,6 +173,16 @@ impl Opener<'_> {
             }
         }
         Ok(table)
+    }
+
+    /// Whether the configuration keeps this type, or this version of it, from being opened.
+    fn is_denied(&self, component: &Component) -> bool {
+        self.runtime.denied_types.iter().any(|denied| match denied.split_once('/') {
+            Some((kind, version)) => {
+                kind.eq_ignore_ascii_case(&component.kind) && version.eq_ignore_ascii_case(&component.version)
+            }
+            None => denied.eq_ignore_ascii_case(&component.kind),
+        })
     }
 
     /// Opens a component within its time. `None` for one that cannot be opened and need not be.
@@ -335,7 +363,14 @@ const fn of_block(name: &'static str, about: &'static str) -> SettingDef {
 const STATE_SETTINGS: &[SettingDef] = &[
     of_block("keyPrefix", "What stands before the app's keys."),
     of_block("actorStateStore", "Whether actors keep their state here."),
+    of_block(NOT_BUILT[0], "The key that values are encrypted with."),
+    of_block(NOT_BUILT[1], "The key that values were encrypted with before."),
+    of_block(NOT_BUILT[2], "The broker of the outbox."),
+    of_block(NOT_BUILT[3], "The topic of the outbox."),
 ];
+/// Those that ask for what is not built: a store that went on without would keep values in the clear, or lose events.
+const NOT_BUILT: [&str; 4] =
+    ["primaryEncryptionKey", "secondaryEncryptionKey", "outboxPublishPubsub", "outboxPublishTopic"];
 /// Settings that every broker has.
 const PUBSUB_SETTINGS: &[SettingDef] = &[
     of_block("allowedTopics", "Topics that there are."),
