@@ -19,8 +19,9 @@ use crate::log::recovery::{self, Witness};
 use crate::log::{End, Idle, Log};
 use crate::options::Options;
 use crate::stats::{Counters, Stats};
+use crate::view::bell::Bell;
 use crate::view::file::{self, Said};
-use crate::view::follow::{Bell, Follower, View};
+use crate::view::follow::{Follower, View};
 use crate::view::{Tables, ViewError, query};
 use crate::{reserve, view};
 

@@ -8,6 +8,7 @@
 //! A reader waits until the view shows what was acknowledged before it began; the thread is poked, appends never wait.
 
 pub(crate) mod apply;
+pub(crate) mod bell;
 pub(crate) mod file;
 pub(crate) mod follow;
 pub(crate) mod query;

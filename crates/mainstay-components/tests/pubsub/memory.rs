@@ -1,18 +1,13 @@
 //! The rig of the broker in memory. Its clock is moved by hand.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mainstay_components::def::Opening;
 use mainstay_components::pubsub::Def;
-use mainstay_components::settings::Settings;
+use mainstay_core::Clock;
 use mainstay_core::clock::ManualClock;
-use mainstay_core::embedded::Embedded;
 use mainstay_core::pubsub::PubSub;
-use mainstay_core::state::StateStore;
-use mainstay_core::{Clock, Error, Result, codes};
-use mainstay_net::client::{Client, ClientOptions};
+use mainstay_testkit::components;
 use mainstay_testkit::conformance::pubsub::{Open, Rig};
 
 use crate::{Member, Way, no_server};
@@ -26,16 +21,7 @@ pub(crate) fn open(def: &'static Def) -> Open {
         Box::pin(async move {
             let clock = Arc::new(ManualClock::at(1_700_000_000_000));
             let shown: Arc<dyn Clock> = Arc::clone(&clock) as _;
-            let opening = Opening {
-                name: "rig",
-                app_id: "app",
-                settings: &Settings::default(),
-                folder: Path::new("."),
-                embedded: &NoneInside,
-                clock: &shown,
-                client: &Client::new(ClientOptions::default()),
-            };
-            let broker = (def.open)(opening).await.unwrap();
+            let broker = components::open(def, &shown).await.unwrap();
             Arc::new(Memory { broker, clock }) as Arc<dyn Rig>
         })
     })
@@ -62,18 +48,5 @@ impl Rig for Memory {
 
     async fn tick(&self) {
         self.clock.advance(100);
-    }
-}
-
-/// No store inside the process: what is opened here has its own.
-struct NoneInside;
-
-impl Embedded for NoneInside {
-    fn state_store(&self, _name: &str) -> Result<Arc<dyn StateStore>> {
-        Err(Error::new(&codes::UNSUPPORTED, "there is no store inside this test"))
-    }
-
-    fn pubsub(&self, _name: &str) -> Result<Arc<dyn PubSub>> {
-        Err(Error::new(&codes::UNSUPPORTED, "there is no broker inside this test"))
     }
 }

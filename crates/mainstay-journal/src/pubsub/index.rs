@@ -4,6 +4,8 @@
 //! A topic's messages are numbered without a gap. A message is *needed* until every group of its topic is done with it;
 //! what is not needed stays as long as its segment does.
 
+mod topic;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use super::group::Progress;
 use super::record::{Stored, StoredGroup};
 use crate::blob::{BlobRef, Hash};
 use crate::log::Place;
+
+pub(crate) use self::topic::{Group, Slot, Topic};
 
 /// A topic's number, of this process alone.
 pub(crate) type TopicId = u32;
@@ -43,44 +47,6 @@ pub(crate) struct Index {
     last_member: u64,
 }
 
-/// A topic.
-#[derive(Debug)]
-pub(crate) struct Topic {
-    pub(crate) broker: String,
-    pub(crate) name: String,
-    /// The number of the first slot.
-    base: u64,
-    slots: VecDeque<Slot>,
-    /// Messages below are durable.
-    pub(crate) durable: u64,
-    /// Messages below are not needed.
-    needed_from: u64,
-    pub(crate) groups: Vec<u32>,
-}
-
-/// A message.
-#[derive(Clone, Debug)]
-pub(crate) struct Slot {
-    pub(crate) place: Place,
-    pub(crate) lane: u32,
-    pub(crate) cached: Option<Arc<Stored>>,
-    blob: Option<Box<BlobRef>>,
-}
-
-/// A group.
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub(crate) topic: TopicId,
-    pub(crate) name: String,
-    pub(crate) progress: Progress,
-    /// Members that are there.
-    pub(crate) members: usize,
-    /// When it was last joined or left.
-    pub(crate) seen_ms: u64,
-    /// Rings when there may be something to hand out.
-    pub(crate) bell: Arc<Notify>,
-}
-
 /// A message that was handed to the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coming {
@@ -93,40 +59,6 @@ pub(crate) struct Coming {
     pub(crate) published_ms: u64,
     /// Whether it is a copy of one that is durable already.
     pub(crate) is_copy: bool,
-}
-
-impl Slot {
-    fn weight(&self) -> u64 {
-        u64::from(self.place.bytes).next_multiple_of(crate::log::record::ALIGN as u64)
-    }
-}
-
-impl Topic {
-    /// The number that the next message gets.
-    pub(crate) fn next(&self) -> u64 {
-        self.base + self.slots.len() as u64
-    }
-
-    pub(crate) fn slot(&self, seq: u64) -> Option<&Slot> {
-        self.slots.get(usize::try_from(seq.checked_sub(self.base)?).ok()?).filter(|slot| slot.place.bytes > 0)
-    }
-
-    fn slot_mut(&mut self, seq: u64) -> Option<&mut Slot> {
-        self.slots.get_mut(usize::try_from(seq.checked_sub(self.base)?).ok()?)
-    }
-
-    /// The oldest message that is kept in a segment other than `dropping`.
-    pub(crate) fn oldest(&self, dropping: Option<u32>) -> u64 {
-        let goes = |slot: &&Slot| slot.place.bytes == 0 || Some(slot.place.segment) == dropping;
-        self.base + self.slots.iter().take_while(goes).count() as u64
-    }
-
-    /// Needed messages in the segment, by number.
-    pub(crate) fn needed_in(&self, segment: u32) -> impl Iterator<Item = (u64, Place)> {
-        let skipped = self.needed_from.saturating_sub(self.base);
-        let numbered = (self.base..).zip(&self.slots).skip(usize::try_from(skipped).unwrap_or(usize::MAX));
-        numbered.filter(move |(_, slot)| slot.place.segment == segment).map(|(seq, slot)| (seq, slot.place))
-    }
 }
 
 impl Index {

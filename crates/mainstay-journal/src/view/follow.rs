@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use mainstay_core::Result;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
 
+use super::bell::Bell;
 use super::query;
 use super::{Apply, BlobChanges, Tables, ViewError};
 use crate::blob::Blobs;
@@ -20,7 +20,7 @@ use crate::damage::{Damage, Fault, unavailable};
 use crate::log::record::kind;
 use crate::log::segment::{HEAD_BYTES, Head};
 use crate::log::walk::{self, Step, Walk};
-use crate::log::writer::{DurableListener, Published};
+use crate::log::writer::Published;
 use crate::log::{End, Lsn};
 use crate::patience::Patience;
 use crate::stats::Counters;
@@ -50,91 +50,6 @@ impl Progress {
     /// Why there is no waiting for it.
     fn why_not(&self) -> Option<&str> {
         self.failed.as_deref().or(self.held_up.as_deref())
-    }
-}
-
-/// What wakes the thread.
-#[derive(Debug)]
-pub(crate) struct Bell {
-    rows_max: u64,
-    delay: Duration,
-    state: Mutex<Heard>,
-    ring: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Heard {
-    durable: Lsn,
-    wanted: Lsn,
-    applied: Lsn,
-    stop: bool,
-    idle: bool,
-}
-
-impl Heard {
-    /// Records to apply. The thread may be further than it has heard: it reads the end that is published first.
-    fn behind(&self) -> u64 {
-        self.durable.saturating_sub(self.applied)
-    }
-}
-
-impl Bell {
-    pub(crate) fn new(rows_max: u64, delay: Duration, applied: Lsn) -> Self {
-        let state = Mutex::new(Heard { durable: applied, applied, ..Heard::default() });
-        Self { rows_max, delay, state, ring: Condvar::new() }
-    }
-
-    fn want(&self, lsn: Lsn) {
-        let mut heard = self.state.lock();
-        if heard.wanted < lsn {
-            heard.wanted = lsn;
-            self.ring.notify_one();
-        }
-    }
-
-    fn stop(&self) {
-        self.state.lock().stop = true;
-        self.ring.notify_one();
-    }
-
-    /// Waits a little before the next attempt; `false` when there is to be none.
-    fn pause(&self, time: Duration) -> bool {
-        let mut heard = self.state.lock();
-        let deadline = Instant::now() + time;
-        while !heard.stop && !self.ring.wait_until(&mut heard, deadline).timed_out() {}
-        !heard.stop
-    }
-
-    /// Waits until it is time to commit; `false` when there is nothing more to do ever.
-    fn wait(&self) -> bool {
-        let mut heard = self.state.lock();
-        while heard.behind() == 0 {
-            if heard.stop {
-                return false;
-            }
-            heard.idle = true;
-            self.ring.wait(&mut heard);
-        }
-        heard.idle = false;
-        let deadline = Instant::now() + self.delay;
-        while !heard.stop && heard.wanted <= heard.applied && heard.behind() < self.rows_max {
-            if self.ring.wait_until(&mut heard, deadline).timed_out() {
-                break;
-            }
-        }
-        true
-    }
-}
-
-impl DurableListener for Bell {
-    fn durable(&self, lsn: Lsn) {
-        let mut heard = self.state.lock();
-        let was_short = heard.behind() < self.rows_max;
-        heard.durable = lsn;
-        let is_enough = heard.behind() >= self.rows_max;
-        if heard.idle || (was_short && is_enough) {
-            self.ring.notify_one();
-        }
     }
 }
 
@@ -196,7 +111,7 @@ impl<T: Tables> Follower<T> {
     ) -> Result<(), ViewError> {
         let mut patience = Patience::new();
         while bell.wait() {
-            match self.advance(published.durable(), bell.rows_max) {
+            match self.advance(published.durable(), bell.rows_max()) {
                 // Nothing was committed: the same attempt can be made again.
                 Err(ViewError::Log(fault)) if fault.passes() => {
                     if patience.is_fresh() {
@@ -212,7 +127,7 @@ impl<T: Tables> Follower<T> {
                 outcome => {
                     outcome?;
                     patience = Patience::new();
-                    bell.state.lock().applied = self.applied.lsn;
+                    bell.applied(self.applied.lsn);
                     progress.send_modify(|progress| {
                         (progress.applied, progress.held_up) = (self.applied.lsn, None);
                     });
@@ -322,7 +237,7 @@ impl View {
                     Ok(Err(error)) => error.to_string(),
                     Err(_) => "the view's thread panicked".to_owned(),
                 };
-                if !bell.state.lock().stop {
+                if !bell.is_stopped() {
                     tracing::error!(%why, "the journal's view has stopped: a restart builds it anew");
                     on_failure(&why);
                 }
@@ -377,35 +292,5 @@ impl View {
             tracing::error!("the journal's view thread had panicked");
         }
         *self.database.write() = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bell(applied: Lsn) -> Bell {
-        Bell::new(5, Duration::from_secs(3600), applied)
-    }
-
-    #[test]
-    fn the_thread_may_be_ahead_of_what_it_has_heard() {
-        let bell = bell(10);
-        bell.durable(8);
-        bell.durable(9);
-        assert_eq!(bell.state.lock().behind(), 0);
-        bell.stop();
-        assert!(!bell.wait(), "there is nothing to do");
-    }
-
-    #[test]
-    fn a_reader_or_enough_records_end_the_wait_before_its_time() {
-        let wanted = bell(10);
-        wanted.durable(11);
-        wanted.want(11);
-        assert!(wanted.wait());
-        let enough = bell(10);
-        enough.durable(15);
-        assert!(enough.wait());
     }
 }
