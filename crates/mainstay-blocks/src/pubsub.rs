@@ -58,6 +58,19 @@ pub async fn publish_each(
     Ok(broker.port.publish_each(ctx, messages).await)
 }
 
+/// Whether the app may subscribe to a topic. Errors: as [`publish`], before it is published.
+pub fn may_subscribe(blocks: &Blocks, pubsub: &str, topic: &str) -> Result<()> {
+    let broker = find(blocks, pubsub)?;
+    if topic.is_empty() {
+        return Err(Error::new(&codes::INVALID_FIELD, "the topic is empty").with_field("topic"));
+    }
+    if !broker.rules.may_subscribe(&blocks.app().id, topic) {
+        let message = format!("subscribe to `{topic}`: this app may not");
+        return Err(Error::new(&codes::PERMISSION_DENIED, message));
+    }
+    Ok(())
+}
+
 fn admitted(blocks: &Blocks, pubsub: &str, topic: &str) -> Result<Broker> {
     let broker = find(blocks, pubsub)?;
     if topic.is_empty() {

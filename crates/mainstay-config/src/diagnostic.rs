@@ -35,16 +35,18 @@ pub enum Place {
     Override(&'static str),
 }
 
-/// Every fault of a spec, in the order of its text.
+/// Every fault of a spec, in the order of its text, and of the files that it names.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
-    file: String,
-    text: String,
+    file: Box<str>,
+    text: Box<str>,
     faults: Vec<Diagnostic>,
     beyond: usize,
     secrets: Vec<Span>,
     /// Whether none of them stands in the way.
     harmless: bool,
+    /// Those of further files.
+    further: Vec<Diagnostics>,
 }
 
 impl Diagnostics {
@@ -61,40 +63,56 @@ impl Diagnostics {
         });
         found.list.dedup();
         Self {
-            file: file.to_owned(),
-            text: text.to_owned(),
+            file: file.into(),
+            text: text.into(),
             faults: found.list,
             beyond: found.beyond,
             secrets: found.secrets,
             harmless: false,
+            further: Vec::new(),
         }
     }
 
-    /// The faults, in the order of the text. Very many are cut off; [`Diagnostics::count`] counts those too.
+    /// These and those of further files.
+    pub(crate) fn with(self, further: Vec<Self>) -> Self {
+        Self { further, ..self }
+    }
+
+    /// One file after another, this one first; only files that have faults.
+    pub fn files(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.further).filter(|file| !file.faults.is_empty())
+    }
+
+    /// The faults of this file alone, in the order of the text. Very many are cut off; [`Diagnostics::count`] counts those
+    /// too.
     #[must_use]
     pub fn faults(&self) -> &[Diagnostic] {
         &self.faults
     }
 
-    /// How many faults there are.
+    /// How many faults there are, in all files.
     #[must_use]
     pub fn count(&self) -> usize {
+        self.own_count() + self.further.iter().map(Self::count).sum::<usize>()
+    }
+
+    fn own_count(&self) -> usize {
         self.faults.len() + self.beyond
     }
 
-    /// Whether there is none.
+    /// Whether there is none, in any file.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.faults.is_empty()
+        self.files().next().is_none()
     }
 
-    /// The spec's name, as it was given.
+    /// The file's name, as it was given.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// Line and column of a fault; `None` when it is not in the text.
+    /// Line and column of a fault of this file; `None` when it is not in the text.
     #[must_use]
     pub fn position(&self, fault: &Diagnostic) -> Option<Position> {
         match fault.place {
@@ -106,21 +124,25 @@ impl Diagnostics {
     /// The faults with the lines they are in, for a terminal; coloured if asked. Ends with a line break.
     #[must_use]
     pub fn render(&self, coloured: bool) -> String {
-        render::render(self, coloured)
+        self.files().map(|file| render::render(file, coloured)).collect()
     }
 
-    /// The faults for programs: `{"file", "count", "faults": [{"code", "message", "help", "line", "column", "end_line",
-    /// "end_column", "override"}]}`. Lines and columns count from 1 and are null for a fault outside the text; the end
+    /// The faults for programs: `{"file", "count", "faults": [{"code", "message", "help", "file", "line", "column",
+    /// "end_line", "end_column", "override"}]}`. Lines and columns count from 1 and are null for a fault outside the text; the end
     /// is the place after the last character.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let lines = Lines::of(&self.text);
-        let faults: Vec<Value> = self.faults.iter().map(|fault| one_to_json(fault, &lines)).collect();
+        let faults: Vec<Value> = self.files().flat_map(Self::own_to_json).collect();
         json!({ "file": self.file, "count": self.count(), "faults": faults })
+    }
+
+    fn own_to_json(&self) -> Vec<Value> {
+        let lines = Lines::of(&self.text);
+        self.faults.iter().map(|fault| one_to_json(fault, &self.file, &lines)).collect()
     }
 }
 
-fn one_to_json(fault: &Diagnostic, lines: &Lines<'_>) -> Value {
+fn one_to_json(fault: &Diagnostic, file: &str, lines: &Lines<'_>) -> Value {
     let (start, end, origin) = match fault.place {
         Place::Text(span) => (Some(lines.position(span.start)), Some(lines.position(span.end)), None),
         Place::Override(origin) => (None, None, Some(origin)),
@@ -129,6 +151,7 @@ fn one_to_json(fault: &Diagnostic, lines: &Lines<'_>) -> Value {
         "code": fault.code.id,
         "message": fault.message,
         "help": fault.help,
+        "file": file,
         "line": start.map(|p| p.line),
         "column": start.map(|p| p.column),
         "end_line": end.map(|p| p.line),
@@ -139,15 +162,19 @@ fn one_to_json(fault: &Diagnostic, lines: &Lines<'_>) -> Value {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = Lines::of(&self.text);
-        for (at, fault) in self.faults.iter().enumerate() {
-            let end = if at + 1 == self.faults.len() { "" } else { "\n" };
-            match fault.place {
-                Place::Text(span) => {
-                    let Position { line, column } = lines.position(span.start);
-                    write!(f, "{}:{line}:{column}: {}: {}{end}", self.file, fault.code.id, fault.message)?;
+        let mut before = "";
+        for file in self.files() {
+            let lines = Lines::of(&file.text);
+            for fault in &file.faults {
+                let (code, message) = (fault.code.id, &fault.message);
+                match fault.place {
+                    Place::Text(span) => {
+                        let Position { line, column } = lines.position(span.start);
+                        write!(f, "{before}{}:{line}:{column}: {code}: {message}", file.file)?;
+                    }
+                    Place::Override(origin) => write!(f, "{before}{origin}: {code}: {message}")?,
                 }
-                Place::Override(origin) => write!(f, "{origin}: {}: {}{end}", fault.code.id, fault.message)?,
+                before = "\n";
             }
         }
         Ok(())

@@ -47,6 +47,11 @@ impl Faults {
         }
     }
 
+    /// Whether further warnings are not kept.
+    pub(crate) fn warned_enough(&self) -> bool {
+        self.warnings.len() >= FAULTS_MAX
+    }
+
     /// How many faults there are.
     pub(crate) fn count(&self) -> usize {
         self.list.len() + self.beyond

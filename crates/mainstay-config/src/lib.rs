@@ -2,8 +2,8 @@
 //!
 //! The way of a spec: `node` reads YAML and remembers where everything stands; `validate` walks it along the JSON Schema
 //! that `schema` generates from `raw` and the registries; `lower` resolves names, reads prompt files and builds the plan.
-//! `reference` renders the same schema as a page. This crate opens no file itself (see [`Files`]), reads no environment
-//! and connects to nothing.
+//! `reference` renders the same schema as a page. `resources` reads the files of components and their like, in a dialect of
+//! their own. This crate opens no file itself (see [`Files`]), reads no environment and connects to nothing.
 
 mod diagnostic;
 mod faults;
@@ -61,6 +61,8 @@ pub struct Kinds<'a> {
     pub tools: &'a [KindDef],
     /// Names of alias sets of metrics.
     pub metric_aliases: &'a [&'a str],
+    /// Types of component; without them those are not checked.
+    pub components: Option<resources::Types<'a>>,
 }
 
 /// What flags and the environment say; both come before the spec, flags first (the caller has merged them).
@@ -106,8 +108,8 @@ pub fn load(
     load_and_look(source, kinds, files, overrides, &|_| Vec::new()).map(|loaded| loaded.plan)
 }
 
-/// Reads a spec. Pure but for the prompt files it reads through `files` and for `look`, whose finds are warnings.
-/// Reports every fault, in the order of the text.
+/// Reads a spec. Pure but for the files it reads through `files` and for `look`, whose finds are warnings.
+/// Reports every fault, in the order of the text, and those of its resource files after them.
 pub fn load_and_look(
     source: Source<'_>,
     kinds: &Kinds<'_>,
@@ -116,16 +118,19 @@ pub fn load_and_look(
     look: Look<'_>,
 ) -> Result<Loaded, Diagnostics> {
     let mut faults = faults::Faults::default();
-    let plan = node::parse(source.text, &mut faults).and_then(|root| {
+    let mut lowered = lower::Lowered::default();
+    if let Some(root) = node::parse(source.text, &mut faults) {
         let schema = schema(kinds);
         let checked = validate::check(&root, &schema, &mut faults);
         let inputs = lower::Inputs { source, kinds, files, overrides, look, root: &root };
-        lower::lower(inputs, checked, &mut faults)
-    });
+        lowered = lower::lower(inputs, checked, &mut faults);
+    }
+    let lower::Lowered { plan, faults: further, warnings } = lowered;
     match plan {
-        Some(plan) if faults.is_empty() => {
-            Ok(Loaded { plan, warnings: Diagnostics::warnings(source.name, source.text, faults) })
+        Some(plan) if faults.is_empty() && further.is_empty() => {
+            let found = Diagnostics::warnings(source.name, source.text, faults).with(warnings);
+            Ok(Loaded { plan, warnings: found })
         }
-        _ => Err(Diagnostics::new(source.name, source.text, faults)),
+        _ => Err(Diagnostics::new(source.name, source.text, faults).with(further)),
     }
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod agent;
+mod components;
 mod member;
 mod model;
 mod prompt;
@@ -15,14 +16,15 @@ mod url;
 use std::collections::{BTreeMap, HashMap};
 
 use mainstay_core::plan::Member;
+use mainstay_core::resources::Resources;
 use mainstay_core::{Code, Fault, Name, Plan, codes};
 
-use crate::diagnostic::{Diagnostic, Place, short};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, short};
 use crate::faults::Faults;
 use crate::node::Node;
 use crate::place::Span;
 use crate::validate::{Checked, Located};
-use crate::{Files, Kinds, Look, Overrides, Source, nearest, pointer, raw};
+use crate::{Files, Kinds, Look, Overrides, Source, nearest, pointer, raw, resources};
 
 /// What a plan is made from, beside the checked values.
 #[derive(Clone, Copy)]
@@ -36,23 +38,36 @@ pub(crate) struct Inputs<'a> {
     pub(crate) root: &'a Node,
 }
 
-/// The plan, if nothing that it needs has a fault. The faults say what else is wrong.
-pub(crate) fn lower(inputs: Inputs<'_>, checked: Checked, faults: &mut Faults) -> Option<Plan> {
-    let spec: raw::Spec = match serde_json::from_value(checked.value?) {
+/// What became of a spec.
+#[derive(Default)]
+pub(crate) struct Lowered {
+    /// The plan, if nothing that it needs has a fault.
+    pub(crate) plan: Option<Plan>,
+    /// Faults of the resource files.
+    pub(crate) faults: Vec<Diagnostics>,
+    /// What may not be meant in them.
+    pub(crate) warnings: Vec<Diagnostics>,
+}
+
+/// The plan, and what is said of the resource files. The faults say what else is wrong.
+pub(crate) fn lower(inputs: Inputs<'_>, checked: Checked, faults: &mut Faults) -> Lowered {
+    let Some(value) = checked.value else { return Lowered::default() };
+    let spec: raw::Spec = match serde_json::from_value(value) {
         Ok(spec) => spec,
         Err(_) => {
             // The text of the error could quote a value.
             let message = "the spec fits its schema and still cannot be read, which is a fault of ours";
             faults.at(Span::default(), &codes::CONFIG_VALUE, message, None);
-            return None;
+            return Lowered::default();
         }
     };
     let mut lowering = Lowering { inputs, places: checked.places, faults };
-    let plan = lowering.plan(spec)?;
-    for Fault { code, pointer, message, help } in (inputs.look)(&plan) {
+    let resources::Loaded { resources, faults, warnings } = lowering.components(spec.components.as_deref());
+    let plan = lowering.plan(spec, resources);
+    for Fault { code, pointer, message, help } in plan.iter().flat_map(|plan| (inputs.look)(plan)) {
         lowering.warn(&pointer, code, message, help);
     }
-    Some(plan)
+    Lowered { plan, faults, warnings }
 }
 
 struct Lowering<'a, 'f> {
@@ -62,7 +77,7 @@ struct Lowering<'a, 'f> {
 }
 
 impl Lowering<'_, '_> {
-    fn plan(&mut self, spec: raw::Spec) -> Option<Plan> {
+    fn plan(&mut self, spec: raw::Spec, resources: Resources) -> Option<Plan> {
         let implicit = self.implicit_model();
         let access = self.access(spec.access);
         let server = self.server(spec.server, &access);
@@ -87,6 +102,7 @@ impl Lowering<'_, '_> {
             tools,
             agents,
             default_agent,
+            resources,
         })
     }
 

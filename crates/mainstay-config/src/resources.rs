@@ -15,14 +15,15 @@ mod resiliency;
 mod runtime_config;
 mod section;
 mod subscription;
-
 mod values;
 
 use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use mainstay_core::codes;
 use mainstay_core::component::Component;
+use mainstay_core::resiliency::Resiliency;
 use mainstay_core::resources::Resources;
 
 use self::component::Placed;
@@ -167,15 +168,13 @@ impl<'a> Reading<'a> {
                 }
             }
             Kind::Resiliency => {
-                let read = resiliency::read(head, &document, spec);
+                let (resiliency, references) = resiliency::read(head, &document, spec);
                 finish(document, kind);
-                match read.filter(|_| sound(found)) {
-                    Some((mut resiliency, references)) => {
-                        resiliency.origin = origin;
-                        self.references.extend(references.into_iter().map(|reference| (at, reference)));
-                        self.resources.resiliencies.push(resiliency);
-                    }
-                    None => self.policies_missing = true,
+                if sound(found) {
+                    self.references.extend(references.into_iter().map(|reference| (at, reference)));
+                    self.resources.resiliencies.push(Resiliency { origin, ..resiliency });
+                } else {
+                    self.policies_missing = true;
                 }
             }
             Kind::Subscription | Kind::RoutedSubscription => {
@@ -253,25 +252,24 @@ impl<'a> Reading<'a> {
 
     /// Two components that one app would have by the same name are a fault of the second.
     fn same_names(&mut self) {
-        let mut taken: Vec<(usize, Span, Component)> = Vec::new();
+        let mut taken: HashMap<String, Vec<(usize, Span, Component)>> = HashMap::new();
         for (at, placed) in std::mem::take(&mut self.components) {
             let Placed { component, name, .. } = placed;
-            let same = taken.iter().find(|(.., other)| {
-                let named = other.name == component.name && other.namespace == component.namespace;
-                named && meet(&other.scopes, &component.scopes)
+            let named = taken.entry(component.name.clone()).or_default();
+            let same = named.iter().find(|(.., other)| {
+                other.namespace == component.namespace && meet(&other.scopes, &component.scopes)
             });
             if let Some((file, span, _)) = same {
                 let message = format!("there are two components `{}`", short(&component.name));
-                let help = format!(
-                    "the other one stands at {}; rename one, or scope them to different apps",
-                    self.origin(*file, *span)
-                );
+                let place = self.origin(*file, *span);
+                let help =
+                    format!("the other one stands at {place}; rename one, or scope them to different apps");
                 self.files[at].found.borrow_mut().at(name, &codes::CONFIG_VALUE, message, Some(help));
                 continue;
             }
-            taken.push((at, name, component));
+            self.resources.components.push(component.clone());
+            named.push((at, name, component));
         }
-        self.resources.components = taken.into_iter().map(|(.., component)| component).collect();
     }
 
     /// Policies are common to all documents, so this waits for the last of them.
@@ -280,21 +278,22 @@ impl<'a> Reading<'a> {
             return;
         }
         let all = || self.resources.resiliencies.iter().map(|document| &document.policies);
-        let timeouts: Vec<&str> = all().flat_map(|named| named.timeouts.keys()).map(String::as_str).collect();
-        let mut retries: Vec<&str> =
+        let mut retries: HashSet<&str> =
             all().flat_map(|named| named.retries.keys()).map(String::as_str).collect();
         for name in policies::built_in_names() {
-            retries.push(name);
+            retries.insert(name);
         }
-        let breakers: Vec<&str> = all().flat_map(|named| named.breakers.keys()).map(String::as_str).collect();
+        let timeouts = all().flat_map(|named| named.timeouts.keys()).map(String::as_str).collect();
+        let breakers = all().flat_map(|named| named.breakers.keys()).map(String::as_str).collect();
         for (at, reference) in &self.references {
             let known = match reference.sort {
                 Sort::Timeout => &timeouts,
                 Sort::Retry => &retries,
                 Sort::Breaker => &breakers,
             };
-            if let Some((message, help)) = resiliency::unknown(reference, known) {
-                let mut found = self.files[*at].found.borrow_mut();
+            let mut found = self.files[*at].found.borrow_mut();
+            if !known.contains(reference.name.as_str()) && !found.warned_enough() {
+                let (message, help) = resiliency::unknown(reference, known);
                 found.warn(reference.span, &codes::CONFIG_REFERENCE, message, help);
             }
         }
@@ -346,10 +345,13 @@ fn needed_name(head: &Head, document: &Section<'_, '_>, about: &str) -> Option<S
 
 fn lacks_spec(document: &Section<'_, '_>, about: &str) {
     let at = document.entries().iter().find(|entry| entry.key.eq_ignore_ascii_case("spec"));
-    if at.is_some_and(|entry| entry.node.value != node::Value::Null) {
-        return;
-    }
     let span = at.map_or(document.key, |entry| entry.key_span);
     let message = "the key `spec` is missing or empty".to_owned();
     document.fault(span, &codes::CONFIG_MISSING_KEY, message, Some(about.to_owned()));
+}
+
+/// A resource that may be without content, and is.
+fn empty_spec(document: &Section<'_, '_>) {
+    let message = "there is nothing in `spec`".to_owned();
+    document.warn(document.key, &codes::CONFIG_MISSING_KEY, message, None);
 }

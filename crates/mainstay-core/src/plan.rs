@@ -18,6 +18,7 @@ pub use model::{Model, Target};
 pub use server::{Data, Metrics, Server};
 
 use crate::Name;
+use crate::resources::Resources;
 
 /// Everything that a running Mainstay is configured to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Plan {
     pub agents: BTreeMap<Name, Agent>,
     /// The agent behind the routes that name none.
     pub default_agent: Option<Name>,
+    /// What the resource files say: components, subscriptions and the rest.
+    pub resources: Resources,
 }
 
 /// A configured member of a registry: its kind and that kind's own settings (already checked by its schema and its

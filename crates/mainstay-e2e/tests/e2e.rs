@@ -15,3 +15,5 @@ mod reloading;
 mod runs;
 #[path = "e2e/serving.rs"]
 mod serving;
+#[path = "e2e/sidecar.rs"]
+mod sidecar;

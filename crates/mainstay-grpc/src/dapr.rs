@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use mainstay_proto::runtime::v1 as wire;
 use mainstay_proto::runtime::v1::dapr_server::Dapr;
-use tonic::{Request, Response};
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{metadata, pubsub, secrets, state};
+use crate::{metadata, pubsub, secrets, state, subscribe};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -22,7 +23,10 @@ impl Service {
 
 /// Each method opens the call, hands it with its message to a function, and answers with what that gives.
 macro_rules! serve {
-    ($($method:ident($message:ident) -> $answer:ty = $function:path;)+) => {
+    (
+        messages { $($method:ident($message:ident) -> $answer:ty = $function:path;)+ }
+        streams { $($stream:ident($item:ident) -> $out:ident = $opens:path;)+ }
+    ) => {
         #[tonic::async_trait]
         impl Dapr for Service {
             $(async fn $method(&self, request: Request<wire::$message>) -> Result<Response<$answer>> {
@@ -30,24 +34,38 @@ macro_rules! serve {
                 let answer = $function(&call, message).await?;
                 call.answer(answer)
             })+
+
+            $(async fn $stream(
+                &self,
+                request: Request<Streaming<wire::$item>>,
+            ) -> Result<Response<BoxStream<wire::$out>>> {
+                let (call, messages) = Call::open(&self.0, request);
+                $opens(&call, messages).await.map(Response::new)
+            })+
         }
     };
 }
 
 serve! {
-    get_state(GetStateRequest) -> wire::GetStateResponse = state::get;
-    get_bulk_state(GetBulkStateRequest) -> wire::GetBulkStateResponse = state::get_bulk;
-    save_state(SaveStateRequest) -> () = state::save;
-    delete_state(DeleteStateRequest) -> () = state::delete;
-    delete_bulk_state(DeleteBulkStateRequest) -> () = state::delete_bulk;
-    execute_state_transaction(ExecuteStateTransactionRequest) -> () = state::transact;
-    query_state_alpha1(QueryStateRequest) -> wire::QueryStateResponse = state::query;
-    publish_event(PublishEventRequest) -> () = pubsub::publish;
-    bulk_publish_event(BulkPublishRequest) -> wire::BulkPublishResponse = pubsub::publish_bulk;
-    bulk_publish_event_alpha1(BulkPublishRequest) -> wire::BulkPublishResponse = pubsub::publish_bulk;
-    get_secret(GetSecretRequest) -> wire::GetSecretResponse = secrets::get;
-    get_bulk_secret(GetBulkSecretRequest) -> wire::GetBulkSecretResponse = secrets::get_bulk;
-    get_metadata(GetMetadataRequest) -> wire::GetMetadataResponse = metadata::get;
-    set_metadata(SetMetadataRequest) -> () = metadata::set;
-    shutdown(ShutdownRequest) -> () = metadata::shutdown;
+    messages {
+        get_state(GetStateRequest) -> wire::GetStateResponse = state::get;
+        get_bulk_state(GetBulkStateRequest) -> wire::GetBulkStateResponse = state::get_bulk;
+        save_state(SaveStateRequest) -> () = state::save;
+        delete_state(DeleteStateRequest) -> () = state::delete;
+        delete_bulk_state(DeleteBulkStateRequest) -> () = state::delete_bulk;
+        execute_state_transaction(ExecuteStateTransactionRequest) -> () = state::transact;
+        query_state_alpha1(QueryStateRequest) -> wire::QueryStateResponse = state::query;
+        publish_event(PublishEventRequest) -> () = pubsub::publish;
+        bulk_publish_event(BulkPublishRequest) -> wire::BulkPublishResponse = pubsub::publish_bulk;
+        bulk_publish_event_alpha1(BulkPublishRequest) -> wire::BulkPublishResponse = pubsub::publish_bulk;
+        get_secret(GetSecretRequest) -> wire::GetSecretResponse = secrets::get;
+        get_bulk_secret(GetBulkSecretRequest) -> wire::GetBulkSecretResponse = secrets::get_bulk;
+        get_metadata(GetMetadataRequest) -> wire::GetMetadataResponse = metadata::get;
+        set_metadata(SetMetadataRequest) -> () = metadata::set;
+        shutdown(ShutdownRequest) -> () = metadata::shutdown;
+    }
+    streams {
+        subscribe_topic_events_alpha1(SubscribeTopicEventsRequestAlpha1) -> SubscribeTopicEventsResponseAlpha1 =
+            subscribe::open;
+    }
 }

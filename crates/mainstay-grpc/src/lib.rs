@@ -13,6 +13,8 @@ mod router;
 mod secrets;
 mod state;
 mod status;
+mod structs;
+mod subscribe;
 mod surface;
 
 pub use mainstay_dapr::About;

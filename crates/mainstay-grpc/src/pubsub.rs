@@ -48,7 +48,7 @@ fn content_type(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn failed(call: &Call, broker: &str, topic: &str, error: &Error) -> Status {
+pub(crate) fn failed(call: &Call, broker: &str, topic: &str, error: &Error) -> Status {
     let any = !call.blocks().table().brokers.is_empty();
     call::failed(&mainstay_dapr::pubsub::fault(broker, topic, call.app(), any, error), error)
 }

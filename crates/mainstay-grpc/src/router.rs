@@ -120,7 +120,12 @@ impl Services {
 
 /// Both versions, for clients still ask for the older one.
 fn reflection() -> Vec<(&'static str, Reflection)> {
-    let builder = || Builder::configure().register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET);
+    let builder = || {
+        // Of the services described, the one that is served.
+        Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .with_service_name(SERVICE_NAME)
+    };
     let well_formed = "the descriptors are our own";
     let v1 = builder().build_v1().expect(well_formed);
     let v1alpha = builder().build_v1alpha().expect(well_formed);

@@ -6,6 +6,7 @@ use mainstay_blocks::Blocks;
 use mainstay_core::Redacted;
 use mainstay_dapr::About;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use crate::router::Router;
 
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) reflection: bool,
     pub(crate) about: About,
     pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
+    /// Ends what would last.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Why a caller is not let in.
@@ -82,7 +85,14 @@ impl Surface {
             reflection: parts.reflection,
             about: parts.about,
             shutdown: parts.shutdown,
+            stop: CancellationToken::new(),
         }))
+    }
+
+    /// Ends subscriptions in order: no more events, and the stream when those with the app are answered. Without, an
+    /// open one holds up the listener's end.
+    pub fn set_draining(&self) {
+        self.0.stop.cancel();
     }
 
     /// The service for a listener. It wants HTTP/2.

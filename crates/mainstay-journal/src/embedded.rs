@@ -13,6 +13,9 @@ use parking_lot::Mutex;
 use crate::care::Care;
 use crate::medium::{Disk, Medium};
 use crate::options::Options;
+use crate::pubsub::PubSubOptions;
+use crate::pubsub::broker::Broker;
+use crate::pubsub::log::BrokerLog;
 use crate::state::StateOptions;
 use crate::state::log::StateLog;
 use crate::state::store::Store;
@@ -38,6 +41,14 @@ pub struct EmbeddedOptions {
     pub recent_bytes_max: usize,
     /// How often what has outlived its time is removed and disk space given back (2 s).
     pub care_interval: Duration,
+    /// Bytes of the brokers' log that may hold messages which no group needs any more (16 MiB).
+    pub retained_bytes: u64,
+    /// How long such messages stay, at most (1 h).
+    pub retained_age: Duration,
+    /// Bytes of messages that may wait for subscribers, all topics together; beyond it publishing is refused (1 GiB).
+    pub backlog_bytes_max: u64,
+    /// A group that has had no subscriber for this long is forgotten, with what waits for it (7 days).
+    pub group_idle_max: Duration,
     /// The disk of the logs.
     pub medium: Arc<dyn Medium>,
 }
@@ -54,6 +65,10 @@ impl EmbeddedOptions {
             view_delay: Duration::from_millis(200),
             recent_bytes_max: 16 * 1024 * 1024,
             care_interval: Duration::from_secs(2),
+            retained_bytes: 16 * 1024 * 1024,
+            retained_age: Duration::from_secs(3_600),
+            backlog_bytes_max: 1024 * 1024 * 1024,
+            group_idle_max: Duration::from_secs(7 * 24 * 3_600),
             medium: Arc::new(Disk),
         }
     }
@@ -84,6 +99,7 @@ pub struct Stores {
 struct Opened {
     is_closed: bool,
     state: Option<(Arc<StateLog>, Care)>,
+    pubsub: Option<(Arc<BrokerLog>, Care)>,
 }
 
 impl Stores {
@@ -100,50 +116,102 @@ impl Stores {
         self.opened.lock().state.as_ref().map(|(log, _)| log.engine.stats())
     }
 
+    /// What the log of the brokers has done and holds; `None` while no broker was asked for.
+    #[must_use]
+    pub fn pubsub_stats(&self) -> Option<Stats> {
+        self.opened.lock().pubsub.as_ref().map(|(log, _)| log.stats())
+    }
+
     /// Does at once what is done every [`EmbeddedOptions::care_interval`]. Errors: those of the stores.
     pub async fn tend(&self) -> Result<()> {
-        let state = self.opened.lock().state.as_ref().map(|(log, _)| log.clone());
-        match state {
-            Some(log) => log.tend().await,
-            None => Ok(()),
+        let (state, pubsub) = {
+            let opened = self.opened.lock();
+            let state = opened.state.as_ref().map(|(log, _)| log.clone());
+            (state, opened.pubsub.as_ref().map(|(log, _)| log.clone()))
+        };
+        if let Some(log) = state {
+            log.tend().await?;
         }
+        if let Some(log) = pubsub {
+            log.tend().await?;
+        }
+        Ok(())
     }
 
     /// Writes what waits and lets go of the folders; blocks for a few syncs. Every store fails from here on. Idempotent;
     /// dropping it does the same.
     pub fn close(&self) {
-        let Opened { state, .. } =
-            std::mem::replace(&mut *self.opened.lock(), Opened { is_closed: true, state: None });
+        let closed = Opened { is_closed: true, ..Opened::default() };
+        let Opened { state, pubsub, .. } = std::mem::replace(&mut *self.opened.lock(), closed);
         if let Some((log, care)) = state {
             drop(care);
             log.engine.close();
+        }
+        if let Some((log, care)) = pubsub {
+            drop(care);
+            log.close();
         }
     }
 
     fn state(&self) -> Result<Arc<StateLog>> {
         let mut opened = self.opened.lock();
-        if opened.is_closed {
-            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the embedded stores are closed"));
-        }
+        opened.refuse_closed()?;
         if let Some((log, _)) = &opened.state {
             return Ok(log.clone());
         }
-        let options = StateOptions {
-            journal: self.options.log("state"),
-            recent_bytes_max: self.options.recent_bytes_max,
-        };
+        let journal = self.options.log("state");
+        let options = StateOptions { journal, recent_bytes_max: self.options.recent_bytes_max };
         let log = Arc::new(StateLog::open(options, self.clock.clone())?);
         let tended = log.clone();
-        let care = Care::start("state", self.options.care_interval, move || {
+        let care = self.care("state", move || {
             let log = tended.clone();
             async move { log.tend().await }
-        });
-        let care = care.map_err(|cause| {
-            Error::new(&codes::JOURNAL_UNAVAILABLE, "no thread can be started for the embedded stores")
-                .with_source(cause)
         })?;
         opened.state = Some((log.clone(), care));
         Ok(log)
+    }
+
+    fn broker(&self) -> Result<Arc<BrokerLog>> {
+        let mut opened = self.opened.lock();
+        opened.refuse_closed()?;
+        if let Some((log, _)) = &opened.pubsub {
+            return Ok(log.clone());
+        }
+        let options = PubSubOptions {
+            journal: self.options.log("pubsub"),
+            retained_bytes: self.options.retained_bytes,
+            retained_age: self.options.retained_age,
+            backlog_bytes_max: self.options.backlog_bytes_max,
+            group_idle_max: self.options.group_idle_max,
+        };
+        let log = Arc::new(BrokerLog::open(options, self.clock.clone())?);
+        let tended = log.clone();
+        let care = self.care("pubsub", move || {
+            let log = tended.clone();
+            async move { log.tend().await }
+        })?;
+        opened.pubsub = Some((log.clone(), care));
+        Ok(log)
+    }
+
+    fn care<F: Future<Output = Result<()>>>(
+        &self,
+        name: &str,
+        tend: impl Fn() -> F + Send + 'static,
+    ) -> Result<Care> {
+        Care::start(name, self.options.care_interval, tend).map_err(|cause| {
+            Error::new(&codes::JOURNAL_UNAVAILABLE, "no thread can be started for the embedded stores")
+                .with_source(cause)
+        })
+    }
+}
+
+impl Opened {
+    fn refuse_closed(&self) -> Result<()> {
+        if self.is_closed {
+            return Err(Error::new(&codes::JOURNAL_UNAVAILABLE, "the embedded stores are closed"));
+        }
+        Ok(())
     }
 }
 
@@ -161,7 +229,7 @@ impl Embedded for Stores {
 
     fn pubsub(&self, name: &str) -> Result<Arc<dyn PubSub>> {
         check_name(name)?;
-        Err(Error::new(&codes::UNSUPPORTED, "there is no embedded broker yet"))
+        Ok(Arc::new(Broker::new(self.broker()?, name)))
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Engine {
     pub(crate) view: Arc<View>,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) counters: Arc<Counters>,
-    blob_writes: tokio::sync::Semaphore,
+    blob_writes: BlobWrites,
     torn_bytes: u64,
     view_rebuilt: bool,
     lock: Lock,
@@ -78,7 +78,7 @@ impl Engine {
         };
         let (log, view) = threads().map_err(|e| Fault::io(&options.folder)(e).refuse_start())?;
         Ok(Self {
-            blob_writes: tokio::sync::Semaphore::new(options.blob_writes_max),
+            blob_writes: BlobWrites::new(blobs.clone(), &options),
             view: Arc::new(view),
             log,
             blobs,
@@ -106,16 +106,9 @@ impl Engine {
         }
     }
 
-    /// Makes large values durable. What fails here has not reached the log, so that it can be tried again.
+    /// Makes large values durable.
     pub(crate) async fn put(&self, large: Vec<Large>) -> Result<Pins> {
-        let _permit =
-            self.blob_writes.acquire().await.map_err(|_| Error::bug("the semaphore is never closed"))?;
-        let blobs = self.blobs.clone();
-        let written = blocking(move || blobs.put(large)).await?;
-        let refused = crate::damage::unavailable("a large value cannot be written")
-            .with_help("free space on the disk of the data folder")
-            .with_retry(Retry::Temporary(None));
-        written.map_err(|cause| refused.with_internal(cause.to_string()).with_source(cause))
+        self.blob_writes.put(large).await
     }
 
     /// Bytes of records in the log, living or not.
@@ -127,17 +120,7 @@ impl Engine {
     pub(crate) async fn drop_copied(&self, oldest: u32) -> Result<()> {
         // The view must not refer to the segment any more, on its disk, before the file goes.
         self.view.caught_up().await?;
-        self.log.append(&Group::of(log_kind::TRIMMED, &(oldest + 1).to_le_bytes()))?.await?;
-        let (medium, folder) = (self.options.medium.clone(), self.options.log_folder());
-        let published = self.log.published().clone();
-        // In one piece, whatever becomes of the caller: a segment that is listed has its file.
-        let removed = blocking(move || {
-            recovery::remove(medium.as_ref(), &folder, oldest)?;
-            published.forget_oldest();
-            Ok(())
-        });
-        removed.await?.map_err(|cause| Fault::io(&self.options.folder)(cause).refuse_read())?;
-        Ok(())
+        drop_oldest(&self.log, &self.options, oldest).await
     }
 
     /// Writes what waits, brings the view up, and lets go of the folder. Idempotent.
@@ -157,6 +140,45 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Notes that segment `oldest` is dropped, and drops it.
+pub(crate) async fn drop_oldest(log: &Log, options: &Options, oldest: u32) -> Result<()> {
+    log.append(&Group::of(log_kind::TRIMMED, &(oldest + 1).to_le_bytes()))?.await?;
+    let (medium, folder) = (options.medium.clone(), options.log_folder());
+    let published = log.published().clone();
+    // In one piece, whatever becomes of the caller: a segment that is listed has its file.
+    let removed = blocking(move || {
+        recovery::remove(medium.as_ref(), &folder, oldest)?;
+        published.forget_oldest();
+        Ok(())
+    });
+    removed.await?.map_err(|cause| Fault::io(&options.folder)(cause).refuse_read())
+}
+
+/// Writes large values, so many at once.
+#[derive(Debug)]
+pub(crate) struct BlobWrites {
+    blobs: Arc<Blobs>,
+    permits: tokio::sync::Semaphore,
+}
+
+impl BlobWrites {
+    pub(crate) fn new(blobs: Arc<Blobs>, options: &Options) -> Self {
+        Self { blobs, permits: tokio::sync::Semaphore::new(options.blob_writes_max) }
+    }
+
+    /// Makes large values durable. What fails here has not reached the log, so that it can be tried again.
+    pub(crate) async fn put(&self, large: Vec<Large>) -> Result<Pins> {
+        let permit = self.permits.acquire().await;
+        let _permit = permit.map_err(|_| Error::bug("the semaphore is never closed"))?;
+        let blobs = self.blobs.clone();
+        let written = blocking(move || blobs.put(large)).await?;
+        let refused = crate::damage::unavailable("a large value cannot be written")
+            .with_help("free space on the disk of the data folder")
+            .with_retry(Retry::Temporary(None));
+        written.map_err(|cause| refused.with_internal(cause.to_string()).with_source(cause))
     }
 }
 

@@ -17,6 +17,7 @@ mod log;
 pub mod medium;
 mod options;
 mod patience;
+mod pubsub;
 mod reserve;
 mod state;
 mod stats;

@@ -1,6 +1,5 @@
 //! Answers: a status, headers, and a body that is at hand.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use mainstay_dapr::Fault;
+use mainstay_net::client::AnswerBody;
 use serde::Serialize;
 
 /// An answer.
@@ -18,27 +18,49 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// The body of an answer.
-#[derive(Debug, Default)]
-pub struct Body(Bytes);
+#[derive(Debug)]
+pub enum Body {
+    /// At hand; empty when spent.
+    Whole(Bytes),
+    /// Passed on as it comes.
+    Passed(AnswerBody),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = std::io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.0);
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        match &mut *self {
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Self::Passed(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Passed(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len() as u64)
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Passed(body) => body.size_hint(),
+        }
     }
 }
 
@@ -51,7 +73,7 @@ pub(crate) fn empty() -> Answer {
 
 /// Bytes that are JSON.
 pub(crate) fn json_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> Answer {
-    let mut answer = Answer::new(Body(bytes.into()));
+    let mut answer = Answer::new(Body::Whole(bytes.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, JSON);
     answer
@@ -73,7 +95,7 @@ pub(crate) fn fault(fault: &Fault) -> Answer {
 
 /// A line of text.
 pub(crate) fn text(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Answer::new(Body(Bytes::from_static(text.as_bytes())));
+    let mut answer = Answer::new(Body::Whole(Bytes::from_static(text.as_bytes())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, TEXT);
     answer

@@ -6,6 +6,7 @@
 mod answer;
 mod call;
 mod health;
+mod invoke;
 mod metadata;
 mod pubsub;
 mod router;
@@ -15,6 +16,7 @@ mod state;
 mod surface;
 
 pub use answer::Body;
+pub use invoke::{Target, Targets};
 pub use mainstay_dapr::About;
 pub use router::Router;
 pub use surface::{Parts, Phase, Surface};

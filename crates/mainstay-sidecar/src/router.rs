@@ -14,6 +14,7 @@ use mainstay_dapr::{Fault, Grpc};
 
 use crate::answer::{self, Answer, Body};
 use crate::call::Call;
+use crate::invoke;
 use crate::routes::{self, Route};
 use crate::surface::Shared;
 
@@ -83,7 +84,7 @@ where
 impl Table {
     async fn answer<B>(&self, parts: Parts, body: B) -> Result<Answer, Fault>
     where
-        B: http_body::Body<Data = Bytes> + Send + Unpin,
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let path = cleaned(parts.uri.path());
@@ -92,6 +93,11 @@ impl Table {
         let token = parts.headers.get("dapr-api-token").map(http::HeaderValue::as_bytes);
         if !route.is_some_and(|route| route.open) && !self.shared.admits(token) {
             return Ok(answer::text(StatusCode::UNAUTHORIZED, "invalid api token"));
+        }
+        if route.is_none()
+            && let Some(asked) = invoke::asked(&parts)
+        {
+            return invoke::invoke(&self.shared, parts, body, asked).await;
         }
         let (Some(found), Some(route)) = (&found, route) else {
             let status = if found.is_some() { 405 } else { 404 };

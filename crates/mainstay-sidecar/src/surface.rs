@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use mainstay_blocks::Blocks;
 use mainstay_core::Redacted;
 use mainstay_dapr::About;
+use mainstay_net::client::Client;
 use sha2::{Digest as _, Sha256};
 
+use crate::invoke::Targets;
 use crate::router::Router;
 
 /// What a surface is made of.
@@ -18,6 +20,10 @@ pub struct Parts {
     pub api_token: Option<Redacted<String>>,
     /// Largest body, in bytes.
     pub body_bytes_max: usize,
+    /// Whom calls can be passed on to.
+    pub targets: Targets,
+    /// What passes them on.
+    pub client: Client,
     /// Who we are, for whoever asks.
     pub about: About,
     /// Ends the process; at once where that is asked for.
@@ -49,6 +55,8 @@ pub(crate) struct Shared {
     /// The token's hash: comparing hashes says nothing about how much of a guess was right.
     api_token: Option<[u8; 32]>,
     pub(crate) body_bytes_max: usize,
+    pub(crate) targets: Targets,
+    pub(crate) client: Client,
     pub(crate) about: About,
     pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
     phase: AtomicU8,
@@ -86,6 +94,8 @@ impl Surface {
             blocks: parts.blocks,
             api_token: token.map(|token| Sha256::digest(token.expose().as_bytes()).into()),
             body_bytes_max: parts.body_bytes_max,
+            targets: parts.targets,
+            client: parts.client,
             about: parts.about,
             shutdown: parts.shutdown,
             phase: AtomicU8::new(Phase::Starting as u8),

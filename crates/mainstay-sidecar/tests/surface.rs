@@ -13,7 +13,8 @@ use mainstay_blocks::state::{Prefix, Rules, Store};
 use mainstay_blocks::{App, Blocks, Summary, Table};
 use mainstay_core::clock::ManualClock;
 use mainstay_core::{Clock, Redacted};
-use mainstay_sidecar::{About, Parts, Phase, Surface};
+use mainstay_net::client::{Client, ClientOptions};
+use mainstay_sidecar::{About, Parts, Phase, Surface, Target, Targets};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -25,6 +26,11 @@ struct House {
 
 impl House {
     async fn with(token: Option<&str>) -> Self {
+        Self::beside(token, "http://127.0.0.1:1").await
+    }
+
+    /// Beside an app at this URL.
+    async fn beside(token: Option<&str>, app_url: &str) -> Self {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
         let app = App { id: "shop".to_owned(), namespace: None };
         let rules = Rules { prefix: Prefix::of(None, "orders", &app) };
@@ -47,6 +53,12 @@ impl House {
             blocks: Blocks::new(app, as_clock, table),
             api_token: token.map(|token| Redacted::new(token.to_owned())),
             body_bytes_max: 4 << 10,
+            targets: Targets {
+                app: Some(Target { base: app_url.to_owned(), is_app: true, ..Target::default() }),
+                app_token: Some(Redacted::new("for-the-app".to_owned())),
+                ..Targets::default()
+            },
+            client: Client::new(ClientOptions::default()),
             about: About { runtime_version: "1.18.3".to_owned(), ..About::default() },
             shutdown: Arc::new(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);
@@ -222,4 +234,63 @@ async fn the_metadata_tells_what_is_open_and_what_the_app_says() {
     assert_eq!(body["components"], component);
     house.check("POST", "/v1.0/shutdown", "", (204, "")).await;
     assert_eq!(house.shutdowns.load(Ordering::SeqCst), 1);
+}
+
+/// An app that answers one call, with what it was sent after its head, and gives that head.
+async fn echo_once(listener: tokio::net::TcpListener, body_end: &'static str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(body_end.as_bytes()) {
+        assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+    }
+    let text = String::from_utf8(seen).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let answer = format!("HTTP/1.1 418 Teapot\r\nx-app: 1\r\nconnection: close\r\n\r\n{body}");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    head.to_ascii_lowercase()
+}
+
+#[tokio::test]
+async fn a_call_to_the_app_is_passed_on_and_its_answer_back() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let house = House::beside(None, &format!("http://{}", listener.local_addr().unwrap())).await;
+    let app = tokio::spawn(echo_once(listener, "hello"));
+    let headers = [("x-mine", "2"), ("dapr-caller-app-id", "liar"), ("host", "here")];
+    let (status, headers, body) =
+        house.send("PATCH", "/v1.0/invoke/shop/method/a/b?c=d", &headers, "hello").await;
+    assert_eq!((status, &body[..], headers["x-app"].as_bytes()), (418, &b"hello"[..], &b"1"[..]));
+    assert!(!headers.contains_key("connection"));
+    let head = app.await.unwrap();
+    assert!(head.starts_with("patch /a/b?c=d http/1.1\r\n"), "{head}");
+    for part in ["x-mine: 2", "dapr-caller-app-id: shop", "dapr-api-token: for-the-app", "content-length: 5"]
+    {
+        assert!(head.contains(part), "`{part}` is missing:\n{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_length_is_not_known_streams() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let house = House::beside(None, &format!("http://{}", listener.local_addr().unwrap())).await;
+    let app = tokio::spawn(echo_once(listener, "0\r\n\r\n"));
+    let pieces = futures_util::stream::iter([
+        Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"one"))),
+        Ok(http_body::Frame::data(Bytes::from_static(b"two"))),
+    ]);
+    let request = Request::post("/anything").header("dapr-app-id", "shop");
+    let request = request.body(http_body_util::StreamBody::new(pieces)).unwrap();
+    let answer = house.surface.router().oneshot(request).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
+    assert!(app.await.unwrap().contains("transfer-encoding: chunked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_called_is_told() {
+    let house = House::new().await;
+    house.check_fault("GET", "/v1.0/invoke/nobody/method/x", "", (500, "ERR_DIRECT_INVOKE")).await;
+    house.check_fault("GET", "/v1.0/invoke//method/x", "", (404, "ERR_DIRECT_INVOKE")).await;
+    house.check_fault("GET", "/v1.0/invoke/shop/method/x", "", (500, "ERR_DIRECT_INVOKE")).await;
+    house.check_fault("GET", "/v1.0/invoke/shop/method/../../x", "", (500, "ERR_DIRECT_INVOKE")).await;
 }

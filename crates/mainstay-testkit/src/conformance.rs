@@ -3,5 +3,6 @@
 
 pub mod journal;
 pub mod provider;
+pub mod pubsub;
 pub mod state;
 pub mod tool;

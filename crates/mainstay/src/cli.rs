@@ -22,11 +22,27 @@ pub(crate) fn command() -> Command {
 
 /// Parses arguments. Help and version print and end with 0, a usage error with 64.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, ExitCode> {
-    command().try_get_matches_from(arguments).map_err(|error| {
+    command().try_get_matches_from(with_two_dashes(arguments)).map_err(|error| {
         // Printing fails only when the terminal is gone, and then there is nobody to tell.
         let _ = error.print();
         let asked = !error.use_stderr();
         ExitCode::from(if asked { exit::OK } else { exit::USAGE })
+    })
+}
+
+/// Arguments of `sidecar` with two dashes where they have one: Go's flags, which scripts that start daprd use, take both.
+fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut is_sidecar = false;
+    arguments.into_iter().enumerate().map(move |(at, argument)| {
+        is_sidecar |= at == 1 && argument == "sidecar";
+        let flag = argument
+            .to_str()
+            .and_then(|text| text.strip_prefix('-'))
+            .filter(|flag| flag.len() > 1 && flag.starts_with(|first: char| first.is_ascii_lowercase()));
+        match flag {
+            Some(flag) if is_sidecar => format!("--{flag}").into(),
+            _ => argument,
+        }
     })
 }
 
@@ -37,6 +53,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn a_sidecars_flags_may_have_one_dash() {
+        let words = |line: &str| {
+            let words = with_two_dashes(line.split(' ').map(OsString::from));
+            words.map(|word| word.into_string().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            words("mainstay sidecar -app-id x --app-port 1 -h -1"),
+            "mainstay sidecar --app-id x --app-port 1 -h -1"
+        );
+        assert_eq!(words("mainstay serve -listen x"), "mainstay serve -listen x");
     }
 
     #[test]

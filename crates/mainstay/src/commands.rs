@@ -13,6 +13,7 @@ pub(crate) mod models;
 mod new;
 mod reference;
 mod serve;
+mod sidecar;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ pub(crate) static ALL: &[Def] = &[
     new::DEF,
     dev::DEF,
     serve::DEF,
+    sidecar::DEF,
     check::DEF,
     invoke::DEF,
     #[cfg(feature = "local")]

@@ -2,6 +2,9 @@
 //! come before them, and both before the spec.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use mainstay_core::Redacted;
 
 /// Where models are kept.
 pub(crate) fn models_folder() -> PathBuf {
@@ -40,6 +43,39 @@ pub(crate) fn no_color() -> bool {
 /// The key that client commands show to a server.
 pub(crate) fn api_key() -> Option<String> {
     text("MAINSTAY_API_KEY")
+}
+
+/// What callers of the sidecar's APIs must show.
+pub(crate) fn dapr_api_token() -> Option<Redacted<String>> {
+    text("DAPR_API_TOKEN").map(Redacted::new)
+}
+
+/// What the app wants to see in calls of the sidecar.
+pub(crate) fn app_api_token() -> Option<Redacted<String>> {
+    text("APP_API_TOKEN").map(Redacted::new)
+}
+
+/// The namespace of the app beside us.
+pub(crate) fn namespace() -> Option<String> {
+    text("NAMESPACE")
+}
+
+/// The name of this replica's pod.
+pub(crate) fn pod_name() -> Option<&'static str> {
+    static NAME: OnceLock<Option<String>> = OnceLock::new();
+    NAME.get_or_init(|| text("POD_NAME")).as_deref()
+}
+
+/// Any variable, for files that may name one.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    text(name)
+}
+
+/// A variable that a component's file names. Tokens between us and the app are none of a component's.
+pub(crate) fn for_component(name: &str) -> Option<String> {
+    let upper = name.to_ascii_uppercase();
+    let withheld = upper.starts_with("DAPR_") || upper == "APP_API_TOKEN";
+    (!withheld).then(|| text(name)).flatten()
 }
 
 fn text(name: &str) -> Option<String> {

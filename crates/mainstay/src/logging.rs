@@ -39,7 +39,16 @@ pub(crate) fn app_line(line: Line<'_>) {
 
 /// Starts logging, and with it the streams' threads. `MAINSTAY_LOG` filters; the default is `info`, quiet for libraries.
 pub(crate) fn start(format: Format) {
-    let directives = environment::log_filter().unwrap_or_else(|| "info,hyper=warn,reqwest=warn".to_owned());
+    start_at(format, None);
+}
+
+/// The same from a level on, where `MAINSTAY_LOG` says nothing.
+pub(crate) fn start_at(format: Format, level: Option<&str>) {
+    let level = match level.unwrap_or("info") {
+        "fatal" => "error",
+        level => level,
+    };
+    let directives = environment::log_filter().unwrap_or_else(|| format!("{level},hyper=warn,reqwest=warn"));
     // What an app says is no event of ours: a filter of ours must say so to silence it.
     let directives = format!("app=info,{directives}");
     let filter = EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("info"));

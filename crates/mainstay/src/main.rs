@@ -3,10 +3,12 @@
 
 mod cli;
 mod commands;
+mod component_types;
 mod environment;
 mod exit;
 mod logging;
 mod serving;
+mod sidecar;
 mod spec;
 mod stamp;
 mod stand_in;

@@ -7,7 +7,7 @@ mod descriptors;
 mod fixed;
 mod purge;
 mod reload;
-mod signals;
+pub(crate) mod signals;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

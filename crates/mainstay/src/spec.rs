@@ -8,7 +8,7 @@ use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Override
 use mainstay_core::plan::Member;
 use mainstay_core::{Error, KindDef, Plan, codes};
 
-use crate::{environment, exit, logging, surroundings, terminal};
+use crate::{component_types, environment, exit, logging, surroundings, terminal};
 
 /// A plan, and the files that it and its providers are read from.
 #[derive(Debug)]
@@ -75,12 +75,14 @@ struct Logged<'a> {
 }
 
 fn logged(found: &Diagnostics) -> impl Iterator<Item = Logged<'_>> {
-    found.faults().iter().map(|fault| {
-        let place = found.position(fault);
-        let (line, column) = (place.map(|at| at.line), place.map(|at| at.column));
-        let (code, message, help) = (fault.code.id, fault.message.as_str(), fault.help.as_deref());
-        Logged { code, path: found.file(), line, column, message, help }
-    })
+    found.files().flat_map(|file| file.faults().iter().map(move |fault| (file, fault))).map(
+        |(file, fault)| {
+            let place = file.position(fault);
+            let (line, column) = (place.map(|at| at.line), place.map(|at| at.column));
+            let (code, message, help) = (fault.code.id, fault.message.as_str(), fault.help.as_deref());
+            Logged { code, path: file.file(), line, column, message, help }
+        },
+    )
 }
 
 /// The spec's path for a folder or file given on the command line.
@@ -111,9 +113,10 @@ pub(crate) fn load_and_look(given: &Path, listen: Option<&str>, look: Look<'_>) 
     let name = path.display().to_string();
     let source = Source { name: &name, text: &text, folder: &folder };
     let (providers, tools) = (provider_kinds(), tool_kinds());
-    let kinds = kinds(&providers, &tools);
-    let mainstay_config::Loaded { plan, warnings } =
-        mainstay_config::load_and_look(source, &kinds, &disk, &overrides, look).map_err(Fault::Faults)?;
+    let mainstay_config::Loaded { plan, warnings } = component_types::with(|types| {
+        let kinds = Kinds { components: Some(types), ..kinds(&providers, &tools) };
+        mainstay_config::load_and_look(source, &kinds, &disk, &overrides, look).map_err(Fault::Faults)
+    })?;
     let mut files = disk.read.into_inner();
     files.extend(plan.providers.values().flat_map(|member| provider_files(&plan, member)));
     Ok(Loaded { plan, files, warnings })
@@ -131,9 +134,9 @@ pub(crate) fn text(given: &Path) -> Result<String, Error> {
     Disk.read(&path).map_err(|error| unreadable(&path, &error))
 }
 
-/// What the registries offer, as config sees it.
+/// What the registries offer, as config sees it, but for the types of component.
 pub(crate) fn kinds<'a>(providers: &'a [KindDef], tools: &'a [KindDef]) -> Kinds<'a> {
-    Kinds { providers, tools, metric_aliases: mainstay_telemetry::ALIAS_SETS }
+    Kinds { providers, tools, metric_aliases: mainstay_telemetry::ALIAS_SETS, components: None }
 }
 
 /// The kinds of provider.
@@ -171,6 +174,16 @@ impl Files for Noting {
     fn read(&self, path: &Path) -> std::io::Result<String> {
         self.read.borrow_mut().push(path.to_path_buf());
         Disk.read(path)
+    }
+
+    /// A folder counts as read too: it looks different when a file comes or goes.
+    fn list(&self, folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+        self.read.borrow_mut().push(folder.to_path_buf());
+        Disk.list(folder)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        environment::variable(name)
     }
 }
 

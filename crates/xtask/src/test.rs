@@ -65,6 +65,12 @@ static PARTS: &[Part] = &[
     Part { name: "rust-example", about: "the Rust example behind the binary", run: examples::rust },
     Part { name: "sdk-older", about: "official Python SDKs, an older major each", run: python::older },
     Part { name: "sdk-newer", about: "official Python SDKs, the newest major each", run: python::newer },
+    Part { name: "dapr-older", about: "the Dapr SDK for Python, an older version", run: python::dapr_older },
+    Part {
+        name: "dapr-newer",
+        about: "the Dapr SDK for Python, the newest version",
+        run: python::dapr_newer,
+    },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },
 ];

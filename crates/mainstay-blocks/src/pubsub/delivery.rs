@@ -4,7 +4,7 @@
 //! Messages of one lane wait for each other, also while one is tried again; others do not.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -15,6 +15,7 @@ use mainstay_core::pubsub::{Delivery, Message, Subscription as Joined};
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{Ctx, Result};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::routing::{Routed, Routes};
@@ -36,6 +37,8 @@ pub struct Deliverer {
     subscription: Subscription,
     routes: Routes,
     is_raw: bool,
+    /// Told once, when the broker delivers.
+    joined: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl std::fmt::Debug for Deliverer {
@@ -57,7 +60,13 @@ impl Deliverer {
     /// cannot be read.
     pub fn new(blocks: Blocks, app: Arc<dyn AppCallback>, subscription: Subscription) -> Result<Self> {
         let (routes, is_raw) = (Routes::new(&subscription)?, is_raw(&subscription.metadata)?);
-        Ok(Self { blocks, app, subscription, routes, is_raw })
+        Ok(Self { blocks, app, subscription, routes, is_raw, joined: Mutex::default() })
+    }
+
+    /// The same, and tells `joined` when the broker delivers for the first time: what is published from then on comes.
+    #[must_use]
+    pub fn telling(self, joined: oneshot::Sender<()>) -> Self {
+        Self { joined: Mutex::new(Some(joined)), ..self }
     }
 
     /// Delivers until `stop`, then lets what is with the app finish. What waits goes back to the broker.
@@ -80,6 +89,7 @@ impl Deliverer {
     }
 
     async fn deliver_until(&self, stop: &CancellationToken) -> Result<()> {
+        super::may_subscribe(&self.blocks, &self.subscription.pubsub, &self.subscription.topic)?;
         let broker = super::find(&self.blocks, &self.subscription.pubsub)?;
         let group = self.subscription.metadata.get("consumerID").filter(|id| !id.is_empty());
         let joined = Joined {
@@ -88,6 +98,10 @@ impl Deliverer {
             metadata: self.subscription.metadata.clone(),
         };
         let mut stream = broker.port.subscribe(&Ctx::system(), joined).await?;
+        if let Some(joined) = self.joined.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Whoever waited may have gone.
+            let _ = joined.send(());
+        }
         // Ends with the stream: what is tried again then comes again to whoever joins next.
         let gone = stop.child_token();
         let mut work = Work::default();

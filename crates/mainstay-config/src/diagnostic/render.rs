@@ -37,7 +37,7 @@ pub(super) fn render(all: &Diagnostics, coloured: bool) -> String {
         one(&mut out, all, fault, &lines, &paint);
         out.push('\n');
     }
-    let (count, file) = (all.count(), &all.file);
+    let (count, file) = (all.own_count(), &all.file);
     let noun = if all.harmless { "warning" } else { "fault" };
     let noun = if count == 1 { noun.to_owned() } else { format!("{noun}s") };
     let cut =

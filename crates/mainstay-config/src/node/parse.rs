@@ -4,6 +4,7 @@
 mod key;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -15,7 +16,7 @@ use super::{Dialect, Entry, Node, Value, lenient, scalar};
 use crate::BYTES_MAX;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::faults::Faults;
-use crate::place::Span;
+use crate::place::{Lines, Span};
 
 /// Levels of nesting, aliases included.
 const DEPTH_MAX: usize = 64;
@@ -52,8 +53,17 @@ pub(crate) fn parse_part(
         emit_comments: false,
     };
     let parser = Parser::new_from_str_with_options(&text[part.clone()], options);
-    let mut builder =
-        Builder { parser, text, part, dialect, anchors: HashMap::new(), nodes: 0, bytes: 0, faults };
+    let mut builder = Builder {
+        parser,
+        text,
+        lines: OnceCell::new(),
+        part,
+        dialect,
+        anchors: HashMap::new(),
+        nodes: 0,
+        bytes: 0,
+        faults,
+    };
     match builder.document() {
         Ok(root) => Some(root),
         Err(fault) => {
@@ -67,6 +77,8 @@ struct Builder<'t, 'f> {
     parser: Parser<'t, StrInput<'t>>,
     /// The whole text.
     text: &'t str,
+    /// Its lines, once they are needed.
+    lines: OnceCell<Lines<'t>>,
     /// The part that is read.
     part: Range<usize>,
     dialect: Dialect<'t>,

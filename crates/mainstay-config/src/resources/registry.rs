@@ -88,9 +88,24 @@ pub(super) fn check(placed: &Placed, types: &Types<'_>, faults: &mut Faults) {
         .iter()
         .map(|setting| (setting.name.as_str(), known_text(&setting.value)))
         .collect();
-    for Fault { code, pointer, message, help } in (types.check)(def.kind, &settings) {
+    let found = (types.check)(def.kind, &settings);
+    missing(placed, def, &found, faults);
+    for Fault { code, pointer, message, help } in found {
         let span = place(placed, &pointer).map_or(placed.kind, |(_, value)| value);
         faults.at(span, code, message, help);
+    }
+}
+
+/// Required settings that are not there, where the type itself has not found that.
+fn missing(placed: &Placed, def: &TypeDef<'_>, found: &[Fault], faults: &mut Faults) {
+    let told = |name: &str| found.iter().any(|fault| fault.pointer.eq_ignore_ascii_case(name));
+    for required in def.settings.iter().filter(|setting| setting.required && !told(setting.name)) {
+        if place(placed, required.name).is_none() {
+            let kind = &placed.component.kind;
+            let message = format!("a component of type `{kind}` needs the setting `{}`", required.name);
+            let help = format!("add `- name: {}` with its value to `spec.metadata`", required.name);
+            faults.at(placed.kind, &codes::CONFIG_MISSING_KEY, message, Some(help));
+        }
     }
 }
 
@@ -109,7 +124,7 @@ fn place(placed: &Placed, name: &str) -> Option<(Span, Span)> {
     placed.settings.get(at).copied()
 }
 
-/// Secrets are hidden, required settings there, and slips in names found: what no name is near to may be meant for another
+/// Secrets are hidden, and slips in names found: what no name is near to may be meant for another
 /// runtime, and is passed over in silence.
 fn names(placed: &Placed, def: &TypeDef<'_>, faults: &mut Faults) {
     let Component { settings, kind, .. } = &placed.component;
@@ -120,6 +135,7 @@ fn names(placed: &Placed, def: &TypeDef<'_>, faults: &mut Faults) {
                 faults.secrets.push(*value)
             }
             Some(_) => {}
+            None if faults.warned_enough() => {}
             None => {
                 let near = nearest::nearest(&setting.name, def.settings.iter().map(|known| known.name));
                 if let Some(near) = near {
@@ -129,13 +145,6 @@ fn names(placed: &Placed, def: &TypeDef<'_>, faults: &mut Faults) {
                     faults.warn(*name, &codes::CONFIG_UNKNOWN_KEY, message, Some(help));
                 }
             }
-        }
-    }
-    for required in def.settings.iter().filter(|setting| setting.required) {
-        if place(placed, required.name).is_none() {
-            let message = format!("a component of type `{kind}` needs the setting `{}`", required.name);
-            let help = format!("add `- name: {}` with its value to `spec.metadata`", required.name);
-            faults.at(placed.kind, &codes::CONFIG_MISSING_KEY, message, Some(help));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Resiliency: policies and what they apply to. That targets name policies that exist is checked over all files.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use mainstay_core::codes;
@@ -48,19 +49,19 @@ pub(super) fn read(
     head: Head,
     document: &Section<'_, '_>,
     spec: Option<Section<'_, '_>>,
-) -> Option<(Resiliency, Vec<Reference>)> {
-    let Some(mut spec) = spec else {
-        super::lacks_spec(document, "policies and their targets stand there");
-        return None;
-    };
-    let policies = spec.section("policies").map(policies).unwrap_or_default();
-    let mut references = Vec::new();
-    let targets =
-        spec.section("targets").map(|section| targets(section, &mut references)).unwrap_or_default();
-    spec.finish_beside(&BESIDE_SPEC);
+) -> (Resiliency, Vec<Reference>) {
     let name = head.name.map(|said| said.value).unwrap_or_default();
-    let resiliency = Resiliency { name, policies, targets, scopes: head.scopes, origin: String::new() };
-    Some((resiliency, references))
+    let mut resiliency = Resiliency { name, scopes: head.scopes, ..Resiliency::default() };
+    let mut references = Vec::new();
+    let Some(mut spec) = spec else {
+        super::empty_spec(document);
+        return (resiliency, references);
+    };
+    resiliency.policies = spec.section("policies").map(policies).unwrap_or_default();
+    let targets = spec.section("targets").map(|section| targets(section, &mut references));
+    resiliency.targets = targets.unwrap_or_default();
+    spec.finish_beside(&BESIDE_SPEC);
+    (resiliency, references)
 }
 
 fn policies(mut section: Section<'_, '_>) -> Named {
@@ -210,16 +211,15 @@ fn actor(mut section: Section<'_, '_>, references: &mut Vec<Reference>) -> Actor
     ActorTarget { policies, breaker_scope, breakers_max }
 }
 
-/// What to say of a reference to a policy that is not among `known`.
-pub(super) fn unknown(reference: &Reference, known: &[&str]) -> Option<(String, Option<String>)> {
-    if known.contains(&reference.name.as_str()) {
-        return None;
-    }
+/// What to say of a reference to a policy that is none of `known`.
+pub(super) fn unknown(reference: &Reference, known: &HashSet<&str>) -> (String, Option<String>) {
     let noun = match reference.sort {
         Sort::Timeout => "timeout",
         Sort::Retry => "retry",
         Sort::Breaker => "circuit breaker",
     };
     let message = format!("there is no {noun} `{}`, and the target goes without", short(&reference.name));
-    Some((message, crate::nearest::help(&reference.name, known.iter().copied())))
+    let mut names: Vec<&str> = known.iter().copied().collect();
+    names.sort_unstable();
+    (message, crate::nearest::help(&reference.name, names))
 }

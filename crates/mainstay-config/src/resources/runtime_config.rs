@@ -20,7 +20,7 @@ const NO_WORKFLOW: &str = "limits of workflows are not taken from here";
 /// Reads a document over what others said.
 pub(super) fn read(document: &Section<'_, '_>, spec: Option<Section<'_, '_>>, config: &mut RuntimeConfig) {
     let Some(mut spec) = spec else {
-        super::lacks_spec(document, "what is configured stands there");
+        super::empty_spec(document);
         return;
     };
     for mut feature in spec.sections("features", None) {

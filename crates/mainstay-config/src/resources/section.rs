@@ -270,6 +270,9 @@ impl<'n, 'f> Section<'n, 'f> {
             if self.asked.iter().any(|key| key.eq_ignore_ascii_case(&entry.key)) {
                 continue;
             }
+            if self.found.borrow().warned_enough() {
+                return;
+            }
             let of = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
             let message = format!("unknown key `{}`{of}, which is ignored", short(&entry.key));
             let place = elsewhere.iter().find(|(key, _)| key.eq_ignore_ascii_case(&entry.key));

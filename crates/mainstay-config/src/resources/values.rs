@@ -1,5 +1,6 @@
 //! Settings: a name with a value, a secret or a variable. And values of any shape as the text that settings are.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -23,19 +24,19 @@ pub(super) struct Written {
 /// A list of settings. Of a name that stands twice the last counts.
 pub(super) fn settings(section: &mut Section<'_, '_>, key: &'static str) -> Vec<Written> {
     let help = "write a list of `- name: NAME` with `value: VALUE` under it";
-    let mut all: Vec<Written> = Vec::new();
+    let mut all: Vec<Option<Written>> = Vec::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
     for item in section.sections(key, Some(help)) {
         let Some(written) = one(item) else { continue };
-        let before = all.iter().position(|other| other.setting.name == written.setting.name);
-        if let Some(before) = before {
+        if let Some(before) = seen.insert(written.setting.name.clone(), all.len()) {
             let message = format!("`{}` stands in the list twice", short(&written.setting.name));
             let help = "this one counts; remove one of them".to_owned();
             section.warn(written.name, &codes::CONFIG_VALUE, message, Some(help));
-            all.remove(before);
+            all[before] = None;
         }
-        all.push(written);
+        all.push(Some(written));
     }
-    all
+    all.into_iter().flatten().collect()
 }
 
 fn one(mut item: Section<'_, '_>) -> Option<Written> {
@@ -68,9 +69,29 @@ fn value(item: &mut Section<'_, '_>, name: Option<&Said<String>>) -> Option<(Set
     }
     let variable = variable.filter(|_| plain.is_none());
     if let Some(said) = variable {
-        return Some((SettingValue::Env(said.value), said.span));
+        let span = said.span;
+        let value = if may_be_read(&said.value) {
+            SettingValue::Env(said.value)
+        } else {
+            let message = format!(
+                "the variable `{}` is kept from components, and the setting is empty",
+                short(&said.value)
+            );
+            let help =
+                "variables of the runtime itself are not for components; choose another name".to_owned();
+            item.warn(span, &codes::CONFIG_VALUE, message, Some(help));
+            SettingValue::Text(String::new())
+        };
+        return Some((value, span));
     }
     secret.or_else(|| plain.map(|(text, span)| (SettingValue::Text(text), span)))
+}
+
+/// Whether components may read a variable: those that the runtime has its own secrets in are kept from them.
+fn may_be_read(variable: &str) -> bool {
+    let name = variable.to_ascii_uppercase();
+    let kept = name.starts_with("DAPR_") || name.starts_with("MAINSTAY_") || name == "APP_API_TOKEN";
+    !kept && !name.contains(' ')
 }
 
 /// `value` and `secretKeyRef` of a section that has no name.

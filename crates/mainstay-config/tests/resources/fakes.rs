@@ -99,3 +99,8 @@ pub(crate) fn text<'c>(component: &'c Component, name: &str) -> &'c str {
 pub(crate) fn said(loaded: &Loaded) -> String {
     loaded.faults.iter().chain(&loaded.warnings).map(|found| found.render(false)).collect()
 }
+
+/// Owned texts.
+pub(crate) fn list(items: &[&str]) -> Vec<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}

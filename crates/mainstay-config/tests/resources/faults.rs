@@ -147,3 +147,13 @@ fn a_secret_comes_before_a_value_and_a_value_before_a_variable() {
     assert_eq!(of("value: a, envRef: E"), SettingValue::Text("a".to_owned()));
     assert_eq!(of("envRef: E, secretKeyRef: { name: s }"), SettingValue::Env("E".to_owned()));
 }
+
+#[test]
+fn a_component_does_not_get_the_variables_of_the_runtime() {
+    for variable in ["DAPR_API_TOKEN", "app_api_token", "MAINSTAY_API_KEY", "A B"] {
+        let loaded =
+            load_files(&[("a.yaml", &GOOD.replace("value: '@every 1s'", &format!("envRef: {variable}")))]);
+        assert_eq!((loaded.faults.len(), loaded.warnings.len()), (0, 1), "{variable}");
+        assert_eq!(loaded.resources.components[0].settings[0].value, SettingValue::Text(String::new()));
+    }
+}

@@ -70,6 +70,22 @@ fn many_aliases_do_not_cost_more_than_the_bound() {
     check(&merged);
 }
 
+#[test]
+fn very_many_of_a_thing_are_read_or_refused() {
+    let many = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let head = |kind: &str| format!("apiVersion: dapr.io/v1alpha1\nkind: {kind}\nmetadata: {{ name: x }}\n");
+    check(&many(40_000, &|_| "a: 1\n".to_owned()));
+    let settings = many(30_000, &|n| format!("  - {{ name: redisHos{n} }}\n"));
+    check(&format!("{}spec:\n  type: state.redis\n  metadata:\n{settings}", head("Component")));
+    check(&many(5_000, &|_| format!("{}spec: {{ type: bindings.cron }}\n---\n", head("Component"))));
+    let targets = many(12_000, &|n| format!("      a{n}: {{ retry: retry-{n} }}\n"));
+    let retries = many(8_000, &|n| format!("      retri-{n}: {{}}\n"));
+    check(&format!(
+        "{}spec:\n  policies:\n    retries:\n{retries}  targets:\n    apps:\n{targets}",
+        head("Resiliency")
+    ));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

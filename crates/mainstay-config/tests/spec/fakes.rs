@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mainstay_config::resources::{TypeDef, Types};
 use mainstay_config::{Diagnostics, Files, Kinds, Overrides, Source};
 use mainstay_core::{Fault, KindDef, Plan, codes};
 use schemars::JsonSchema;
@@ -139,8 +140,19 @@ pub(crate) const TOOLS: [KindDef; 1] =
     [KindDef { kind: "http", about: "Calls an address.", schema: http_schema, check: nothing }];
 
 /// All registries.
-pub(crate) const KINDS: Kinds<'static> =
-    Kinds { providers: &PROVIDERS, tools: &TOOLS, metric_aliases: &["agent", "vaia"] };
+pub(crate) const KINDS: Kinds<'static> = Kinds {
+    providers: &PROVIDERS,
+    tools: &TOOLS,
+    metric_aliases: &["agent", "vaia"],
+    components: Some(COMPONENTS),
+};
+
+const COMPONENT: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: orders }\nspec: { type: state.embedded }\n";
+
+const COMPONENTS: Types<'static> = Types {
+    types: &[TypeDef { kind: "state.embedded", aliases: &[], versions: &["v1"], settings: &[] }],
+    check: &|_, _| Vec::new(),
+};
 
 /// Files in memory, under the folder `/srv`.
 #[derive(Default)]
@@ -149,6 +161,16 @@ pub(crate) struct Memory(pub(crate) BTreeMap<PathBuf, String>);
 impl Files for Memory {
     fn read(&self, path: &Path) -> io::Result<String> {
         self.0.get(path).cloned().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let inside: Vec<PathBuf> =
+            self.0.keys().rev().filter(|path| path.parent() == Some(folder)).cloned().collect();
+        if inside.is_empty() {
+            Err(io::Error::new(io::ErrorKind::NotFound, "no such folder"))
+        } else {
+            Ok(inside)
+        }
     }
 }
 
@@ -159,6 +181,10 @@ pub(crate) fn files() -> Memory {
         file("prompts/triage.md", "Sort the ticket."),
         file("prompts/empty.md", " \n"),
         file("prompts/long.md", &"x".repeat(256 * 1024 + 1)),
+        file("components/orders.yaml", COMPONENT),
+        file("components/README.md", "Not a resource."),
+        file("bad/b.yml", &COMPONENT.replace("state", "stat")),
+        file("bad/a.yaml", &COMPONENT.replace("spec", "sepc")),
     ]))
 }
 

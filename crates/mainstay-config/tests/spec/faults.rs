@@ -77,6 +77,7 @@ fn the_form_for_programs_has_positions() {
             "code": "CONFIG_UNKNOWN_KEY",
             "message": "unknown key `drian` in `server`",
             "help": "did you mean `drain`?",
+            "file": "mainstay.yaml",
             "line": 2, "column": 11, "end_line": 2, "end_column": 16,
             "override": null,
         }],
@@ -126,4 +127,28 @@ fn a_flood_of_faults_is_counted_and_cut() {
     let faults = load(&format!("name: x\n{keys}")).unwrap_err();
     assert_eq!((faults.count(), faults.faults().len()), (1000, 200));
     assert!(faults.render(false).contains("1000 faults in mainstay.yaml; the first 200 are shown\n"));
+}
+
+#[test]
+fn faults_of_resource_files_come_after_those_of_the_spec() {
+    let faults = load("name: x\ncomponents: bad\nserver: { drian: 30s }\n").unwrap_err();
+    let places: Vec<String> = faults
+        .to_string()
+        .lines()
+        .map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    let expected = [
+        "mainstay.yaml:3:11 CONFIG_UNKNOWN_KEY",
+        "bad/a.yaml:1:1 CONFIG_MISSING_KEY",
+        "bad/b.yml:4:15 CONFIG_REFERENCE",
+    ];
+    assert_eq!(places, expected);
+    assert_eq!(faults.count(), 3);
+    assert_eq!(faults.to_json()["faults"][2]["file"], "bad/b.yml");
+    assert!(faults.render(false).contains("1 fault in bad/b.yml"));
+
+    let faults = load("name: x\ncomponents: bad\n").unwrap_err();
+    assert!(
+        !faults.is_empty() && faults.faults().is_empty() && !faults.render(false).contains("mainstay.yaml")
+    );
 }

@@ -175,6 +175,7 @@ fn full_plan() -> Plan {
         .into(),
         agents: [(name("triage"), triage()), (name("research"), research())].into(),
         default_agent: Some(name("triage")),
+        resources: mainstay_core::resources::Resources::default(),
     }
 }
 
@@ -375,4 +376,13 @@ fn the_disk_reads_files_and_nothing_else() {
     assert!(Disk.read(&here.join("Cargo.toml")).unwrap().contains("mainstay-config"));
     assert!(Disk.read(&here.join("src")).is_err());
     assert!(Disk.read(&here.join("nothing.md")).is_err());
+}
+
+#[test]
+fn the_folder_of_components_is_read_into_the_plan() {
+    let plan = load("name: x\ncomponents: components\n").unwrap();
+    let names: Vec<&str> =
+        plan.resources.components.iter().map(|component| component.name.as_str()).collect();
+    assert_eq!(names, ["orders"]);
+    assert_eq!(plan.resources.components[0].origin, "components/orders.yaml:1");
 }

@@ -1,6 +1,6 @@
 //! The surface on a listener of this machine, over components of the tests, and a client of the protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use mainstay_blocks::secrets::Scope;
 use mainstay_blocks::state::{Prefix, Rules, Store};
 use mainstay_blocks::{App, Blocks, Broker, Opened, Summary, Table};
 use mainstay_core::clock::ManualClock;
-use mainstay_core::pubsub::{self, Delivery, Message, PubSub, Subscription};
+use mainstay_core::pubsub::{self, Delivery, Message, PubSub, Receipt, Subscription};
 use mainstay_core::secret_store::{Secret, SecretStore};
 use mainstay_core::state::{self, Change, Entry, StateStore};
 use mainstay_core::{BoxStream, Clock, Ctx, Error, Redacted, Result, codes};
@@ -22,6 +22,7 @@ use mainstay_proto::rpc;
 use mainstay_proto::runtime::v1::dapr_client::DaprClient;
 use prost::Message as _;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -35,6 +36,7 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) published: Arc<Mutex<Vec<Message>>>,
     pub(crate) shutdowns: Arc<Mutex<Vec<bool>>>,
+    news: Arc<Notify>,
     stop: CancellationToken,
 }
 
@@ -63,7 +65,9 @@ impl House {
         let shutdowns = Arc::new(Mutex::new(Vec::new()));
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
         let app = App { id: "shop".to_owned(), namespace: None };
-        let table = if with.bare { Table::default() } else { table(&clock, &app, &published).await };
+        let news = Arc::new(Notify::new());
+        let bus = Bus { published: Arc::clone(&published), news: Arc::clone(&news), queue: Arc::default() };
+        let table = if with.bare { Table::default() } else { table(&clock, &app, bus).await };
         let ends = Arc::clone(&shutdowns);
         let surface = Surface::new(Parts {
             blocks: Blocks::new(app, clock, table),
@@ -77,7 +81,20 @@ impl House {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, surface.router(), patient(), stop.clone()));
-        Self { surface, address, published, shutdowns, stop }
+        Self { surface, address, published, shutdowns, news, stop }
+    }
+
+    /// Waits until something is published to a topic.
+    pub(crate) async fn published_to(&self, topic: &str) {
+        loop {
+            let news = self.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            if self.published.lock().unwrap().iter().any(|message| message.topic == topic) {
+                return;
+            }
+            news.await;
+        }
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -100,13 +117,16 @@ fn patient() -> ServeOptions {
     }
 }
 
-async fn table(clock: &Arc<dyn Clock>, app: &App, published: &Arc<Mutex<Vec<Message>>>) -> Table {
+async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
     let rules = |name: &str| Rules { prefix: Prefix::of(None, name, app) };
     let orders = mainstay_testkit::components::state_store(clock).await;
     let broken: Arc<dyn StateStore> = Arc::new(Broken);
-    let scopes =
-        Scopes::of(|name| (name == "publishingScopes").then_some("shop=orders,broken,half; other=secret"));
-    let bus: Arc<dyn PubSub> = Arc::new(Bus(Arc::clone(published)));
+    let scopes = Scopes::of(|name| match name {
+        "publishingScopes" => Some("shop=orders,broken,half; other=secret"),
+        "subscriptionScopes" => Some("shop=orders"),
+        _ => None,
+    });
+    let bus: Arc<dyn PubSub> = Arc::new(bus);
     let vault: Arc<dyn SecretStore> = Arc::new(Vault);
     let scope = Arc::new(Scope { denied: vec!["hidden".to_owned()], ..Scope::default() });
     let summary = Summary {
@@ -156,8 +176,60 @@ fn down() -> Error {
     Error::new(&codes::STORE_UNAVAILABLE, "reach the store: it is down").with_internal("10.0.0.7")
 }
 
-/// A broker that keeps what it is given; the topic `broken` fails, and every second message of `half`.
-struct Bus(Arc<Mutex<Vec<Message>>>);
+/// A broker that keeps what it is given, and delivers `orders` to whoever subscribes; the topic `broken` fails, and
+/// every second message of `half`.
+struct Bus {
+    published: Arc<Mutex<Vec<Message>>>,
+    news: Arc<Notify>,
+    queue: Arc<Queue>,
+}
+
+/// Messages that are to be delivered.
+#[derive(Default)]
+struct Queue {
+    messages: Mutex<VecDeque<Message>>,
+    more: Notify,
+}
+
+impl Queue {
+    fn put(&self, message: Message) {
+        self.messages.lock().unwrap().push_back(message);
+        self.more.notify_one();
+    }
+
+    async fn take(&self) -> Message {
+        loop {
+            let first = self.messages.lock().unwrap().pop_front();
+            match first {
+                Some(message) => return message,
+                None => self.more.notified().await,
+            }
+        }
+    }
+}
+
+/// Puts its message back unless it is settled.
+struct Slip(Option<Message>, Arc<Queue>);
+
+impl Drop for Slip {
+    fn drop(&mut self) {
+        if let Some(message) = self.0.take() {
+            self.1.put(message);
+        }
+    }
+}
+
+#[async_trait]
+impl Receipt for Slip {
+    async fn done(mut self: Box<Self>) -> Result<()> {
+        self.0 = None;
+        Ok(())
+    }
+
+    async fn again(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
 
 #[async_trait]
 impl PubSub for Bus {
@@ -170,16 +242,25 @@ impl PubSub for Bus {
     }
 
     async fn publish(&self, _: &Ctx, message: Message) -> Result<()> {
-        let mut kept = self.0.lock().unwrap();
+        let mut kept = self.published.lock().unwrap();
         if message.topic == "broken" || message.topic == "half" && kept.len() == 1 {
             return Err(Error::new(&codes::BROKER_UNAVAILABLE, "reach the broker: it is down"));
         }
+        if message.topic == "orders" {
+            self.queue.put(message.clone());
+        }
         kept.push(message);
+        self.news.notify_waiters();
         Ok(())
     }
 
     async fn subscribe(&self, _: &Ctx, _: Subscription) -> Result<BoxStream<Result<Delivery>>> {
-        Err(Error::new(&codes::UNSUPPORTED, "subscribe: a test does not"))
+        let queue = Arc::clone(&self.queue);
+        Ok(Box::pin(futures_util::stream::unfold(queue, |queue| async move {
+            let message = queue.take().await;
+            let receipt = Box::new(Slip(Some(message.clone()), Arc::clone(&queue)));
+            Some((Ok(Delivery { message, lane: None, attempts: 0, receipt }), queue))
+        })))
     }
 }
 

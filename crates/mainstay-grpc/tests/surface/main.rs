@@ -7,4 +7,5 @@ mod metadata;
 mod pubsub;
 mod secrets;
 mod state;
+mod subscribe;
 mod wire;

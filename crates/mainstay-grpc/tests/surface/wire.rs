@@ -123,8 +123,7 @@ async fn what_is_not_served_is_unimplemented() {
         assert_eq!(refused.code(), Code::Unimplemented, "{path}");
     }
     let mut client = house.client().await;
-    let stream = client.subscribe_topic_events_alpha1(futures_util::stream::pending()).await;
-    check(stream, Code::Unimplemented, "");
+    check(client.encrypt_alpha1(futures_util::stream::pending()).await, Code::Unimplemented, "");
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ enum Stop {
 /// Appends that are written and synced together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    number: u64,
+    pub(crate) number: u64,
     pub(crate) bytes: Vec<u8>,
     pub(crate) appends: usize,
     pub(crate) records: u64,
@@ -75,13 +75,14 @@ impl Queue {
         let mut state = self.state.lock();
         state.accepts()?;
         let pending = &mut state.pending;
-        if pending.bytes.len() + bytes.len() > self.bytes_max || pending.appends >= self.appends_max {
+        let at = pending.bytes.len();
+        if at + bytes.len() > self.bytes_max || pending.appends >= self.appends_max {
             return Err(overloaded());
         }
         pending.bytes.extend_from_slice(bytes);
         pending.appends += 1;
         pending.records += group.records();
-        Ok(self.enlist(state))
+        Ok(self.enlist(state, at))
     }
 
     /// Asks for the active segment to be closed; the future ends when it is.
@@ -89,10 +90,10 @@ impl Queue {
         let mut state = self.state.lock();
         state.accepts()?;
         state.pending.rotate = true;
-        Ok(self.enlist(state))
+        Ok(self.enlist(state, 0))
     }
 
-    fn enlist(self: &Arc<Self>, mut state: parking_lot::MutexGuard<'_, State>) -> Acknowledged {
+    fn enlist(self: &Arc<Self>, mut state: parking_lot::MutexGuard<'_, State>, at: usize) -> Acknowledged {
         state.pending.slots.push(None);
         let (batch, slot) = (state.pending.number, state.pending.slots.len() - 1);
         let wake = std::mem::take(&mut state.idle);
@@ -100,7 +101,7 @@ impl Queue {
         if wake {
             self.work.notify_one();
         }
-        Acknowledged { queue: self.clone(), batch, slot }
+        Acknowledged { queue: self.clone(), batch, slot, at }
     }
 
     /// Ends when the batch is durable, which was taken in before.
@@ -114,7 +115,7 @@ impl Queue {
             slots.push(None);
         }
         drop(state);
-        Acknowledged { queue: self.clone(), batch, slot }
+        Acknowledged { queue: self.clone(), batch, slot, at: 0 }
     }
 
     /// Batches up to this number are durable.
@@ -230,9 +231,15 @@ pub(crate) struct Acknowledged {
     queue: Arc<Queue>,
     batch: u64,
     slot: usize,
+    at: usize,
 }
 
 impl Acknowledged {
+    /// Where in the batch the append begins, in bytes.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The batch that carries the append.
     pub(crate) fn batch(&self) -> u64 {
         self.batch

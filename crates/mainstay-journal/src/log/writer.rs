@@ -103,6 +103,11 @@ pub(crate) struct Writer {
 pub(crate) trait DurableListener: Send + Sync + std::fmt::Debug {
     /// Everything up to `lsn` is durable.
     fn durable(&self, lsn: Lsn);
+
+    /// The batch is durable and lies in `segment` from `offset` on; told before its appends are acknowledged.
+    fn batch(&self, number: u64, segment: u32, offset: u64) {
+        let _ = (number, segment, offset);
+    }
 }
 
 impl Writer {
@@ -134,7 +139,9 @@ impl Writer {
             if self.at > HEAD_BYTES && self.at + batch.bytes.len() as u64 > self.segment_bytes {
                 self.rotate()?;
             }
+            let place = (self.head.number, self.at);
             self.write(&mut batch.bytes)?;
+            self.on_durable.batch(batch.number, place.0, place.1);
             self.counters.batch(batch.appends, batch.records, batch.bytes.len());
         }
         if batch.rotate && self.at > HEAD_BYTES {

@@ -14,6 +14,7 @@ mod former;
 mod kill;
 mod model;
 mod power;
+mod pubsub;
 mod starved;
 mod state;
 
@@ -29,6 +30,9 @@ fn main() {
     if let Some(folder) = std::env::var_os(state::CHILD_FOLDER) {
         return state::child(std::path::Path::new(&folder));
     }
+    if let Some(folder) = std::env::var_os(pubsub::CHILD_FOLDER) {
+        return pubsub::child(std::path::Path::new(&folder));
+    }
     let trials = [
         cleaning::trials(),
         damage::trials(),
@@ -37,6 +41,7 @@ fn main() {
         kill::trials(),
         model::trials(),
         power::trials(),
+        pubsub::trials(),
         starved::trials(),
         state::trials(),
     ];

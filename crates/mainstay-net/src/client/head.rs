@@ -9,6 +9,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TR
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::Body;
+use super::body::More;
 use super::framing::Framing;
 
 /// Bytes of an answer's head.
@@ -19,6 +20,8 @@ const HEADERS_MAX: usize = 128;
 /// A request as it is written: its head, then the pieces of its body.
 pub(super) struct Outgoing {
     pub(super) pieces: VecDeque<Bytes>,
+    /// What of the body comes while it is sent.
+    pub(super) more: Option<More>,
     /// Whether its answer has a head alone.
     pub(super) is_head: bool,
 }
@@ -43,13 +46,16 @@ impl Outgoing {
             }
         }
         // A method that usually has content says so when it has none (RFC 9110, section 8.6).
-        if body.len() > 0 || matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
-            put(&mut head, CONTENT_LENGTH.as_str(), body.len().to_string().as_bytes());
+        let has_content = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+        match body.length() {
+            Some(0) if !has_content => {}
+            Some(length) => put(&mut head, CONTENT_LENGTH.as_str(), length.to_string().as_bytes()),
+            None => put(&mut head, TRANSFER_ENCODING.as_str(), b"chunked"),
         }
         head.put_slice(b"\r\n");
-        let mut pieces = body.into_pieces();
+        let (mut pieces, more) = body.into_parts();
         pieces.push_front(head.freeze());
-        Self { pieces, is_head: parts.method == Method::HEAD }
+        Self { pieces, more, is_head: parts.method == Method::HEAD }
     }
 }
 

@@ -11,6 +11,7 @@ use http::Response;
 use tokio::io::AsyncWrite as _;
 use tokio_util::io::poll_read_buf;
 
+use super::body::More;
 use super::framing::Framing;
 use super::head::{self, Outgoing};
 use super::stream::Stream;
@@ -31,6 +32,10 @@ struct Inner {
     stream: Stream,
     /// What is still to be written of the request.
     outgoing: VecDeque<Bytes>,
+    /// What of it is still to come.
+    more: Option<More>,
+    /// Whether any of what was to come has been taken: then it cannot be sent again.
+    has_taken: bool,
     /// Whether bytes were handed to the stream that it may still hold.
     must_flush: bool,
     /// Whether anything of the request was written.
@@ -58,6 +63,8 @@ impl Link {
         Self(Box::new(Inner {
             stream,
             outgoing: VecDeque::new(),
+            more: None,
+            has_taken: false,
             must_flush: false,
             has_written: false,
             incoming: BytesMut::new(),
@@ -74,8 +81,9 @@ impl Link {
 
     /// The connection, where it can take another request: done with the last one and its answer.
     pub(super) fn freed(mut self) -> Option<Self> {
-        let Inner { outgoing, must_flush, incoming, framing, keep, is_large, .. } = &mut *self.0;
-        if !(*keep && framing.is_over() && outgoing.is_empty() && !*must_flush && incoming.is_empty()) {
+        let Inner { outgoing, more, must_flush, incoming, framing, keep, is_large, .. } = &mut *self.0;
+        let is_sent = outgoing.is_empty() && more.is_none() && !*must_flush;
+        if !(*keep && framing.is_over() && is_sent && incoming.is_empty()) {
             return None;
         }
         if std::mem::take(is_large) {
@@ -89,10 +97,12 @@ impl Link {
     pub(super) async fn call(&mut self, request: Outgoing) -> Result<Response<()>, Lost> {
         let inner = &mut *self.0;
         let is_head = request.is_head;
-        (inner.outgoing, inner.has_written, inner.keep) = (request.pieces, false, false);
+        (inner.outgoing, inner.more) = (request.pieces, request.more);
+        (inner.has_written, inner.has_taken, inner.keep) = (false, false, false);
         std::future::poll_fn(|cx| inner.poll_head(cx, is_head)).await.map_err(|error| {
-            let pieces = std::mem::take(&mut inner.outgoing);
-            Lost { error, unsent: (!inner.has_written).then_some(Outgoing { pieces, is_head }) }
+            let (pieces, more) = (std::mem::take(&mut inner.outgoing), inner.more.take());
+            let can_be_sent = !inner.has_written && !inner.has_taken;
+            Lost { error, unsent: can_be_sent.then_some(Outgoing { pieces, more, is_head }) }
         })
     }
 
@@ -143,7 +153,7 @@ impl Inner {
         {
             // The answer goes on; that the request was not wanted whole is the other side's choice.
             self.outgoing.clear();
-            (self.must_flush, self.keep) = (false, false);
+            (self.more, self.must_flush, self.keep) = (None, false, false);
         }
         loop {
             let taken = match self.framing.take(&mut self.incoming) {
@@ -173,7 +183,29 @@ impl Inner {
         Poll::Ready(Some(Err(error)))
     }
 
+    /// Writes what there is, and what comes, until the request is sent whole.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_write_pieces(cx))?;
+            match &mut self.more {
+                Some(more) => match more.poll_next(cx) {
+                    Poll::Ready(Some(pieces)) => {
+                        self.has_taken = true;
+                        self.outgoing.extend(pieces?);
+                    }
+                    Poll::Ready(None) => self.more = None,
+                    Poll::Pending => {
+                        // The other side may wait for what it has not seen yet before more of it comes.
+                        ready!(self.poll_flush(cx))?;
+                        return Poll::Pending;
+                    }
+                },
+                None => return self.poll_flush(cx),
+            }
+        }
+    }
+
+    fn poll_write_pieces(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
             let mut slices = [IoSlice::new(&[]); PIECES_WRITTEN_MAX];
             let mut count = 0;
@@ -195,6 +227,10 @@ impl Inner {
                 self.outgoing.pop_front();
             }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.must_flush {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.must_flush = false;

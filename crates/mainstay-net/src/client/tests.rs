@@ -340,3 +340,52 @@ async fn a_host_whose_certificate_is_not_trusted_is_not_called() {
     assert!(error.chain().contains("certificate"), "{}", error.chain());
     assert!(server.await.unwrap(), "nothing was sent");
 }
+
+/// What a server sees of a request with this body, up to `end`.
+async fn sent(body: Body, end: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(end.as_bytes()) && stream.read_buf(&mut seen).await.unwrap() > 0 {}
+        let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        String::from_utf8(seen).unwrap()
+    });
+    let request = http::Request::post(url).body(body).unwrap();
+    let _ = Client::new(ClientOptions::default()).send(request).await;
+    server.await.unwrap()
+}
+
+fn coming(pieces: Vec<std::io::Result<&'static str>>) -> mainstay_core::BoxStream<std::io::Result<Bytes>> {
+    use futures_util::StreamExt as _;
+    let slow = futures_util::stream::iter(pieces).then(|piece| async {
+        tokio::task::yield_now().await;
+        piece.map(|text| Bytes::from_static(text.as_bytes()))
+    });
+    Box::pin(slow)
+}
+
+#[tokio::test]
+async fn a_body_that_comes_is_sent_as_it_comes() {
+    let pieces = || coming(vec![Ok("one"), Ok(""), Ok(", two")]);
+    let chunked = sent(Body::stream(pieces(), None), "0\r\n\r\n").await;
+    assert!(
+        chunked.ends_with("transfer-encoding: chunked\r\n\r\n3\r\none\r\n5\r\n, two\r\n0\r\n\r\n"),
+        "{chunked}"
+    );
+    let known = sent(Body::stream(pieces(), Some(8)), "two").await;
+    assert!(known.ends_with("content-length: 8\r\n\r\none, two"), "{known}");
+}
+
+#[tokio::test]
+async fn half_a_body_is_never_taken_for_a_whole_one() {
+    let broken = || coming(vec![Ok("one"), Err(std::io::Error::other("gone"))]);
+    let chunked = sent(Body::stream(broken(), None), "0\r\n\r\n").await;
+    assert!(chunked.ends_with("3\r\none\r\n"), "{chunked}");
+    for length in [2, 9] {
+        let known = sent(Body::stream(coming(vec![Ok("one")]), Some(length)), "never").await;
+        assert!(known.contains(&format!("content-length: {length}")) && !known.ends_with("one,"), "{known}");
+    }
+    assert!(sent(Body::stream(broken(), Some(0)), "\r\n\r\n").await.contains("content-length: 0"));
+}

@@ -51,7 +51,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
                 terminal::answer(&fine(given, &loaded.plan))?;
             }
             let missing = |fault: &Diagnostic| fault.code == &codes::SECRET_UNAVAILABLE;
-            let missing = loaded.warnings.faults().iter().any(missing);
+            let missing = loaded.warnings.files().flat_map(Diagnostics::faults).any(missing);
             Ok(ExitCode::from(if missing { exit::UNAVAILABLE } else { exit::OK }))
         }
         Err(spec::Fault::Faults(faults)) if json => {
@@ -70,6 +70,10 @@ fn shown(warnings: &Diagnostics) -> String {
 
 fn fine(given: &Path, plan: &Plan) -> String {
     let (agents, models, tools) = (plan.agents.len(), plan.models.len(), plan.tools.len());
+    let components = match plan.resources.components.len() {
+        0 => String::new(),
+        count => format!(", {count} components"),
+    };
     let path = spec::path_of(given);
-    format!("{}: ok ({agents} agents, {models} models, {tools} tools)\n", path.display())
+    format!("{}: ok ({agents} agents, {models} models, {tools} tools{components})\n", path.display())
 }

@@ -99,7 +99,8 @@ impl<'t> Builder<'t, '_> {
     pub(super) fn insert(&mut self, entry: Entry, members: &mut Members) {
         let first = members.seen.get(&entry.key).filter(|(_, written)| *written).map(|(at, _)| *at);
         let Some(first) = first else { return members.put(entry, true) };
-        let line = Lines::of(self.text).position(members.entries[first].key_span.start).line;
+        let lines = self.lines.get_or_init(|| Lines::of(self.text));
+        let line = lines.position(members.entries[first].key_span.start).line;
         let message = format!("the key `{}` stands twice", short(&entry.key));
         if let Dialect::Resource { .. } = self.dialect {
             let help = format!("it stands in line {line} already; this one counts");

@@ -1,0 +1,110 @@
+//! `mainstay sidecar` over the wire: what it takes, what it keeps, how it ends.
+
+use std::path::Path;
+
+use mainstay_testkit::process::{Launch, Server};
+use serde_json::json;
+
+const STORE: &str = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: orders }
+spec: { type: state.embedded, version: v1, metadata: [] }
+";
+
+/// A folder whose resources are these files.
+fn place(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("resources")).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join("resources").join(name), text).unwrap();
+    }
+    folder
+}
+
+/// The command line, with Go's single dashes, as scripts that start daprd may have them.
+fn launch(folder: &Path) -> Launch {
+    let words = ["sidecar", "-app-id", "shop", "--resources-path=resources", "-dapr-http-port", "0"];
+    Launch::new(folder, &words).word("--dapr-grpc-port").word("0").word("--enable-metrics=false")
+}
+
+async fn start(folder: &Path) -> Server {
+    let server = launch(folder).start().await;
+    server.says("dapr initialized. Status: Running.").await;
+    server
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_kill() {
+    let folder = place(&[("orders.yaml", STORE)]);
+    let server = start(folder.path()).await;
+    let client = server.client();
+    for n in 0..20 {
+        let saved = client.post("/v1.0/state/orders", &json!([{"key": format!("k{n}"), "value": n}])).await;
+        assert_eq!(saved.status, 204);
+    }
+    server.kill().await;
+    let client = start(folder.path()).await;
+    for n in 0..20 {
+        let read = client.client().get(&format!("/v1.0/state/orders/k{n}")).await;
+        assert_eq!((read.status, read.json()), (200, json!(n)));
+    }
+}
+
+#[tokio::test]
+async fn it_ends_with_0_when_the_app_or_a_signal_says_so() {
+    let folder = place(&[("orders.yaml", STORE)]);
+    let mut server = start(folder.path()).await;
+    assert_eq!(server.client().get("/v1.0/healthz").await.status, 204);
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0));
+    let mut server = start(folder.path()).await;
+    assert_eq!(server.client().post("/v1.0/shutdown", &json!({})).await.status, 204);
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn every_fault_of_the_files_is_shown_at_its_place() {
+    let unknown = STORE.replace("state.embedded", "state.embeded");
+    let twice =
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: orders }\nspec: { type: [1] }\n";
+    let folder = place(&[("a.yaml", &unknown), ("b.yaml", twice)]);
+    let ended = launch(folder.path()).finish().await;
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    for part in ["a.yaml:5:", "state.embeded", "state.embedded", "b.yaml:"] {
+        assert!(ended.stderr.contains(part), "`{part}` is missing:\n{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_cannot_be_opened_stops_the_start_unless_it_may_be_missing() {
+    let vault = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: vault }
+spec:
+  type: secretstores.local.file
+  version: v1
+  metadata: [{ name: secretsFile, value: no-such-file.json }]
+";
+    let folder = place(&[("vault.yaml", vault)]);
+    let ended = launch(folder.path()).finish().await;
+    assert_eq!(ended.code, Some(69), "{}", ended.stderr);
+    assert!(ended.stderr.contains("open the component `vault`"), "{}", ended.stderr);
+    let folder = place(&[("vault.yaml", &format!("{vault}  ignoreErrors: true\n")), ("orders.yaml", STORE)]);
+    let server = start(folder.path()).await;
+    let known = server.client().get("/v1.0/metadata").await.json();
+    assert_eq!(known["components"].as_array().map(Vec::len), Some(1), "{known}");
+}
+
+#[tokio::test]
+async fn a_component_is_there_for_the_apps_of_its_scopes_alone() {
+    let scoped = format!("{STORE}scopes: [other]\n");
+    let folder = place(&[("orders.yaml", &scoped)]);
+    let server = start(folder.path()).await;
+    let read = server.client().get("/v1.0/state/orders/k").await;
+    assert_eq!(
+        (read.status, read.json()["errorCode"].clone()),
+        (500, json!("ERR_STATE_STORE_NOT_CONFIGURED"))
+    );
+}

@@ -1,0 +1,105 @@
+//! Headers of a call on its way to its target, and of the answer on its way back.
+
+use http::HeaderMap;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use mainstay_net::server::Peer;
+
+/// Headers of one connection (RFC 9110, section 7.6.1).
+static HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// The way a caller names its target, and our own token: none of it is the target's to see.
+const OURS: [&str; 2] = ["dapr-app-id", "dapr-api-token"];
+
+/// The headers for the target. What says who calls whom is ours to say, whatever the caller says.
+pub(super) fn forwarded(parts: &Parts, caller: &str, callee: &str) -> HeaderMap {
+    let mut headers = parts.headers.clone();
+    strip_hop_by_hop(&mut headers);
+    let host = headers.remove(HOST);
+    headers.remove(CONTENT_LENGTH);
+    for name in OURS {
+        headers.remove(name);
+    }
+    if names_target(&headers) {
+        headers.remove(AUTHORIZATION);
+    }
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    set("dapr-caller-app-id", caller);
+    set("dapr-callee-app-id", callee);
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
+    let host = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+    if let Some(peer) = &peer {
+        set("x-forwarded-for", peer);
+    }
+    if !host.is_empty() {
+        set("x-forwarded-host", &host);
+    }
+    let by = peer.unwrap_or_default();
+    let quoted = if by.contains(':') { format!("\"[{by}]\"") } else { by };
+    if let Ok(value) = HeaderValue::from_str(&format!("for={quoted};host=\"{}\"", host.replace('"', ""))) {
+        headers.insert(FORWARDED, value);
+    }
+    headers
+}
+
+/// Whether the credentials of a call are its target's name: the user is `dapr-app-id`.
+pub(super) fn names_target(headers: &HeaderMap) -> bool {
+    super::target::of_credentials(headers).is_some()
+}
+
+/// Takes out what belongs to one connection, what `connection` lists included.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .collect();
+    for name in listed.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connections_own_headers_stay_behind_and_nobody_says_who_he_is() {
+        let request = http::Request::get("/x")
+            .header("host", "here:3500")
+            .header("connection", "close, x-hop")
+            .header("x-hop", "1")
+            .header("te", "trailers")
+            .header("content-length", "3")
+            .header("dapr-api-token", "secret")
+            .header("dapr-caller-app-id", "somebody")
+            .header("x-mine", "1")
+            .body(())
+            .unwrap();
+        let headers = forwarded(&request.into_parts().0, "shop", "bank");
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let wanted = ["dapr-callee-app-id", "dapr-caller-app-id", "forwarded", "x-forwarded-host", "x-mine"];
+        assert_eq!(names, wanted);
+        assert_eq!(headers["dapr-caller-app-id"], "shop");
+    }
+}

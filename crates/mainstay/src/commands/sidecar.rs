@@ -1,0 +1,20 @@
+//! `mainstay sidecar`: the building blocks for an app beside us, with daprd's flags.
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+use super::Def;
+use crate::sidecar::{self, flags};
+
+pub(super) const DEF: Def = Def { name: "sidecar", command, run };
+
+fn command() -> Command {
+    Command::new("sidecar")
+        .about("Serve Dapr's building blocks to an app beside us; takes daprd's flags")
+        .args(flags::arguments())
+}
+
+fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    sidecar::run(&flags::Options::of(matches)?)
+}

@@ -1,0 +1,72 @@
+//! The resource files of a sidecar: which there are, and what they say. Faults are explained on the terminal.
+
+use std::path::{Path, PathBuf};
+
+use mainstay_config::resources::{self, File, Surroundings};
+use mainstay_core::resources::Resources;
+use mainstay_core::{Error, codes};
+
+use super::flags::Options;
+use crate::wire::sidecar as registry;
+use crate::{environment, exit, spec, terminal};
+
+/// Bytes of a resource file that are read.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Reads the files that the flags name. Errors: a folder or file that cannot be read; `Explained` for faults in them.
+pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
+    let mut paths = Vec::new();
+    for folder in &options.resource_folders {
+        paths.extend(files_in(folder)?);
+    }
+    paths.extend(options.config_files.iter().cloned());
+    let texts = paths.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
+    let texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
+    let files: Vec<File<'_>> = texts.iter().map(|(name, text)| File { name, text }).collect();
+    let types = registry::types();
+    let types: Vec<_> = types.iter().map(registry::Listed::def).collect();
+    let surroundings = Surroundings {
+        types: Some(resources::Types { types: &types, check: &registry::check }),
+        variables: &environment::variable,
+    };
+    let loaded = resources::load(&files, &surroundings);
+    for warnings in &loaded.warnings {
+        spec::warn(warnings);
+    }
+    if loaded.faults.is_empty() {
+        return Ok(loaded.resources);
+    }
+    let coloured = terminal::coloured(&std::io::stderr());
+    for faults in &loaded.faults {
+        terminal::complain(&faults.render(coloured));
+    }
+    Err(exit::Explained(exit::CONFIGURATION).into())
+}
+
+/// The resource files directly in a folder, in the order of their names.
+fn files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let unreadable = |error: std::io::Error| {
+        Error::new(&codes::CONFIG_FILE, format!("cannot read the folder `{}`: {error}", folder.display()))
+            .with_help("`--resources-path` names a folder of resource files")
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        if is_yaml && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let fault =
+        |why: String| Error::new(&codes::CONFIG_FILE, format!("cannot read `{}`: {why}", path.display()));
+    let length = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(fault(format!("it is larger than {FILE_BYTES_MAX} bytes")).into());
+    }
+    Ok(std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?)
+}

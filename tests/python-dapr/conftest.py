@@ -1,0 +1,107 @@
+"""`mainstay sidecar` on free ports beside an app, with components inside the process.
+
+The SDK is used as its users do: ports in the environment, nothing patched.
+"""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import textwrap
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+PATIENCE_S = 30
+COMPONENTS = {
+    "orders.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: orders }
+        spec: { type: state.embedded, version: v1, metadata: [] }
+    """,
+    "vault.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: vault }
+        spec:
+          type: secretstores.local.env
+          version: v1
+          metadata: []
+    """,
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(condition, what: str):
+    """Waits until `condition` gives something, and gives that."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not in time: {what}")
+
+
+def answers(url: str) -> bool:
+    try:
+        return urllib.request.urlopen(url, timeout=2).status < 300
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Sidecar:
+    """A sidecar at work."""
+
+    def __init__(self, folder: pathlib.Path, app_port: int | None = None, token: str | None = None):
+        resources = folder / "resources"
+        resources.mkdir(exist_ok=True)
+        for name, text in COMPONENTS.items():
+            (resources / name).write_text(textwrap.dedent(text))
+        self.http_port, self.grpc_port = free_port(), free_port()
+        command = [os.environ["MAINSTAY_BIN"], "sidecar", "--app-id", "shop", "--resources-path", str(resources)]
+        command += ["--dapr-http-port", str(self.http_port), "--dapr-grpc-port", str(self.grpc_port)]
+        command += ["--app-port", str(app_port)] if app_port else []
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "FAVOURITE_COLOUR": "green"}
+        environment |= {"DAPR_API_TOKEN": token} if token else {}
+        self.process = subprocess.Popen(command, cwd=folder, env=environment)
+        health = f"http://127.0.0.1:{self.http_port}/v1.0/healthz"
+        until(lambda: answers(health) or self.process.poll() is not None, "the sidecar is up")
+        assert self.process.poll() is None, f"the sidecar ended with {self.process.returncode}"
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=PATIENCE_S) == 0, "a sidecar that is told to stop ends with 0"
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(timeout=PATIENCE_S)
+
+
+def use(sidecar: Sidecar, monkeypatch) -> None:
+    """Points the SDK at a sidecar, as `dapr run` does."""
+    monkeypatch.setenv("DAPR_HTTP_PORT", str(sidecar.http_port))
+    monkeypatch.setenv("DAPR_GRPC_PORT", str(sidecar.grpc_port))
+    # Modules of the SDK read the ports when they are imported first.
+    from dapr.conf import settings
+
+    monkeypatch.setattr(settings, "DAPR_HTTP_PORT", sidecar.http_port)
+    monkeypatch.setattr(settings, "DAPR_GRPC_PORT", sidecar.grpc_port)
+
+
+@pytest.fixture
+def sidecar(tmp_path, monkeypatch):
+    running = Sidecar(tmp_path)
+    use(running, monkeypatch)
+    yield running
+    if running.process.poll() is None:
+        running.stop()
