@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::def::Def;
-use crate::{secret_stores, state};
+use crate::{pubsub, secret_stores, state};
 
 /// The page, in Markdown.
 #[must_use]
@@ -12,6 +12,7 @@ pub fn page() -> String {
                     in `spec.type` and its settings in `spec.metadata`. Names of types and settings have no case.\n"
         .to_owned();
     block(&mut page, "State stores", state::ALL);
+    block(&mut page, "Brokers", pubsub::ALL);
     block(&mut page, "Secret stores", secret_stores::ALL);
     page
 }
