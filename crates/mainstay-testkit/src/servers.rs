@@ -2,8 +2,8 @@
 //! has `cargo xtask test` install its packages.
 //!
 //! A server runs on a port of its own of loopback, with its data in a temporary folder. A shell stands between it and the
-//! test and waits at a pipe: when the test ends, however it ends, the pipe closes, and the shell ends the server and
-//! removes the folder. Most checks share one server of a kind and take a name of their own on it; those that stop it start
+//! test and waits at a pipe: when the test ends, however it ends, the pipe closes, and the shell ends the server; another
+//! one removes the folder. Most checks share one server of a kind and take a name of their own on it; those that stop it start
 //! their own.
 
 pub mod postgres;
@@ -11,6 +11,7 @@ pub mod redis;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -45,20 +46,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often that is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Between the server and the test: `$1` is the folder, `$2` the signal, the rest is the server. It says the server's id,
-/// and then waits. A line keeps the folder; the end of the pipe does not.
+/// Between the server and the test: `$1` is where its log goes, `$2` the signal, the rest is the server. It says the server's
+/// id, and then waits. When a test dies while its server is frozen, the kernel sends the group that it leaves behind a
+/// SIGHUP, which the shell must outlive.
 const KEEPER: &str = r#"
-folder=$1 signal=$2; shift 2
-"$@" </dev/null >>"$folder/log" 2>&1 &
+log=$1 signal=$2; shift 2
+trap '' HUP
+"$@" </dev/null >>"$log" 2>&1 &
 server=$!
 echo "$server"
-if read -r _; then keep=yes; else keep=; fi
+read -r _
 pkill -CONT -P "$server" 2>/dev/null
 kill -CONT "$server" 2>/dev/null
 kill "-$signal" "$server" 2>/dev/null
 wait "$server"
-[ "$keep" ] || rm -rf "$folder"
 "#;
+
+/// Removes the folder `$1` of a test that died; the server has a moment to end before that.
+const JANITOR: &str = r#"trap '' HUP; read -r _; [ ! -e "$1" ] || { sleep 5; rm -rf "$1"; }"#;
 
 impl Recipe {
     /// Why no test can use it here; `None` where it is installed.
@@ -77,9 +82,19 @@ impl Recipe {
         let program = (self.program)().expect("the server is installed");
         let folder = tempfile::Builder::new().prefix("mainstay-server-").tempdir();
         let folder = folder.expect("a folder for the server").keep();
+        let mut janitor =
+            shell(JANITOR).arg(&folder).stdout(Stdio::null()).spawn().expect("there is a shell");
+        let pipe = janitor.stdin.take().expect("it is piped");
         (self.prepare)(&program, &folder).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let port = free_port();
-        let server = Server { recipe: self, program, folder, port, life: Mutex::new(None) };
+        let server = Server {
+            recipe: self,
+            program,
+            folder,
+            port,
+            life: Mutex::new(None),
+            janitor: Some((janitor, pipe)),
+        };
         server.start();
         server
     }
@@ -93,6 +108,8 @@ pub struct Server {
     folder: PathBuf,
     port: u16,
     life: Mutex<Option<Life>>,
+    /// Gone when this is.
+    janitor: Option<(Child, ChildStdin)>,
 }
 
 #[derive(Debug)]
@@ -130,16 +147,10 @@ impl Server {
     /// # Panics
     /// When it does not answer within a minute; with what it said.
     pub fn start(&self) {
-        let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "keeper"]).arg(&self.folder).arg(self.recipe.stop);
+        let mut keeper = shell(KEEPER);
+        keeper.arg(self.folder.join("log")).arg(self.recipe.stop);
         keeper.args((self.recipe.command)(&self.program, &self.folder, self.port));
-        // A group of its own, so that an interrupt of the test reaches the server through the pipe alone.
-        let mut keeper = std::os::unix::process::CommandExt::process_group(&mut keeper, 0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("there is a shell");
+        let mut keeper = keeper.stdout(Stdio::piped()).spawn().expect("there is a shell");
         let pipe = keeper.stdin.take().expect("it is piped");
         let mut line = String::new();
         BufReader::new(keeper.stdout.take().expect("it is piped"))
@@ -187,14 +198,24 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(life) = self.life().take() {
-            let Life { mut keeper, pipe, .. } = life;
+        if let Some(Life { mut keeper, pipe, .. }) = self.life().take() {
             drop(pipe);
             ended(&mut keeper);
-        } else {
-            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+        // What cannot be removed now the janitor removes.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        if let Some((mut janitor, pipe)) = self.janitor.take() {
+            drop(pipe);
+            ended(&mut janitor);
         }
     }
+}
+
+/// A script with a pipe, in a group of its own, so that an interrupt of the test reaches the server through the pipe alone.
+fn shell(script: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).stdin(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    shell
 }
 
 fn children(pid: Pid) -> Vec<Pid> {
