@@ -8,7 +8,7 @@ use http::request::Parts;
 use mainstay_blocks::Blocks;
 use mainstay_core::Ctx;
 use mainstay_dapr::Fault;
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
 use crate::answer::Answer;
 use crate::surface::Shared;
@@ -67,4 +67,13 @@ impl Call {
         serde_json::from_slice(&self.body)
             .map_err(|error| Fault::malformed(&format!("failed deserializing HTTP body: {error}")))
     }
+}
+
+/// Reads a value for which `null` is as good as nothing: clients written in other languages send it for what is not set.
+pub(crate) fn or_default<'de, D, T>(reader: D) -> std::result::Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(reader)?.unwrap_or_default())
 }

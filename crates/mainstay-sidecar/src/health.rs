@@ -31,6 +31,9 @@ pub(crate) const ROUTES: &[Route] = &[
     },
 ];
 
+/// The code of an answer before the start is over.
+pub(crate) const NOT_READY: &str = "ERR_HEALTH_NOT_READY";
+
 /// Whether everything is up, the app included.
 async fn health(call: Call) -> Result {
     if let Some(asked) = call.query("appid").filter(|asked| asked != call.app()) {
@@ -49,7 +52,7 @@ fn reached(call: &Call, phase: Phase) -> Result {
     if call.shared.is_at_least(phase) {
         return Ok(answer::empty());
     }
-    Err(Fault::new(500, Grpc::Internal, "ERR_HEALTH_NOT_READY", "dapr is not ready"))
+    Err(Fault::new(500, Grpc::Internal, NOT_READY, "dapr is not ready"))
 }
 
 async fn shutdown(call: Call) -> Result {

@@ -14,7 +14,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::answer;
-use crate::call::{Call, Result};
+use crate::call::{Call, Result, or_default};
 use crate::routes::{Route, STABLE, WRITE};
 
 const BULK: &[&str] = &["v1.0", "v1.0-alpha1"];
@@ -58,12 +58,12 @@ async fn publish(call: Call) -> Result {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     entry_id: String,
     event: Option<Box<RawValue>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     content_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     metadata: BTreeMap<String, String>,
 }
 

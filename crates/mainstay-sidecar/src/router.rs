@@ -14,9 +14,9 @@ use mainstay_dapr::{Fault, Grpc};
 
 use crate::answer::{self, Answer, Body};
 use crate::call::Call;
-use crate::invoke;
 use crate::routes::{self, Route};
 use crate::surface::Shared;
+use crate::{health, invoke};
 
 /// The service for a listener; cheap to clone.
 #[derive(Clone)]
@@ -72,7 +72,8 @@ where
             let (parts, body) = request.into_parts();
             let answered = table.answer(parts, body).await;
             Ok(answered.unwrap_or_else(|fault| {
-                if fault.http >= 500 {
+                // Whoever waits for the start asks often.
+                if fault.http >= 500 && fault.code != health::NOT_READY {
                     tracing::warn!(code = fault.code, message = %fault.message, "a call failed");
                 }
                 answer::fault(&fault)

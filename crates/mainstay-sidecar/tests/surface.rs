@@ -179,6 +179,11 @@ async fn a_transaction_is_all_or_nothing() {
     let odd = r#"{"operations":[{"operation":"increment","request":{"key":"a"}}]}"#;
     house.check_fault("POST", path, odd, (400, "ERR_NOT_SUPPORTED_STATE_OPERATION")).await;
     house.check("POST", path, r#"{"operations":[]}"#, (204, "")).await;
+    // As the SDK for JavaScript sends what is not set.
+    let nulls = r#"{"operations":[{"operation":"upsert","request":{"key":"d","value":1,"etag":null,"metadata":null,
+        "options":null}}],"metadata":null}"#;
+    house.check("POST", path, nulls, (204, "")).await;
+    house.check("GET", "/v1.0/state/orders/d", "", (200, "1")).await;
 }
 
 #[tokio::test]

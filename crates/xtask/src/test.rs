@@ -6,6 +6,7 @@
 
 mod examples;
 mod guide;
+mod node;
 mod openapi;
 mod python;
 mod rust;
@@ -71,6 +72,7 @@ static PARTS: &[Part] = &[
         about: "the Dapr SDK for Python, the newest version",
         run: python::dapr_newer,
     },
+    Part { name: "dapr-js", about: "the Dapr SDK for JavaScript", run: node::dapr },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },
 ];

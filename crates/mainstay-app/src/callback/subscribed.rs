@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use mainstay_core::subscription::{Bulk, Rule, Subscription};
 use mainstay_core::{Error, Result, codes};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Item {
     pubsubname: String,
     topic: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     route: String,
     routes: Option<Routes>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     dead_letter_topic: String,
     metadata: Option<BTreeMap<String, String>>,
     bulk_subscribe: Option<WireBulk>,
@@ -23,15 +23,15 @@ struct Item {
 
 #[derive(Deserialize)]
 struct Routes {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     rules: Vec<WireRule>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     default: String,
 }
 
 #[derive(Deserialize)]
 struct WireRule {
-    #[serde(default, rename = "match")]
+    #[serde(default, rename = "match", deserialize_with = "or_default")]
     condition: String,
     path: String,
 }
@@ -39,10 +39,15 @@ struct WireRule {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireBulk {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     enabled: bool,
     max_messages_count: Option<u32>,
     max_await_duration_ms: Option<u64>,
+}
+
+/// `null` is as good as nothing: apps written in other languages send it for what is not set.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(reader)?.unwrap_or_default())
 }
 
 /// Reads the list. One that names no path is passed over. Errors: `APP_REJECTED` for what is no list of subscriptions.
@@ -112,7 +117,7 @@ mod tests {
             br#"[{"pubsubname":"bus","topic":"a","route":"/a","metadata":{"rawPayload":"true"}},
                 {"pubsubname":"bus","topic":"b","routes":{"rules":[{"match":"event.type == 'x'","path":"/x"}],
                  "default":"/b"},"deadLetterTopic":"dead","bulkSubscribe":{"enabled":true,"maxMessagesCount":9}},
-                {"pubsubname":"bus","topic":"c"}]"#,
+                {"pubsubname":"bus","topic":"c","route":null,"routes":null,"deadLetterTopic":null,"metadata":null}]"#,
         );
         let found = read.unwrap();
         assert_eq!(found.len(), 2);

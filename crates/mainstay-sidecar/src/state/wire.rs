@@ -9,18 +9,18 @@ use mainstay_dapr::Fault;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::call::Result;
+use crate::call::{Result, or_default};
 
 #[derive(Deserialize)]
 pub(super) struct Item {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     key: String,
     value: Option<Box<RawValue>>,
     etag: Option<String>,
-    #[serde(default)]
-    metadata: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    options: Option<Options>,
+    #[serde(default, deserialize_with = "or_default")]
+    metadata: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "or_default")]
+    options: Options,
 }
 
 #[derive(Default, Deserialize)]
@@ -42,8 +42,8 @@ impl Item {
         if self.key.is_empty() {
             return Err(Fault::malformed("\"key\" is a required field"));
         }
-        let concurrency = concurrency(self.options.unwrap_or_default().concurrency.as_deref())?;
-        let mut own = self.metadata.unwrap_or_default();
+        let concurrency = concurrency(self.options.concurrency.as_deref())?;
+        let mut own = self.metadata;
         own.extend(metadata.clone());
         let (value, format) = super::raw(self.value);
         Ok((state::Item { key: self.key, etag: self.etag, concurrency, metadata: own }, value, format))
@@ -66,22 +66,22 @@ pub(super) fn concurrency(text: Option<&str>) -> Result<Concurrency> {
 
 #[derive(Deserialize)]
 pub(super) struct Bulk {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) keys: Vec<String>,
     pub(super) parallelism: Option<i64>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Transaction {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) operations: Vec<Operation>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) metadata: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Operation {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) operation: String,
     pub(super) request: Item,
 }
