@@ -64,7 +64,12 @@ async fn live(options: &Options, started: Instant) -> anyhow::Result<()> {
     let resources = resources::load(options)?;
     let http = bind(options, options.http_port).await?;
     let grpc = bind(options, options.grpc_port).await?;
-    let beside = Beside::open(options, &resources, shutdown()).await?;
+    warn_of_strangers(options);
+    // Opening may wait for a server that does not answer; a signal does not.
+    let beside = tokio::select! {
+        opened = Beside::open(options, &resources, shutdown()) => opened?,
+        () = signals.stop() => return Ok(()),
+    };
     let stop = CancellationToken::new();
     let servers = TaskTracker::new();
     for listener in http {
@@ -106,6 +111,19 @@ async fn live(options: &Options, started: Instant) -> anyhow::Result<()> {
     beside.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says that whoever reaches this host reaches the app's state, where that is so.
+fn warn_of_strangers(options: &Options) {
+    let is_loopback = |host: &String| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    if !options.listen.iter().all(is_loopback) && environment::dapr_api_token().is_none() {
+        tracing::warn!(
+            "listening beyond this host without DAPR_API_TOKEN: whoever can connect can use every component"
+        );
+    }
 }
 
 /// Waits for the app, and delivers what it subscribes to. Returns when deliveries have begun; they go on as `work`.

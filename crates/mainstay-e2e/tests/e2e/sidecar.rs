@@ -154,3 +154,23 @@ async fn what_is_meant_to_protect_and_is_not_built_stops_the_start() {
     let ended = launch(folder.path()).finish().await;
     assert_eq!(ended.code, Some(78), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn a_declared_subscription_is_for_the_apps_of_its_scopes_alone() {
+    let broker = STORE.replace("orders", "bus").replace("state.embedded", "pubsub.embedded");
+    let subscription = |topic: &str, app: &str| {
+        format!(
+            "apiVersion: dapr.io/v2alpha1\nkind: Subscription\nmetadata: {{ name: {topic} }}\nspec:\n  pubsubname: bus\n  \
+             topic: {topic}\n  routes: {{ default: /x }}\nscopes: [{app}]\n"
+        )
+    };
+    let (ours, theirs) = (subscription("ours", "shop"), subscription("theirs", "bank"));
+    let folder = place(&[("bus.yaml", &broker), ("ours.yaml", &ours), ("theirs.yaml", &theirs)]);
+    let app = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let port = app.local_addr().expect("a listener has an address").port().to_string();
+    let words = ["--app-port", &port, "--disable-init-endpoints", "subscribe,config"];
+    let server = words.iter().fold(launch(folder.path()), |launch, word| launch.word(word)).start().await;
+    server.says("dapr initialized. Status: Running.").await;
+    let said = server.said();
+    assert!(said.contains("topic=ours") && !said.contains("topic=theirs"), "{said}");
+}

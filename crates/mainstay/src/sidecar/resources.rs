@@ -37,7 +37,10 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
     if loaded.faults.is_empty() {
         refuse_what_protects(&loaded.resources.runtime)?;
         tell_what_is_not_built(&loaded.resources);
-        return Ok(loaded.resources);
+        let mut resources = loaded.resources;
+        let namespace = environment::namespace().unwrap_or_default();
+        resources.subscriptions.retain(|subscription| subscription.is_for(&options.app_id, &namespace));
+        return Ok(resources);
     }
     let coloured = terminal::coloured(&std::io::stderr());
     for faults in &loaded.faults {
