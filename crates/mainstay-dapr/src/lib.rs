@@ -1,6 +1,6 @@
 //! What the two surfaces of the Dapr wire format (v1.18.3) share: which status and which error code a failure has, over HTTP
-//! and over gRPC, how a query is written, what is in an envelope, and what they say of the process. Pure; it knows no route, no server and no
-//! backend.
+//! and over gRPC, how a query is written, what is in an envelope, and what they say of the process. Pure; it knows no route,
+//! no server and no backend.
 
 mod about;
 mod event;

@@ -66,16 +66,9 @@ pub(crate) fn pod_name() -> Option<&'static str> {
     NAME.get_or_init(|| text("POD_NAME")).as_deref()
 }
 
-/// Any variable, for files that may name one.
+/// A variable that a resource file names. Which ones it may name, the reading of the file has decided.
 pub(crate) fn variable(name: &str) -> Option<String> {
     text(name)
-}
-
-/// A variable that a component's file names. Tokens between us and the app are none of a component's.
-pub(crate) fn for_component(name: &str) -> Option<String> {
-    let upper = name.to_ascii_uppercase();
-    let withheld = upper.starts_with("DAPR_") || upper == "APP_API_TOKEN";
-    (!withheld).then(|| text(name)).flatten()
 }
 
 fn text(name: &str) -> Option<String> {

@@ -246,13 +246,13 @@ impl Opener<'_> {
             pod: environment::pod_name(),
         };
         match &setting.value {
-            SettingValue::Text(text) => placeholders
-                .fill(text, &mut || mainstay_core::RequestId::generate().as_str().to_owned())
-                .map_err(|_| {
+            SettingValue::Text(text) => {
+                placeholders.fill(text, &mut || uuid::Uuid::now_v7().to_string()).map_err(|_| {
                     let message = format!("`{}` has `{{podName}}`, and this is no pod", setting.name);
                     Error::new(&codes::CONFIG_VALUE, message)
-                }),
-            SettingValue::Env(variable) => Ok(environment::for_component(variable).unwrap_or_default()),
+                })
+            }
+            SettingValue::Env(variable) => Ok(environment::variable(variable).unwrap_or_default()),
             SettingValue::Secret { name, key } => {
                 secret(secret_store.unwrap_or_default(), name, key, table).await
             }
