@@ -98,13 +98,13 @@ async fn as_process_one_it_leaves_no_zombies() {
         println!("not run: there are no process tables of our own to be had here: {why}");
         return;
     }
-    // What a run leaves in its group, and what left the group.
-    let place = place(&["sleep 1000 & setsid sh -c 'sleep 0.1; touch orphan' & exit 0"]);
+    // What a run leaves in its group, and what left the group: the run ends only when it has, as it would end with it.
+    let orphan = "setsid sh -c 'touch orphan; sleep 0.1' & while [ ! -e orphan ]; do sleep 0.01; done";
+    let place = place(&[&format!("sleep 1000 & {orphan}; exit 0")]);
     let server = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]).as_process_one().start().await;
     let starter = server.id().to_string();
     let inside = processes().into_iter().find(|process| process.parent == starter).expect("it is at work").id;
     until("three runs have ended", || server.said().contains("ends again and again")).await;
-    until("an orphan was at work", || place.path().join("orphan").exists()).await;
     let zombie = |process: &Process| process.is_zombie && process.parent == inside;
     until("no zombie is left", || !processes().iter().any(zombie)).await;
 }
