@@ -4,6 +4,7 @@
 //! [`Blocks`] is the hub: the components that are open, by name. Surfaces call [`state`], [`secrets`] and [`pubsub`] with it.
 
 mod hub;
+pub mod layers;
 pub mod pubsub;
 pub mod secrets;
 pub mod state;

@@ -137,11 +137,11 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
     };
     Table {
         stores: BTreeMap::from([
-            ("orders".to_owned(), Store { port: orders, rules: rules("orders") }),
-            ("broken".to_owned(), Store { port: broken, rules: rules("broken") }),
+            ("orders".to_owned(), Store::new(orders, rules("orders"))),
+            ("broken".to_owned(), Store::new(broken, rules("broken"))),
         ]),
-        brokers: BTreeMap::from([("bus".to_owned(), Broker { port: bus, rules: scopes })]),
-        secrets: BTreeMap::from([("vault".to_owned(), Opened { port: vault, rules: scope })]),
+        brokers: BTreeMap::from([("bus".to_owned(), Broker::new(bus, scopes))]),
+        secrets: BTreeMap::from([("vault".to_owned(), Opened::new(vault, scope))]),
         summaries: vec![summary],
     }
 }
