@@ -5,6 +5,7 @@
 mod about;
 mod event;
 pub mod fault;
+pub mod lock;
 pub mod pubsub;
 pub mod query;
 pub mod secrets;

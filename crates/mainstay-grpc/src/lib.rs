@@ -7,6 +7,7 @@
 mod call;
 mod dapr;
 mod head;
+mod lock;
 mod metadata;
 mod pubsub;
 mod router;
