@@ -124,13 +124,8 @@ const OWN: &[(&str, &str, Kind)] = &[
 ];
 
 /// Keys for another runtime's program, or for a cluster; nothing to do with them here.
-const ELSEWHERE: &[&str] = &[
-    "runtimePath",
-    "containerImage",
-    "containerImagePullPolicy",
-    "createService",
-    "annotations",
-];
+const ELSEWHERE: &[&str] =
+    &["runtimePath", "containerImage", "containerImagePullPolicy", "createService", "annotations"];
 
 /// Where an app's own resources and configuration are looked for, if nothing says it.
 const OWN_RESOURCES: &str = ".dapr/resources";
@@ -188,7 +183,8 @@ impl Reading<'_> {
         let sections = document.sections("apps", Some("write a list of `- appDirPath: FOLDER`"));
         if sections.is_empty() {
             let message = "there are no apps to run".to_owned();
-            let help = "`apps`: a list of `- appDirPath: FOLDER` with `command: [PROGRAM, ARGUMENT]` under it";
+            let help =
+                "`apps`: a list of `- appDirPath: FOLDER` with `command: [PROGRAM, ARGUMENT]` under it";
             document.fault(document.key, &codes::CONFIG_MISSING_KEY, message, Some(help.to_owned()));
         }
         let mut apps: Vec<RunApp> = Vec::new();
@@ -257,9 +253,8 @@ impl Reading<'_> {
         };
         let config = own.config.or_else(|| beside(OWN_CONFIG)).or(common.config);
         let mut flags = own.flags;
-        let is_new = |flag: &(&str, String), flags: &[(&str, String)]| {
-            flags.iter().all(|(name, _)| *name != flag.0)
-        };
+        let is_new =
+            |flag: &(&str, String), flags: &[(&str, String)]| flags.iter().all(|(name, _)| *name != flag.0);
         let further: Vec<_> = common.flags.into_iter().filter(|flag| is_new(flag, &flags)).collect();
         flags.extend(further);
         let text = |path: PathBuf| path.display().to_string();
@@ -285,7 +280,8 @@ impl Reading<'_> {
             resources.extend(said.and_then(|said| self.path(section, &said)));
         }
         let single = section.text("resourcesPath");
-        if let Some(path) = single.and_then(|said| self.path(section, &said)).filter(|_| resources.is_empty()) {
+        if let Some(path) = single.and_then(|said| self.path(section, &said)).filter(|_| resources.is_empty())
+        {
             resources.push(path);
         }
         let config = section.text("configFilePath").and_then(|said| self.path(section, &said));
