@@ -13,6 +13,8 @@ mod readers;
 mod refusals;
 #[path = "e2e/reloading.rs"]
 mod reloading;
+#[path = "e2e/running.rs"]
+mod running;
 #[path = "e2e/runs.rs"]
 mod runs;
 #[path = "e2e/serving.rs"]
