@@ -9,19 +9,21 @@
 
 mod answer;
 mod body;
-mod connect;
+pub(crate) mod connect;
 mod framing;
 mod head;
 mod link;
 mod pool;
-mod stream;
+pub(crate) mod stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use mainstay_core::{Error, codes};
 
 use crate::guard::Addresses;
+use crate::sockets::Sockets;
 pub use answer::AnswerBody;
 pub use body::Body;
 use connect::Connector;
@@ -103,6 +105,20 @@ impl Client {
             connector: Connector::new(options),
             pool: Pool::new(options.idle_timeout, options.idle_per_host_max),
         }
+    }
+
+    /// A client that speaks TLS in a way of its own, with its own pool.
+    #[must_use]
+    pub fn with_tls(options: ClientOptions, tls: Arc<rustls::ClientConfig>) -> Self {
+        let client = Self::new(options);
+        Self { connector: client.connector.with_tls(tls), ..client }
+    }
+
+    /// A client for Unix sockets: a URL's host is a socket's name. With its own pool.
+    #[must_use]
+    pub fn to_sockets(options: ClientOptions, sockets: Sockets) -> Self {
+        let client = Self::new(options);
+        Self { connector: client.connector.over_sockets(sockets), ..client }
     }
 
     /// Sends a request to its absolute URL and returns when the response's head is there. Dropping the future or the
