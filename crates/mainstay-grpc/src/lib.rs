@@ -13,7 +13,6 @@ mod router;
 mod secrets;
 mod state;
 mod status;
-mod structs;
 mod subscribe;
 mod surface;
 
