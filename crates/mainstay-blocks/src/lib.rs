@@ -2,7 +2,10 @@
 //! an envelope holds, who may publish where. It knows no wire format, no route and no backend.
 //!
 //! [`Blocks`] is the hub: the components that are open, by name. Surfaces call [`state`], [`secrets`] and [`pubsub`] with it.
+//! [`door`] and [`access`] stand before the app beside us.
 
+pub mod access;
+pub mod door;
 mod hub;
 pub mod layers;
 pub mod pubsub;

@@ -17,6 +17,7 @@ pub mod id;
 pub mod journal;
 pub mod kind;
 pub mod message;
+pub mod methods;
 pub mod model;
 pub mod plan;
 pub mod provider;

@@ -3,8 +3,10 @@
 //! What the app is sent over gRPC is made here as well. Pure; it knows no route, no server and no backend.
 
 mod about;
+mod apis;
 mod event;
 pub mod fault;
+pub mod invoke;
 pub mod pubsub;
 pub mod query;
 pub mod secrets;
@@ -15,6 +17,7 @@ mod token;
 mod topic_event;
 
 pub use about::{About, AppConnection, AppHealth};
+pub use apis::Apis;
 pub use event::Event;
 pub use fault::{Detail, Fault, Grpc};
 pub use time::time;

@@ -200,6 +200,10 @@ impl AppCallback for App {
         Ok(())
     }
 
+    async fn healthy(&self, _: &Ctx) -> mainstay_core::Result<()> {
+        Ok(())
+    }
+
     async fn subscriptions(&self, _: &Ctx) -> mainstay_core::Result<Vec<Subscription>> {
         Ok(Vec::new())
     }

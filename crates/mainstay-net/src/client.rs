@@ -23,6 +23,7 @@ use http::{Request, Response};
 use mainstay_core::{Error, codes};
 
 use crate::guard::Addresses;
+use crate::multiplexed::Channel;
 use crate::sockets::Sockets;
 pub use answer::AnswerBody;
 pub use body::Body;
@@ -60,6 +61,8 @@ impl Default for ClientOptions {
 pub struct Client {
     connector: Connector,
     pool: Pool,
+    /// Where the one server that it is for speaks HTTP/2 alone.
+    channel: Option<Channel<Body>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -104,7 +107,14 @@ impl Client {
         Self {
             connector: Connector::new(options),
             pool: Pool::new(options.idle_timeout, options.idle_per_host_max),
+            channel: None,
         }
+    }
+
+    /// A client for one server, which is spoken to over HTTP/2.
+    #[must_use]
+    pub fn over(channel: Channel<Body>) -> Self {
+        Self { channel: Some(channel), ..Self::new(ClientOptions::default()) }
     }
 
     /// A client that speaks TLS in a way of its own, with its own pool.
@@ -127,6 +137,9 @@ impl Client {
     /// # Errors
     /// [`SendError`] says whether the request can have reached the other side.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<AnswerBody>, SendError> {
+        if let Some(channel) = &self.channel {
+            return Ok(channel.send(request).await?.map(AnswerBody::multiplexed));
+        }
         let url = request.uri().clone();
         let origin = Origin::of(&url).ok_or_else(|| SendError::Connect("the URL has no host".into()))?;
         let mut outgoing = Outgoing::new(request, origin.host());

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use tokio_util::sync::CancellationToken;
 
@@ -82,4 +83,27 @@ async fn a_connection_that_has_ended_is_replaced() {
         stop.cancel();
         served.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_client_of_one_server_may_speak_this_version() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let (stop, served) = start(listener);
+    let client = crate::client::Client::over(Channel::new(url.clone(), ClientOptions::default(), None));
+    let pieces =
+        || futures_util::stream::iter(["one", "two"]).map(|text| Ok(Bytes::from_static(text.as_bytes())));
+    for (length, whole) in [(None, true), (Some(6), true), (Some(7), false)] {
+        let body = crate::client::Body::stream(Box::pin(pieces()), length);
+        let request = Request::post(url.clone()).body(body).unwrap();
+        let answer = async { client.send(request).await.ok()?.into_body().collect().await.ok() }.await;
+        assert_eq!(
+            answer.map(|body| body.to_bytes()).as_deref(),
+            whole.then_some(&b"onetwo"[..]),
+            "{length:?}"
+        );
+    }
+    drop(client);
+    stop.cancel();
+    served.await.unwrap();
 }
