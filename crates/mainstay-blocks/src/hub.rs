@@ -8,6 +8,7 @@ use mainstay_core::pubsub::PubSub;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::Mutex as AsyncMutex;
 
+use crate::layers::Guard;
 use crate::pubsub::Scopes;
 use crate::state::Store;
 
@@ -29,6 +30,8 @@ pub struct Table {
     pub brokers: BTreeMap<String, Broker>,
     /// Secret stores by name.
     pub secrets: BTreeMap<String, crate::secrets::Store>,
+    /// Lock stores by name.
+    pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.
     pub summaries: Vec<Summary>,
 }
@@ -42,11 +45,21 @@ pub struct Opened<P: ?Sized, R> {
     pub port: Arc<P>,
     /// Its rules.
     pub rules: R,
+    /// What stands around its calls.
+    pub guard: Guard,
+}
+
+impl<P: ?Sized, R> Opened<P, R> {
+    /// A component of which nothing is asked besides.
+    #[must_use]
+    pub fn new(port: Arc<P>, rules: R) -> Self {
+        Self { port, rules, guard: Guard::default() }
+    }
 }
 
 impl<P: ?Sized, R: Clone> Clone for Opened<P, R> {
     fn clone(&self) -> Self {
-        Self { port: Arc::clone(&self.port), rules: self.rules.clone() }
+        Self { port: Arc::clone(&self.port), rules: self.rules.clone(), guard: self.guard.clone() }
     }
 }
 

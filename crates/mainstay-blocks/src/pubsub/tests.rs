@@ -89,6 +89,10 @@ impl AppCallback for Answers {
         Ok(())
     }
 
+    async fn healthy(&self, _: &Ctx) -> Result<()> {
+        Ok(())
+    }
+
     async fn subscriptions(&self, _: &Ctx) -> Result<Vec<Subscription>> {
         Ok(Vec::new())
     }
@@ -128,7 +132,7 @@ async fn check(
         Scripted { messages: messages.to_vec(), subscribed: AtomicUsize::new(0), log: Arc::clone(&log) };
     let rules = Scopes::default();
     let table = Table {
-        brokers: BTreeMap::from([("bus".to_owned(), Broker { port: Arc::new(broker), rules })]),
+        brokers: BTreeMap::from([("bus".to_owned(), Broker::new(Arc::new(broker), rules))]),
         ..Table::default()
     };
     let app = App { id: "shop".to_owned(), namespace: None };
