@@ -14,8 +14,8 @@ use super::{Kafka, Place};
 use crate::opened::{Joined, ctx, message, text};
 use crate::own;
 
-pub(super) fn trials(def: &'static Def) -> Vec<Trial> {
-    vec![
+pub(super) fn trials(def: &'static Def) -> impl Iterator<Item = Trial> {
+    [
         own("kafka::metadata_are_headers_and_the_key", move || metadata(def)),
         own("kafka::a_message_without_a_value_is_null", move || tombstone(def)),
         own("kafka::headers_are_escaped_where_the_settings_say_so", move || escaped(def)),
@@ -29,6 +29,7 @@ pub(super) fn trials(def: &'static Def) -> Vec<Trial> {
         own("kafka::what_is_done_after_its_partition_left_is_refused", move || moved(def)),
         own("kafka::a_member_outlives_its_server", move || outlives(def)),
     ]
+    .into_iter()
 }
 
 /// A topic of its own, and a broker.
