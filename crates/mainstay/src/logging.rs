@@ -49,7 +49,9 @@ pub(crate) fn start_at(format: Format, level: Option<&str>, to_terminal: bool) {
         "fatal" => "error",
         level => level,
     };
-    let directives = environment::log_filter().unwrap_or_else(|| format!("{level},hyper=warn,reqwest=warn"));
+    // What Kafka's client warns of it tries again, and what stays wrong is told by whoever called it.
+    let quiet = "hyper=warn,reqwest=warn,krafka=error";
+    let directives = environment::log_filter().unwrap_or_else(|| format!("{level},{quiet}"));
     // What an app says is no event of ours: a filter of ours must say so to silence it.
     let directives = format!("app=info,{directives}");
     let filter = EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("info"));

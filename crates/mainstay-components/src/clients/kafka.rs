@@ -26,13 +26,11 @@ pub(crate) const SETTINGS: [SettingDef; 16] = [
         required: true,
         secret: false,
     },
-    SettingDef {
-        name: "authType",
-        about: "`none` (without TLS), `password` (SASL), `mtls`, or `certificate` (TLS alone). `oidc`, \
-                `oidc_private_key_jwt` and `awsiam` are not supported.",
-        required: true,
-        secret: false,
-    },
+    setting(
+        "authType",
+        "`none` (without TLS), `password` (SASL), `mtls`, or `certificate` (TLS alone); it must be given. `oidc`, \
+         `oidc_private_key_jwt` and `awsiam` are not supported.",
+    ),
     setting(
         "authRequired",
         "The older form of `authType`: `false` is `none`, `true` is `password` or `mtls`.",

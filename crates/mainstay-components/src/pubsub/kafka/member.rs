@@ -71,12 +71,12 @@ impl Member {
             retry_interval: settled.retry_interval,
         });
         let name = settled.group.clone().unwrap_or(name);
-        let consumer = task::consumer(settled, &name, &group).await?;
+        let (consumer, beginning) = task::consumer(settled, &name, &group).await?;
         let (commits, asked) = mpsc::channel(COMMITS_MAX);
         let is_escaped = settled.is_escaped;
         let member = Self { consumer: Arc::clone(&consumer), group: Arc::clone(&group), commits, is_escaped };
         tokio::spawn(task::commit_all(Arc::clone(&consumer), Arc::clone(&group), asked));
-        tokio::spawn(task::follow(consumer, group, settled.beginning));
+        tokio::spawn(task::follow(consumer, group, beginning));
         member.joined().await?;
         Ok(member)
     }

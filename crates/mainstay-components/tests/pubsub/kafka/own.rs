@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use krafka::Kafka as Bare;
 use libtest_mimic::Trial;
@@ -22,6 +23,7 @@ pub(super) fn trials(def: &'static Def) -> impl Iterator<Item = Trial> {
         own("kafka::what_is_published_at_once_stays_in_order", move || bulk(def)),
         own("kafka::a_message_that_is_too_large_is_refused", move || too_large(def)),
         own("kafka::a_group_begins_at_the_oldest_where_the_settings_say_so", move || oldest(def)),
+        own("kafka::a_group_that_waited_for_its_topic_gets_all_of_it", move || waited(def)),
         own("kafka::the_group_of_the_settings_is_that_of_every_subscription", move || one_group(def)),
         own("kafka::what_is_committed_is_what_is_done", move || committed(def)),
         own("kafka::a_burst_leaves_no_lag", move || burst(def)),
@@ -151,6 +153,21 @@ async fn oldest(def: &'static Def) {
     let stage = Stage::open(def, &[("initialOffset", "oldest")]).await;
     stage.publish("before", &[]).await;
     assert_eq!(stage.join().await.text().await, "before");
+}
+
+async fn waited(def: &'static Def) {
+    let stage = Stage::open(def, &[]).await;
+    let (broker, topic) = (Arc::clone(&stage.broker), stage.topic.clone());
+    let joining = tokio::spawn(async move { Joined::to(&broker, &topic, "g").await });
+    // It makes the topic before it has joined.
+    let bare = Bare::builder(&stage.place.address).connect().await.unwrap();
+    let probe = bare.consumer_without_group().build().await.unwrap();
+    while !probe.fetch_metadata(Some(&stage.topic)).await.is_ok_and(|found| !found.topics.is_empty()) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stage.publish("early", &[]).await;
+    assert_eq!(joining.await.unwrap().text().await, "early");
+    probe.close().await.unwrap();
 }
 
 async fn one_group(def: &'static Def) {

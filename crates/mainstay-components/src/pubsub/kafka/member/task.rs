@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use krafka::consumer::{
     AutoOffsetReset, Consumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition,
 };
-use krafka::{CloseOptions, KrafkaError};
+use krafka::error::ErrorCode;
+use krafka::{CloseOptions, Kafka, KrafkaError};
 use tokio::sync::mpsc;
 
 use super::{Commit, Group, Life, Result, Settled, Standing, failed, gone};
@@ -25,18 +26,22 @@ const REBALANCE_TIME: Duration = Duration::from_secs(60);
 const TOPIC_TIME: Duration = Duration::from_secs(15);
 const TOPIC_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A consumer that has subscribed and not joined: it joins when it is first asked for messages. Its connections are its own:
-/// a broker answers a connection's requests one after the other, and one that joins waits for the other members.
-pub(super) async fn consumer(settled: &Settled, name: &str, group: &Arc<Group>) -> Result<Arc<Consumer>> {
-    let listener = Arc::new(Listener {
-        group: Arc::clone(group),
-        consumer: OnceLock::new(),
-        beginning: settled.beginning,
-    });
+/// A consumer that has subscribed and not joined, and where a group begins that is new. It joins when it is first asked for
+/// messages. Its connections are its own: a broker answers a connection's requests one after the other, and one that joins
+/// waits for the other members.
+pub(super) async fn consumer(
+    settled: &Settled,
+    name: &str,
+    group: &Arc<Group>,
+) -> Result<(Arc<Consumer>, AutoOffsetReset)> {
     let kafka = settled.client.connect().await?;
+    // All that a topic has that was not there is published from now on.
+    let was_there = exists(&kafka, &group.topic).await?;
+    let beginning = if was_there { settled.beginning } else { AutoOffsetReset::Earliest };
+    let listener = Arc::new(Listener { group: Arc::clone(group), consumer: OnceLock::new(), beginning });
     let built = kafka
         .consumer(name)
-        .auto_offset_reset(settled.beginning)
+        .auto_offset_reset(beginning)
         .enable_auto_commit(false)
         .heartbeat_interval(settled.heartbeat_interval)
         .session_timeout(settled.session_timeout)
@@ -53,27 +58,34 @@ pub(super) async fn consumer(settled: &Settled, name: &str, group: &Arc<Group>) 
     let consumer = Arc::new(built.map_err(failed)?);
     // It is set once, here.
     let _ = listener.consumer.set(Arc::downgrade(&consumer));
-    exists(&consumer, &group.topic).await?;
     consumer.subscribe([group.topic.as_str()]).await.map_err(failed)?;
-    Ok(consumer)
+    Ok((consumer, beginning))
 }
 
-/// Waits until the topic has partitions: asked for, it is made where brokers do that.
-async fn exists(consumer: &Consumer, topic: &str) -> Result<()> {
-    let deadline = Instant::now() + TOPIC_TIME;
-    loop {
-        let outcome = consumer.fetch_metadata(Some(topic)).await;
-        let error = match outcome {
-            Ok(found) if found.topics.iter().any(|topic| topic.partition_count() > 0) => return Ok(()),
+/// Waits until the topic has partitions: asked for, it is made where brokers do that. Whether it was there before.
+async fn exists(kafka: &Kafka, topic: &str) -> Result<bool> {
+    let probe = kafka.consumer_without_group().metrics_push(false).build().await.map_err(failed)?;
+    let (deadline, mut was_there) = (Instant::now() + TOPIC_TIME, true);
+    let outcome = loop {
+        let error = match probe.fetch_metadata(Some(topic)).await {
+            Ok(found) if found.topics.iter().any(|topic| topic.partition_count() > 0) => break Ok(was_there),
             Ok(_) => KrafkaError::unknown_topic(topic),
             Err(error @ (KrafkaError::UnknownTopic { .. } | KrafkaError::Broker { .. })) => error,
-            Err(error) => return Err(failed(error)),
+            Err(error) => break Err(failed(error)),
+        };
+        let unknown = ErrorCode::UnknownTopicOrPartition;
+        was_there &= match &error {
+            KrafkaError::Broker { code, .. } => *code != unknown,
+            _ => false,
         };
         if Instant::now() >= deadline {
-            return Err(failed(error));
+            break Err(failed(error));
         }
         tokio::time::sleep(TOPIC_LOOK_INTERVAL).await;
-    }
+    };
+    // It has joined nothing: there is nobody to tell.
+    let _ = probe.close().await;
+    outcome
 }
 
 /// Asks for messages until the stream is dropped, or it cannot go on; then leaves the group.
@@ -91,11 +103,11 @@ pub(super) async fn follow(consumer: Arc<Consumer>, group: Arc<Group>, beginning
                 group.bell.notify_waiters();
             }
             Err(KrafkaError::Wakeup) => {}
-            Err(error) if error.is_fatal() => {
+            Err(error) if error.is_retriable() => tokio::time::sleep(group.retry_interval).await,
+            Err(error) => {
                 end = Some(failed(error));
                 break;
             }
-            Err(_) => tokio::time::sleep(group.retry_interval).await,
         }
         if matches!(*group.life.lock(), Life::Joining) && !group.lanes.lock().partitions().is_empty() {
             // Where they begin could not be said when they were assigned.
