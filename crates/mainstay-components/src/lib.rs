@@ -5,6 +5,7 @@
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
 pub mod def;
+pub mod locks;
 pub mod pubsub;
 pub mod reference;
 pub mod secret_stores;
