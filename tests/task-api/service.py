@@ -57,6 +57,8 @@ class Service:
         text = self.run_file.read_text()
         for fixed, free in self.ports.items():
             text = text.replace(f" {fixed}\n", f" {free}\n")
+        # The Rust twin's programs are built already, and found by their names.
+        text = text.replace("cargo, run, --quiet, --bin, ", "")
         self.run_file.write_text(text)
         self.replace("localhost:6379", f"localhost:{servers.ports.get('redis')}")
         self.replace("localhost:9092", f"localhost:{servers.ports.get('kafka')}")
