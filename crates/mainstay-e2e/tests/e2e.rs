@@ -5,6 +5,8 @@
 mod apps;
 #[path = "e2e/checking.rs"]
 mod checking;
+#[path = "e2e/policies.rs"]
+mod policies;
 #[path = "e2e/readers.rs"]
 mod readers;
 #[path = "e2e/refusals.rs"]
