@@ -6,6 +6,8 @@
 
 pub mod embedded;
 pub mod in_memory;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "redis")]
 pub mod redis;
 
@@ -18,6 +20,8 @@ pub type Def = crate::def::Def<dyn PubSub>;
 pub static ALL: &[Def] = &[
     embedded::DEF,
     in_memory::DEF,
+    #[cfg(feature = "kafka")]
+    kafka::DEF,
     #[cfg(feature = "redis")]
     redis::DEF,
 ];

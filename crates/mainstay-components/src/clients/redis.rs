@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
 use mainstay_core::codes::Code;
 use mainstay_core::{Error, Fault, Result, Retry, codes};
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
@@ -169,14 +168,7 @@ fn certificates(settings: &Settings) -> TlsCertificates {
     let client_tls = pem("clientCert")
         .zip(pem("clientKey"))
         .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
-    // The roots of the house: the host's, or embedded ones where it has none.
-    let roots = mainstay_net::tls::root_certificates();
-    let encode = |root: &[u8]| base64::engine::general_purpose::STANDARD.encode(root);
-    let roots: String = roots
-        .iter()
-        .map(|root| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", encode(root)))
-        .collect();
-    TlsCertificates { client_tls, root_cert: Some(roots.into_bytes()) }
+    TlsCertificates { client_tls, root_cert: Some(super::root_certificates().into_bytes()) }
 }
 
 /// A connected client; cheap to clone.

@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 mod opened;
 mod planted;
 #[cfg(feature = "redis")]
@@ -47,6 +49,8 @@ enum Member {
 fn member(def: &'static Def) -> Option<Member> {
     Some(match def.kind {
         "pubsub.in-memory" => memory::member(def),
+        #[cfg(feature = "kafka")]
+        "pubsub.kafka" => kafka::member(def),
         #[cfg(feature = "redis")]
         "pubsub.redis" => redis::member(def),
         "pubsub.embedded" => Member::NotRun("its engine runs the suite in its own room".to_owned()),
