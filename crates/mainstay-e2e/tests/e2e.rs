@@ -7,6 +7,8 @@ mod apps;
 mod checking;
 #[path = "e2e/messages.rs"]
 mod messages;
+#[path = "e2e/policies.rs"]
+mod policies;
 #[path = "e2e/readers.rs"]
 mod readers;
 #[path = "e2e/refusals.rs"]

@@ -146,6 +146,7 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
         secrets: BTreeMap::from([("vault".to_owned(), Opened::new(vault, scope))]),
         locks: BTreeMap::from([("locks".to_owned(), locks)]),
         summaries: vec![summary],
+        ..Table::default()
     }
 }
 

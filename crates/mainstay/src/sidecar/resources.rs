@@ -91,9 +91,6 @@ fn refuse_what_protects(runtime: &RuntimeConfig) -> Result<(), Error> {
 
 /// Says what the files ask for and does not happen yet.
 fn tell_what_is_not_built(resources: &Resources) {
-    if !resources.resiliencies.is_empty() {
-        tracing::warn!("policies of Resiliency files have no effect yet; the built-in ones hold");
-    }
     if !resources.runtime.tracing.exporters.is_empty() {
         tracing::warn!("traces are not sent yet");
     }

@@ -7,7 +7,10 @@ mod types;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+use mainstay_blocks::layers::Layers;
 use mainstay_blocks::{App, Blocks};
+use mainstay_config::resources::policies;
 use mainstay_core::Clock;
 use mainstay_core::resources::Resources;
 use mainstay_dapr::{About, AppConnection};
@@ -72,7 +75,10 @@ impl Beside {
             runtime: &resources.runtime,
             folder: options.folder.clone(),
         };
-        let table = opener.open_all(&resources.components).await?;
+        let policies = policies(&resources.resiliencies, &options.app_id);
+        let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
+        let mut table = opener.open_all(&resources.components).await?;
+        table.guard(layers);
         let targets = Targets {
             app: options.app_url.clone().map(|base| Target { base, is_app: true, ..Target::default() }),
             app_token: environment::app_api_token(),
