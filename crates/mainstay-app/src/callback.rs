@@ -32,13 +32,22 @@ pub struct HttpCallback {
     base: String,
     /// What the app wants to see in `dapr-api-token`.
     token: Option<Redacted<String>>,
+    /// Where it says whether it is well.
+    health_path: String,
 }
 
 impl HttpCallback {
     /// The app at `base` (`http://127.0.0.1:8000`).
     #[must_use]
     pub fn new(client: Client, base: &str, token: Option<Redacted<String>>) -> Self {
-        Self { client, base: base.trim_end_matches('/').to_owned(), token }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { client, base, token, health_path: "/healthz".to_owned() }
+    }
+
+    /// The same, which says at this path whether it is well; `/healthz` without.
+    #[must_use]
+    pub fn with_health_path(self, path: &str) -> Self {
+        Self { health_path: path.to_owned(), ..self }
     }
 
     async fn send(&self, ctx: &Ctx, mut request: Request<Body>) -> Result<(StatusCode, HeaderMap, Bytes)> {
@@ -87,16 +96,18 @@ impl HttpCallback {
 impl AppCallback for HttpCallback {
     async fn ready(&self, _ctx: &Ctx) -> Result<()> {
         let address = self.base.split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
-        match tokio::time::timeout(health::PROBE_TIMEOUT, tokio::net::TcpStream::connect(address)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                let message = format!("the app does not listen at `{address}`");
-                Err(Error::new(&codes::APP_UNAVAILABLE, message).with_source(error))
-            }
-            Err(_) => {
-                Err(Error::new(&codes::APP_UNAVAILABLE, format!("the app does not answer at `{address}`")))
-            }
+        health::listens(address).await
+    }
+
+    async fn healthy(&self, ctx: &Ctx) -> Result<()> {
+        let mut request = Request::new(Body::default());
+        *request.uri_mut() = self.url(&self.health_path)?;
+        let (status, ..) = self.send(ctx, request).await?;
+        if status.is_success() {
+            return Ok(());
         }
+        let message = format!("the app answers {status} at `{}`", self.health_path);
+        Err(Error::new(&codes::APP_UNAVAILABLE, message))
     }
 
     async fn subscriptions(&self, ctx: &Ctx) -> Result<Vec<Subscription>> {

@@ -31,6 +31,8 @@ pub struct Table {
     pub brokers: BTreeMap<String, Broker>,
     /// Secret stores by name.
     pub secrets: BTreeMap<String, crate::secrets::Store>,
+    /// Lock stores by name.
+    pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.
     pub summaries: Vec<Summary>,
     /// What stands around calls.
@@ -43,6 +45,7 @@ impl Table {
         guard_all(&mut self.stores, &layers, "Statestore");
         guard_all(&mut self.brokers, &layers, "Pubsub");
         guard_all(&mut self.secrets, &layers, "Secretstore");
+        guard_all(&mut self.locks, &layers, "Lock");
         self.layers = layers;
     }
 }

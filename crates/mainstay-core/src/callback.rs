@@ -41,6 +41,9 @@ pub trait AppCallback: Send + Sync {
     /// Whether the app takes connections.
     async fn ready(&self, ctx: &Ctx) -> Result<()>;
 
+    /// Whether the app says that it is well.
+    async fn healthy(&self, ctx: &Ctx) -> Result<()>;
+
     /// The subscriptions that the app itself asks for. Errors, besides: `APP_REJECTED` for an answer that is none.
     async fn subscriptions(&self, ctx: &Ctx) -> Result<Vec<Subscription>>;
 

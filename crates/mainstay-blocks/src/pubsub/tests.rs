@@ -91,6 +91,10 @@ impl AppCallback for Answers {
         Ok(())
     }
 
+    async fn healthy(&self, _: &Ctx) -> Result<()> {
+        Ok(())
+    }
+
     async fn subscriptions(&self, _: &Ctx) -> Result<Vec<Subscription>> {
         Ok(Vec::new())
     }
