@@ -7,6 +7,8 @@ mod apps;
 mod checking;
 #[path = "e2e/messages.rs"]
 mod messages;
+#[path = "e2e/outbox.rs"]
+mod outbox;
 #[path = "e2e/policies.rs"]
 mod policies;
 #[path = "e2e/readers.rs"]

@@ -95,6 +95,7 @@ impl Sidecar {
 
     /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
+        self.beside.relay(&self.work, leave);
         if let Some(url) = &self.options.app_url {
             let client = self.beside.client.clone();
             let app = Arc::new(HttpCallback::new(client, url, environment::app_api_token()));

@@ -2,13 +2,15 @@
 //! adapter and a surface.
 
 mod opener;
+mod store_rules;
 mod types;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use mainstay_blocks::layers::Layers;
+use mainstay_blocks::state::outbox::Relays;
 use mainstay_blocks::{App, Blocks};
 use mainstay_config::resources::policies;
 use mainstay_core::Clock;
@@ -19,6 +21,8 @@ use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
 use mainstay_sidecar::{Parts, Surface, Target, Targets};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::environment;
 use crate::sidecar::flags::Options;
@@ -35,6 +39,7 @@ pub(crate) struct Beside {
     pub(crate) grpc: mainstay_grpc::Surface,
     pub(crate) client: Client,
     asked: Arc<Notify>,
+    relays: Mutex<Relays>,
 }
 
 /// The stores inside this process. Several sidecars may share them, as they would share a server.
@@ -102,7 +107,12 @@ impl Beside {
             about: about(options),
             shutdown,
         });
-        Ok(Self { blocks, surface, grpc, client, asked })
+        Ok(Self { blocks, surface, grpc, client, asked, relays: Mutex::default() })
+    }
+
+    /// Publishes what waits in the outboxes of the stores that are open now, on `work`, until `stop`.
+    pub(crate) fn relay(&self, work: &TaskTracker, stop: &CancellationToken) {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner).follow(&self.blocks, work, stop);
     }
 
     /// Waits until the app asks this process to stop.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use mainstay_blocks::pubsub::Scopes;
-use mainstay_blocks::state::{Prefix, Rules};
 use mainstay_blocks::{App, Opened, Summary, Table, lock};
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
@@ -24,7 +23,7 @@ use mainstay_journal::Stores;
 use mainstay_net::client::Client;
 use mainstay_sidecar::Target;
 
-use super::types;
+use super::store_rules;
 use crate::environment;
 
 pub(super) struct Opener<'a> {
@@ -85,13 +84,10 @@ impl Opener<'_> {
         table: &mut Table,
     ) -> anyhow::Result<()> {
         let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
-        if let Some(asked) = types::NOT_BUILT.iter().find(|name| settings.has(name)) {
-            let message = format!("`{asked}` of the component `{}` is not built yet", component.name);
-            return Err(Error::new(&codes::UNSUPPORTED, message).into());
-        }
-        let prefix = Prefix::of(settings.text("keyPrefix"), &component.name, self.app);
         let able = port.capabilities();
-        table.stores.insert(component.name.clone(), Opened::new(port, Rules { prefix }));
+        let rules =
+            store_rules::rules(component, &settings, self.app, &able).with_context(|| at(component))?;
+        table.stores.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, words(&able)));
         Ok(())
     }
@@ -166,8 +162,7 @@ impl Opener<'_> {
                 tracing::error!(component = %component.name, error = ?error, "going on without a component");
                 Ok(None)
             }
-            Err(error) => Err(error)
-                .with_context(|| format!("open the component `{}` ({})", component.name, component.origin)),
+            Err(error) => Err(error).with_context(|| at(component)),
         }
     }
 
@@ -237,6 +232,10 @@ impl Opener<'_> {
         }
         Ok(found)
     }
+}
+
+fn at(component: &Component) -> String {
+    format!("open the component `{}` ({})", component.name, component.origin)
 }
 
 async fn secret(store: &str, name: &str, key: &str, table: &Table) -> mainstay_core::Result<String> {
