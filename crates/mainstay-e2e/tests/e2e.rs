@@ -17,6 +17,8 @@ mod readers;
 mod refusals;
 #[path = "e2e/reloading.rs"]
 mod reloading;
+#[path = "e2e/resources.rs"]
+mod resources;
 #[path = "e2e/running.rs"]
 mod running;
 #[path = "e2e/runs.rs"]

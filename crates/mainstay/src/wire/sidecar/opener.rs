@@ -33,6 +33,8 @@ pub(super) struct Opener<'a> {
     pub(super) stores: &'a Arc<Stores>,
     pub(super) runtime: &'a RuntimeConfig,
     pub(super) folder: PathBuf,
+    /// What is open already, and what it was opened from: what is the same is taken over as it is.
+    pub(super) before: Option<(&'a Table, &'a [Component])>,
 }
 
 impl Opener<'_> {
@@ -57,9 +59,16 @@ impl Opener<'_> {
 
     async fn open_secrets(&self, component: &Component, table: &mut Table) -> anyhow::Result<()> {
         let Some(def) = secret_stores::find(&component.kind) else { return Ok(()) };
-        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
         let scope = self.runtime.secrets.get(&component.name).cloned();
         let rules = Arc::new(scope.unwrap_or_default());
+        if self.keep(component, table) {
+            // What the app may read is said elsewhere, and may have changed.
+            if let Some(opened) = table.secrets.get_mut(&component.name) {
+                opened.rules = rules;
+            }
+            return Ok(());
+        }
+        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
         table.secrets.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
@@ -67,6 +76,10 @@ impl Opener<'_> {
 
     /// Opens a component of any other block: the list of blocks. Each has a function of its own below.
     async fn open_block(&self, component: &Component, table: &mut Table) -> anyhow::Result<()> {
+        let is_secrets = secret_stores::find(&component.kind).is_some();
+        if is_secrets || self.keep(component, table) {
+            return Ok(());
+        }
         if let Some(def) = state::find(&component.kind) {
             self.open_store(def, component, table).await?;
         } else if let Some(def) = pubsub::find(&component.kind) {
@@ -75,6 +88,21 @@ impl Opener<'_> {
             self.open_locks(def, component, table).await?;
         }
         Ok(())
+    }
+
+    /// Takes a component over as it is, if it is open and nothing of it has changed. Whether it was.
+    fn keep(&self, component: &Component, table: &mut Table) -> bool {
+        let Some((open, from)) = self.before else { return false };
+        let same = |one: &Component| {
+            from.iter().any(|known| Component { origin: one.origin.clone(), ..known.clone() } == *one)
+        };
+        // Its secrets come from another component, which may have changed: then it was opened anew.
+        let keeps_secrets = component.secret_store.as_ref().is_none_or(|name| {
+            let now = table.secrets.get(name).map(|opened| &opened.port);
+            let before = open.secrets.get(name).map(|opened| &opened.port);
+            matches!((now, before), (Some(now), Some(before)) if Arc::ptr_eq(now, before))
+        });
+        same(component) && keeps_secrets && table.keep(open, &component.name)
     }
 
     async fn open_store(
