@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::resiliency::Direction;
 use mainstay_core::{Clock, Error, Result, codes};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::layers::{AppGuard, Guard, Layers};
 use crate::pubsub::Scopes;
@@ -48,6 +48,19 @@ impl Table {
         guard_all(&mut self.locks, &layers, "Lock");
         self.layers = layers;
     }
+
+    /// Takes over a component of another table as it is, of whatever block. Whether it is open there. To add a block: its
+    /// line.
+    pub fn keep(&mut self, from: &Self, name: &str) -> bool {
+        let kept = [
+            keep(&mut self.stores, &from.stores, name),
+            keep(&mut self.brokers, &from.brokers, name),
+            keep(&mut self.secrets, &from.secrets, name),
+            keep(&mut self.locks, &from.locks, name),
+        ];
+        self.summaries.extend(from.summaries.iter().find(|summary| summary.name == name).cloned());
+        kept.contains(&true)
+    }
 }
 
 /// `block` is the building block as names of policies have it.
@@ -56,6 +69,12 @@ fn guard_all<P: ?Sized, R>(opened: &mut BTreeMap<String, Opened<P, R>>, layers: 
         opened.guard = layers.component(name, block, Direction::Outbound);
         opened.inbound = layers.component(name, block, Direction::Inbound);
     }
+}
+
+fn keep<T: Clone>(to: &mut BTreeMap<String, T>, from: &BTreeMap<String, T>, name: &str) -> bool {
+    let Some(opened) = from.get(name) else { return false };
+    to.insert(name.to_owned(), opened.clone());
+    true
 }
 
 /// A broker that is open.
@@ -113,6 +132,8 @@ pub(crate) struct Inner {
     pub(crate) app: App,
     pub(crate) clock: Arc<dyn Clock>,
     table: ArcSwap<Table>,
+    /// Told at each new table.
+    reloads: watch::Sender<()>,
     /// Set by the app: names and values that whoever asks about us sees.
     extended: AsyncMutex<BTreeMap<String, String>>,
 }
@@ -131,6 +152,7 @@ impl Blocks {
             app,
             clock,
             table: ArcSwap::from_pointee(table),
+            reloads: watch::Sender::new(()),
             extended: AsyncMutex::default(),
         }))
     }
@@ -138,6 +160,7 @@ impl Blocks {
     /// Takes a new table.
     pub fn reload(&self, table: Table) {
         self.0.table.store(Arc::new(table));
+        self.0.reloads.send_replace(());
     }
 
     /// The app beside us.
@@ -150,6 +173,11 @@ impl Blocks {
     #[must_use]
     pub fn table(&self) -> Arc<Table> {
         self.0.table.load_full()
+    }
+
+    /// Sees each new table.
+    pub(crate) fn reloads(&self) -> watch::Receiver<()> {
+        self.0.reloads.subscribe()
     }
 
     /// What stands around calls of an app, or of an external service, at one of its endpoints.

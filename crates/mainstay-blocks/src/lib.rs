@@ -10,6 +10,7 @@ mod hub;
 pub mod layers;
 pub mod lock;
 pub mod pubsub;
+pub mod ready;
 pub mod secrets;
 pub mod state;
 

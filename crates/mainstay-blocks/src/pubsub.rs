@@ -16,6 +16,7 @@ use mainstay_core::{Ctx, Error, Result, codes};
 use crate::Blocks;
 use crate::hub::{Broker, not_found};
 pub use delivery::{Deliverer, REASON};
+pub(crate) use envelope::is_json;
 pub use envelope::{CLOUD_EVENTS, Event, wrap_raw};
 pub use scopes::Scopes;
 

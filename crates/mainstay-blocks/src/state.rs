@@ -1,30 +1,39 @@
 //! The state block: whose key it is, what an etag and a concurrency ask for, and how long a value lives.
 
 mod calls;
+mod encryption;
 mod keys;
+pub mod outbox;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use mainstay_core::state::{Change, Entry, Format, Page, Precondition, Query, StateStore};
+use mainstay_core::state::{Change, Entry, Format, Page, Precondition, Query, RESERVED, StateStore};
 use mainstay_core::{Ctx, Error, Result, codes};
 
 use crate::Blocks;
 use crate::hub::{Opened, not_found};
+pub use encryption::{Cipher, Key};
 pub use keys::Prefix;
+pub use outbox::Outbox;
 
 /// A state store that is open.
 pub type Store = Opened<dyn StateStore, Rules>;
 
 /// The rules of a state store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// What stands before the app's keys.
     pub prefix: Prefix,
+    /// What values are encrypted with; they are kept as they come without.
+    pub cipher: Option<Arc<Cipher>>,
+    /// Where events of transactions are kept and published from; there are none without.
+    pub outbox: Option<Arc<Outbox>>,
 }
 
 /// Who wins when two change the same key.
@@ -108,33 +117,49 @@ pub async fn delete(blocks: &Blocks, ctx: &Ctx, store: &str, items: Vec<Item>) -
 /// Makes all changes or none. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD` with the field `operations` for more than
 /// the store takes at once.
 pub async fn transact(blocks: &Blocks, ctx: &Ctx, store: &str, operations: Vec<Operation>) -> Result<()> {
-    let name = store;
     let store = find(blocks, store)?;
-    let Some(most) = store.port.capabilities().transaction_changes_max else {
-        return Err(Error::new(&codes::UNSUPPORTED, format!("`{name}` cannot make several changes at once")));
-    };
-    if operations.len() > most {
-        let message =
-            format!("the transaction contains {} operations; `{name}` takes {most}", operations.len());
-        return Err(Error::new(&codes::INVALID_FIELD, message).with_field("operations"));
-    }
+    check_count(&store, operations.len())?;
     if operations.is_empty() {
         return Ok(());
     }
-    let change = |operation| match operation {
-        Operation::Upsert(item, value, format) => set(&store.rules, item, value, format),
-        Operation::Delete(item) => remove(&store.rules, item),
-    };
+    if let Some(outbox) = &store.rules.outbox {
+        return outbox::transact(blocks, ctx, &store, outbox, operations).await;
+    }
+    let change = |operation| change(&store.rules, operation);
     let changes = operations.into_iter().map(change).collect::<Result<Vec<_>>>()?;
     calls::transact(&store, ctx, changes).await
 }
 
-/// Entries of the app whose value fits. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD`.
+/// Whether a store makes as many changes at once.
+fn check_count(store: &Store, count: usize) -> Result<()> {
+    let Some(most) = store.port.capabilities().transaction_changes_max else {
+        return Err(Error::new(&codes::UNSUPPORTED, "this store cannot make several changes at once"));
+    };
+    if count > most {
+        let message = format!("the transaction contains {count} operations; the store takes {most}");
+        return Err(Error::new(&codes::INVALID_FIELD, message).with_field("operations"));
+    }
+    Ok(())
+}
+
+fn change(rules: &Rules, operation: Operation) -> Result<Change> {
+    match operation {
+        Operation::Upsert(item, value, format) => set(rules, item, value, format),
+        Operation::Delete(item) => remove(rules, item),
+    }
+}
+
+/// Entries of the app whose value fits. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD`, also where values are encrypted.
 pub async fn query(blocks: &Blocks, ctx: &Ctx, store: &str, query: Query) -> Result<Page> {
     let store = find(blocks, store)?;
+    if store.rules.cipher.is_some() {
+        return Err(Error::new(&codes::INVALID_FIELD, "cannot query encrypted store"));
+    }
     let prefix = store.rules.prefix.before().to_owned();
     let query = Query { prefix: prefix.clone(), ..query };
     let mut page = store.guard.run(ctx, async |ctx| store.port.query(&ctx, query.clone()).await).await?;
+    // Without a prefix of the app's the search goes over ours too.
+    page.entries.retain(|(key, _)| !key.starts_with(RESERVED));
     for (key, _) in &mut page.entries {
         if let Some(bare) = key.strip_prefix(&prefix) {
             *key = bare.to_owned();
@@ -145,6 +170,7 @@ pub async fn query(blocks: &Blocks, ctx: &Ctx, store: &str, query: Query) -> Res
 
 fn set(rules: &Rules, item: Item, value: Bytes, format: Format) -> Result<Change> {
     let (key, ttl) = (rules.prefix.key(&item.key)?, ttl(&item.metadata)?);
+    let (value, format) = calls::sealed(rules, value, format)?;
     Ok(Change::Set { key, value, format, precondition: precondition(item, true), ttl })
 }
 

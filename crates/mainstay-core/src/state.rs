@@ -18,11 +18,17 @@ pub struct Capabilities {
     pub transaction_changes_max: Option<usize>,
     /// Whether [`StateStore::scan`] works.
     pub scan: bool,
+    /// Whether it works for prefixes that begin with [`RESERVED`], whatever `scan` says.
+    pub scan_reserved: bool,
     /// Whether [`StateStore::query`] works.
     pub query: bool,
     /// Whether an acknowledged change survives the end of the process.
     pub durable: bool,
 }
+
+/// Keys that begin so are the runtime's own. No app reaches them, and none of them gets a time to live that a component's
+/// settings give to every value.
+pub const RESERVED: &str = "mainstay||runtime||";
 
 /// What is stored under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +200,7 @@ pub trait StateStore: Send + Sync {
     }
 
     /// Keys that begin with `prefix`, in the order of their bytes, from after the one that `token` names. Errors:
-    /// `UNSUPPORTED`.
+    /// `UNSUPPORTED`, where neither `scan` nor, for such a prefix, `scan_reserved` is declared.
     async fn scan(&self, _ctx: &Ctx, _prefix: &str, _token: Option<&str>, _limit: usize) -> Result<Page> {
         Err(unsupported("list its keys"))
     }

@@ -7,6 +7,8 @@ mod apps;
 mod checking;
 #[path = "e2e/messages.rs"]
 mod messages;
+#[path = "e2e/outbox.rs"]
+mod outbox;
 #[path = "e2e/policies.rs"]
 mod policies;
 #[path = "e2e/readers.rs"]
@@ -15,6 +17,8 @@ mod readers;
 mod refusals;
 #[path = "e2e/reloading.rs"]
 mod reloading;
+#[path = "e2e/resources.rs"]
+mod resources;
 #[path = "e2e/running.rs"]
 mod running;
 #[path = "e2e/runs.rs"]

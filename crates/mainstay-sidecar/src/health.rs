@@ -1,13 +1,16 @@
 //! Health and shutdown.
 
+use http::StatusCode;
 use mainstay_dapr::{Fault, Grpc};
+use serde_json::{Value, json};
 
 use crate::answer;
 use crate::call::{Call, Result};
-use crate::routes::{GET, Route, STABLE};
+use crate::routes::{GET, OURS, Route, STABLE};
 use crate::surface::Phase;
 
 pub(crate) const ROUTES: &[Route] = &[
+    Route { methods: GET, path: "ready", versions: OURS, open: true, handler: |call| Box::pin(ready(call)) },
     Route {
         methods: GET,
         path: "healthz",
@@ -46,6 +49,35 @@ async fn health(call: Call) -> Result {
 /// Whether the app can call us.
 async fn outbound(call: Call) -> Result {
     reached(&call, Phase::Outbound)
+}
+
+/// Whether every component answers, and which does not and why. Ours: the protocol's own health says nothing of backends.
+async fn ready(call: Call) -> Result {
+    let asked = mainstay_blocks::ready::ready(call.blocks()).await;
+    let is_up = call.shared.is_at_least(Phase::Ready);
+    let all = is_up && asked.iter().all(|one| one.failure.is_none());
+    let components: Vec<Value> = asked
+        .iter()
+        .map(|one| match &one.failure {
+            None => json!({"name": one.name, "type": one.kind, "status": "up"}),
+            Some(error) => json!({
+                "name": one.name,
+                "type": one.kind,
+                "status": "down",
+                "error": {"code": error.code().id, "message": error.message()},
+            }),
+        })
+        .collect();
+    let word = match (all, is_up) {
+        (true, _) => "ready",
+        (false, true) => "degraded",
+        (false, false) => "not_ready",
+    };
+    let mut answer = answer::json(&json!({"status": word, "components": components}));
+    if !all {
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(answer)
 }
 
 fn reached(call: &Call, phase: Phase) -> Result {

@@ -14,7 +14,7 @@ use mainstay_dapr::{Fault, Grpc, Token};
 
 use crate::answer::{self, Answer, Body};
 use crate::call::Call;
-use crate::routes::{self, Route};
+use crate::routes::{self, OURS, Route};
 use crate::surface::Shared;
 use crate::{health, invoke};
 
@@ -38,7 +38,7 @@ impl Router {
         let mut by_path: Vec<(String, Vec<&'static Route>)> = Vec::new();
         for route in routes::ALL.iter().copied().flatten() {
             for version in route.versions {
-                let path = format!("/{version}/{}", route.path);
+                let path = cleaned(&format!("/{version}/{}", route.path));
                 match by_path.iter_mut().find(|(known, _)| *known == path) {
                     Some((_, routes)) => routes.push(route),
                     None => by_path.push((path, vec![route])),
@@ -95,7 +95,8 @@ impl Table {
         if !route.is_some_and(|route| route.open) && self.shared.api_token.admit(token).is_err() {
             return Ok(answer::text(StatusCode::UNAUTHORIZED, "invalid api token"));
         }
-        if route.is_none()
+        // What is ours does not hide what an app has under the same path.
+        if route.is_none_or(|route| route.versions == OURS)
             && let Some(asked) = invoke::asked(&parts)
         {
             return invoke::invoke(&self.shared, parts, body, asked).await;

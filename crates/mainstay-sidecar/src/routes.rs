@@ -22,6 +22,8 @@ pub(crate) struct Route {
 }
 
 pub(crate) const STABLE: &[&str] = &["v1.0"];
+/// Without a version: what is ours and not the protocol's.
+pub(crate) const OURS: &[&str] = &[""];
 pub(crate) const GET: &[Method] = &[Method::GET];
 pub(crate) const POST: &[Method] = &[Method::POST];
 pub(crate) const WRITE: &[Method] = &[Method::POST, Method::PUT];

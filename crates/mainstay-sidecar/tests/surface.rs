@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
-use mainstay_blocks::state::{Prefix, Rules, Store};
+use mainstay_blocks::state::{Cipher, Key, Prefix, Rules, Store};
 use mainstay_blocks::{App, Blocks, Summary, Table};
 use mainstay_core::clock::ManualClock;
-use mainstay_core::{Clock, Redacted};
+use mainstay_core::state::StateStore;
+use mainstay_core::{Clock, Ctx, Redacted};
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_sidecar::{About, Parts, Phase, Surface, Target, Targets};
 use serde_json::{Value, json};
@@ -31,9 +32,22 @@ impl House {
 
     /// Beside an app at this URL.
     async fn beside(token: Option<&str>, app_url: &str) -> Self {
+        Self::over(token, app_url, None).await.0
+    }
+
+    /// Over a store whose values are encrypted; and the store.
+    async fn encrypted(cipher: Cipher) -> (Self, Arc<dyn StateStore>) {
+        Self::over(None, "http://127.0.0.1:1", Some(Arc::new(cipher))).await
+    }
+
+    async fn over(
+        token: Option<&str>,
+        app_url: &str,
+        cipher: Option<Arc<Cipher>>,
+    ) -> (Self, Arc<dyn StateStore>) {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
         let app = App { id: "shop".to_owned(), namespace: None };
-        let rules = Rules { prefix: Prefix::of(None, "orders", &app) };
+        let rules = Rules { prefix: Prefix::of(None, "orders", &app), cipher, outbox: None };
         let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let port = mainstay_testkit::components::state_store(&as_clock).await;
         let summary = Summary {
@@ -43,7 +57,7 @@ impl House {
             capabilities: vec!["ETAG"],
         };
         let table = Table {
-            stores: BTreeMap::from([("orders".to_owned(), Store::new(port, rules))]),
+            stores: BTreeMap::from([("orders".to_owned(), Store::new(Arc::clone(&port), rules))]),
             summaries: vec![summary],
             ..Table::default()
         };
@@ -64,7 +78,7 @@ impl House {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),
         });
-        Self { surface, clock, shutdowns }
+        (Self { surface, clock, shutdowns }, port)
     }
 
     async fn new() -> Self {
@@ -184,6 +198,34 @@ async fn a_transaction_is_all_or_nothing() {
         "options":null}}],"metadata":null}"#;
     house.check("POST", path, nulls, (204, "")).await;
     house.check("GET", "/v1.0/state/orders/d", "", (200, "1")).await;
+}
+
+#[tokio::test]
+async fn an_encrypted_store_sees_no_value_and_the_app_no_encryption() {
+    let key = Key::new("secret", &Redacted::new("0f".repeat(32))).unwrap();
+    let (house, port) = House::encrypted(Cipher::new(key, None)).await;
+    house.check("POST", STATE, r#"[{"key":"a","value":{"n": 1}}]"#, (204, "")).await;
+    let transaction = r#"{"operations":[{"operation":"upsert","request":{"key":"b","value":"x"}}]}"#;
+    house.check("POST", "/v1.0/state/orders/transaction", transaction, (204, "")).await;
+    for key in ["shop||a", "shop||b"] {
+        let stored = port.get(&Ctx::system(), key).await.unwrap().unwrap().value;
+        assert!(stored.ends_with(b"||secret"), "{stored:?}");
+    }
+    house.check("GET", "/v1.0/state/orders/a", "", (200, r#"{"n": 1}"#)).await;
+    let (_, _, bulk) = house.send("POST", "/v1.0/state/orders/bulk", &[], r#"{"keys":["a","b"]}"#).await;
+    let bulk: Value = serde_json::from_slice(&bulk).unwrap();
+    assert_eq!((&bulk[0]["data"], &bulk[1]["data"]), (&json!({"n": 1}), &json!("x")));
+    house.check_fault("POST", "/v1.0-alpha1/state/orders/query", "{}", (500, "ERR_STATE_QUERY")).await;
+    // What was written before there was a key is not given out as if it were a value.
+    let plain = mainstay_core::state::Change::Set {
+        key: "shop||c".to_owned(),
+        value: "1".into(),
+        format: mainstay_core::state::Format::Json,
+        precondition: mainstay_core::state::Precondition::None,
+        ttl: None,
+    };
+    port.apply(&Ctx::system(), plain).await.unwrap();
+    house.check_fault("GET", "/v1.0/state/orders/c", "", (500, "ERR_STATE_GET")).await;
 }
 
 #[tokio::test]

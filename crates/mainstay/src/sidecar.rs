@@ -1,7 +1,9 @@
 //! The life of a sidecar: parse → bind → open → serve → wait for the app → deliver → finish → exit code 0. How one is run is
 //! in `running.rs`; this is the process that is nothing else.
 
+mod deliveries;
 pub(crate) mod flags;
+mod reload;
 mod resources;
 pub(crate) mod running;
 

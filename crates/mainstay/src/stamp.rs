@@ -22,6 +22,11 @@ impl Stamp {
         state(&self.file) == self.state
     }
 
+    /// Whether two looks at a file saw the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.file == other.file && self.state == other.state
+    }
+
     /// Takes the file as it is now.
     pub(crate) fn renew(&mut self) {
         self.state = state(&self.file);

@@ -73,7 +73,9 @@ impl Deliverer {
     /// Delivers until `stop`, then lets what is with the app finish. What waits goes back to the broker.
     pub async fn run(self, stop: CancellationToken) {
         let (mut pause, longest) = PAUSES;
+        let mut reloads = self.blocks.reloads();
         while !stop.is_cancelled() {
+            reloads.borrow_and_update();
             match self.deliver_until(&stop).await {
                 Ok(()) => pause = PAUSES.0,
                 Err(error) => {
@@ -83,14 +85,16 @@ impl Deliverer {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                // What was missing may be there now.
+                Ok(()) = reloads.changed() => pause = PAUSES.0,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(longest),
             }
-            pause = (pause * 2).min(longest);
         }
     }
 
     async fn deliver_until(&self, stop: &CancellationToken) -> Result<()> {
         super::may_subscribe(&self.blocks, &self.subscription.pubsub, &self.subscription.topic)?;
+        let mut reloads = self.blocks.reloads();
         let broker = super::find(&self.blocks, &self.subscription.pubsub)?;
         let group = self.subscription.metadata.get("consumerID").filter(|id| !id.is_empty());
         let joined = Joined {
@@ -110,6 +114,8 @@ impl Deliverer {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(()),
+                // Another broker has its name now, or none.
+                Ok(()) = reloads.changed() => if !self.is_there(&broker) { break Ok(()) },
                 Some(lane) = work.running.next(), if !work.running.is_empty() => work.advance(lane, self, &broker, &gone),
                 next = stream.next(), if work.count < IN_WORK_MAX => match next {
                     Some(Ok(delivery)) => work.begin(delivery, self, &broker, &gone),
@@ -123,6 +129,12 @@ impl Deliverer {
         work.waiting.clear();
         while work.running.next().await.is_some() {}
         ended
+    }
+
+    /// Whether a broker is still the one that has the name.
+    fn is_there(&self, broker: &Broker) -> bool {
+        super::find(&self.blocks, &self.subscription.pubsub)
+            .is_ok_and(|now| Arc::ptr_eq(&now.port, &broker.port))
     }
 
     /// Works on a message until it is settled or the process ends.
@@ -195,7 +207,10 @@ impl Deliverer {
             Err(error) => Outcome::Temporary(error.answer()),
         };
         let call = async |ctx| self.app.deliver(&ctx, &event).await;
-        match broker.inbound.run_judged(&ctx, Some(stop), call, judge).await {
+        // Policies may have changed since the broker was joined.
+        let now = super::find(&self.blocks, &self.subscription.pubsub);
+        let inbound = now.map_or_else(|_| broker.inbound.clone(), |now| now.inbound);
+        match inbound.run_judged(&ctx, Some(stop), call, judge).await {
             Ok(Verdict::Done) => Ending::Done,
             Ok(Verdict::Again) => Ending::Again("the app asked to try again".to_owned()),
             Ok(Verdict::Drop) => Ending::Dead("the app does not want it".to_owned()),

@@ -43,11 +43,21 @@ impl Event<'_> {
         content_type: Option<&str>,
         metadata: &BTreeMap<String, String>,
     ) -> Result<Bytes> {
+        Ok(Value::Object(self.object(data, content_type, metadata)?).to_string().into())
+    }
+
+    /// The same before it is text.
+    pub(crate) fn object(
+        &self,
+        data: &[u8],
+        content_type: Option<&str>,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Map<String, Value>> {
         let essence = essence(content_type);
         let mut event = if essence == CLOUD_EVENTS { given(data)? } else { self.fresh(data, content_type) };
         self.complete(&mut event);
         self.apply(&mut event, metadata);
-        Ok(Value::Object(event).to_string().into())
+        Ok(event)
     }
 
     fn fresh(&self, data: &[u8], content_type: Option<&str>) -> Map<String, Value> {
@@ -145,7 +155,7 @@ fn essence(content_type: Option<&str>) -> String {
 }
 
 /// Whether content of this type is JSON.
-fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     let essence = essence(Some(content_type));
     essence == "application/json" || essence.ends_with("+json")
 }

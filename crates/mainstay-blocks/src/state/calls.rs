@@ -1,21 +1,39 @@
-//! Calls of a store's port, with what is asked for around them.
+//! Calls of a store's port, with what is asked for around them. Values are encrypted and decrypted here.
 
 use std::collections::HashSet;
 
-use mainstay_core::state::{Change, Entry};
+use bytes::Bytes;
+use mainstay_core::state::{Change, Entry, Format};
 use mainstay_core::{Ctx, Result};
 
-use super::Store;
+use super::{Rules, Store};
 
 /// What is under a key of the store.
 pub(super) async fn read(store: &Store, ctx: &Ctx, key: &str) -> Result<Option<Entry>> {
-    store.guard.run(ctx, async |ctx| store.port.get(&ctx, key).await).await
+    let entry = store.guard.run(ctx, async |ctx| store.port.get(&ctx, key).await).await?;
+    entry.map(|entry| opened(&store.rules, entry)).transpose()
 }
 
 /// What is under several, in their order; each can fail by itself.
 pub(super) async fn read_many(store: &Store, ctx: &Ctx, keys: &[String]) -> Vec<Result<Option<Entry>>> {
     let call = async |ctx, keys: Vec<String>| store.port.get_many(&ctx, &keys).await;
-    store.guard.run_each(ctx, keys.to_vec(), call).await
+    let found = store.guard.run_each(ctx, keys.to_vec(), call).await;
+    found.into_iter().map(|found| found?.map(|entry| opened(&store.rules, entry)).transpose()).collect()
+}
+
+fn opened(rules: &Rules, entry: Entry) -> Result<Entry> {
+    match &rules.cipher {
+        Some(cipher) => Ok(Entry { value: cipher.open(&entry.value)?, ..entry }),
+        None => Ok(entry),
+    }
+}
+
+/// A value as the store is to keep it.
+pub(super) fn sealed(rules: &Rules, value: Bytes, format: Format) -> Result<(Bytes, Format)> {
+    match &rules.cipher {
+        Some(cipher) => Ok((cipher.seal(&value)?, Format::Bytes)),
+        None => Ok((value, format)),
+    }
 }
 
 /// Makes changes that do not depend on each other. Errors: the first failure, after all were tried.

@@ -115,6 +115,7 @@ impl StateStore for InMemory {
         Capabilities {
             transaction_changes_max: Some(TRANSACTION_CHANGES_MAX),
             scan: true,
+            scan_reserved: true,
             query: false,
             durable: false,
         }

@@ -207,7 +207,13 @@ impl Store {
 impl StateStore for Store {
     fn capabilities(&self) -> Capabilities {
         let query = self.layout.values == Values::Json;
-        Capabilities { transaction_changes_max: Some(CHANGES_MAX), scan: true, query, durable: true }
+        Capabilities {
+            transaction_changes_max: Some(CHANGES_MAX),
+            scan: true,
+            scan_reserved: true,
+            query,
+            durable: true,
+        }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mainstay_core::state::{Capabilities, Change, Entry, Precondition, StateStore};
+use mainstay_core::state::{Capabilities, Change, Entry, Page, Precondition, RESERVED, StateStore};
 use mainstay_core::{Clock, Ctx, Error, Fault, Result, codes};
 use redis::{Pipeline, RedisError, Script, ScriptInvocation};
 
@@ -102,6 +102,7 @@ impl Store {
     async fn make(&self, all: bool, changes: &[Change]) -> Result<Vec<bool>> {
         let mut call = CHANGES.prepare_invoke();
         call.arg(if all { "all" } else { "each" });
+        call.arg(if self.redis.is_cluster() { "" } else { RESERVED });
         for change in changes {
             self.add(&mut call, change);
         }
@@ -118,11 +119,32 @@ impl Store {
         call.key(change.key());
         match change {
             Change::Set { value, ttl, .. } => {
-                let ttl_ms = ttl.or(self.ttl).map_or(0, |ttl| ttl.as_millis().clamp(1, TTL_MS_MAX));
+                let default = self.ttl.filter(|_| !change.key().starts_with(RESERVED));
+                let ttl_ms = ttl.or(default).map_or(0, |ttl| ttl.as_millis().clamp(1, TTL_MS_MAX));
                 call.arg("set").arg(condition).arg(ttl_ms.to_string()).arg(value.as_ref());
             }
             Change::Delete { .. } => {
                 call.arg("delete").arg(condition).arg("0").arg("");
+            }
+        }
+    }
+
+    /// A page of the list of reserved keys. What has outlived its time is still in the list and is passed over.
+    async fn list(&self, prefix: &str, token: Option<&str>, limit: usize) -> Result<Page> {
+        let mut after = token.map_or_else(|| format!("[{prefix}"), |token| format!("({token}"));
+        // No character of a key is encoded with this byte.
+        let end = [b"(", prefix.as_bytes(), b"\xff"].concat();
+        loop {
+            let mut ask = redis::cmd("ZRANGEBYLEX");
+            ask.arg(RESERVED).arg(&after).arg(&end[..]).arg("LIMIT").arg(0).arg(limit);
+            let keys: Vec<String> = ask.query_async(&mut self.redis.clone()).await.map_err(client::failed)?;
+            let next = keys.last().filter(|_| keys.len() >= limit && limit > 0).cloned();
+            let found = self.read(&keys).await.map_err(client::failed)?;
+            let entries: Vec<_> =
+                keys.into_iter().zip(found).filter_map(|(key, entry)| Some((key, entry?))).collect();
+            match next {
+                Some(last) if entries.is_empty() => after = format!("({last}"),
+                token => return Ok(Page { entries, token }),
             }
         }
     }
@@ -158,7 +180,14 @@ const TTL_MS_MAX: u128 = 100 * 365 * 24 * 3_600_000;
 #[async_trait]
 impl StateStore for Store {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { transaction_changes_max: Some(CHANGES_MAX), scan: false, query: false, durable: true }
+        Capabilities {
+            transaction_changes_max: Some(CHANGES_MAX),
+            scan: false,
+            // The list is one key, and a cluster runs a script on the keys of one slot alone.
+            scan_reserved: !self.redis.is_cluster(),
+            query: false,
+            durable: true,
+        }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {
@@ -211,6 +240,13 @@ impl StateStore for Store {
             Ok(outcomes) => outcomes,
             Err(late) => (0..count).map(|_| Err(same(&late))).collect(),
         }
+    }
+
+    async fn scan(&self, ctx: &Ctx, prefix: &str, token: Option<&str>, limit: usize) -> Result<Page> {
+        if !prefix.starts_with(RESERVED) || self.redis.is_cluster() {
+            return Err(Error::new(&codes::UNSUPPORTED, "this state store cannot list its keys"));
+        }
+        within(ctx, self.list(prefix, token, limit)).await
     }
 
     async fn transact(&self, ctx: &Ctx, changes: Vec<Change>) -> Result<()> {

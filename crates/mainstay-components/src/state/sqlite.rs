@@ -150,6 +150,7 @@ impl StateStore for Store {
         Capabilities {
             transaction_changes_max: Some(CHANGES_MAX),
             scan: true,
+            scan_reserved: true,
             query: false,
             durable: !self.database.is_in_memory(),
         }

@@ -180,7 +180,8 @@ impl Broken {
 impl StateStore for Broken {
     fn capabilities(&self) -> Capabilities {
         let sound = self.inner.capabilities();
-        Capabilities { scan: !self.has(Fault::ScansUndeclared), query: false, ..sound }
+        let scan = !self.has(Fault::ScansUndeclared);
+        Capabilities { scan, scan_reserved: scan, query: false, ..sound }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

@@ -118,7 +118,7 @@ fn patient() -> ServeOptions {
 }
 
 async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
-    let rules = |name: &str| Rules { prefix: Prefix::of(None, name, app) };
+    let rules = |name: &str| Rules { prefix: Prefix::of(None, name, app), ..Rules::default() };
     let orders = mainstay_testkit::components::state_store(clock).await;
     let broken: Arc<dyn StateStore> = Arc::new(Broken);
     let scopes = Scopes::of(|name| match name {
@@ -156,7 +156,13 @@ struct Broken;
 #[async_trait]
 impl StateStore for Broken {
     fn capabilities(&self) -> state::Capabilities {
-        state::Capabilities { transaction_changes_max: None, scan: false, query: false, durable: false }
+        state::Capabilities {
+            transaction_changes_max: None,
+            scan: false,
+            scan_reserved: false,
+            query: false,
+            durable: false,
+        }
     }
 
     async fn ready(&self, _: &Ctx) -> Result<()> {

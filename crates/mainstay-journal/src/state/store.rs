@@ -75,6 +75,7 @@ impl StateStore for Store {
         Capabilities {
             transaction_changes_max: Some(TRANSACTION_CHANGES_MAX),
             scan: true,
+            scan_reserved: true,
             query: true,
             durable: true,
         }

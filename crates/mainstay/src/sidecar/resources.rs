@@ -29,13 +29,19 @@ spec: { type: pubsub.embedded, version: v1, metadata: [] }
 ",
 );
 
-/// Reads the files that the flags name. Errors: a folder or file that cannot be read; `Explained` for faults in them.
-pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
+/// The files that the flags name. Errors: a folder that cannot be read.
+pub(super) fn paths(options: &Options) -> anyhow::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for folder in &options.resource_folders {
         paths.extend(files_in(folder)?);
     }
     paths.extend(options.config_files.iter().cloned());
+    Ok(paths)
+}
+
+/// Reads the files that the flags name. Errors: a folder or file that cannot be read; `Explained` for faults in them.
+pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
+    let paths = paths(options)?;
     let texts = paths.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
     let mut texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
     if options.built_in && options.resource_folders.is_empty() {

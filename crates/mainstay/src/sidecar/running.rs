@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mainstay_app::HttpCallback;
-use mainstay_blocks::pubsub::Deliverer;
 use mainstay_core::callback::AppCallback;
+use mainstay_core::resources::Resources;
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{Ctx, Error, codes};
 use mainstay_net::server::{ServeOptions, serve};
@@ -17,7 +17,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::deliveries::Deliveries;
 use super::flags::Options;
+use super::reload::Follower;
 use super::resources;
 use crate::wire::sidecar::{Beside, Inside};
 use crate::{environment, exit, terminal};
@@ -35,8 +37,10 @@ const ASK_TRIES: u32 = 4;
 /// A sidecar that serves.
 pub(crate) struct Sidecar {
     options: Options,
-    beside: Beside,
-    declared: Vec<Subscription>,
+    beside: Arc<Beside>,
+    deliveries: Arc<Deliveries>,
+    /// What the files said at the start.
+    resources: Resources,
     /// Where its APIs are.
     pub(crate) ports: Ports,
     started: Instant,
@@ -77,8 +81,10 @@ impl Sidecar {
         }
         servers.close();
         beside.surface.reach(Phase::Outbound);
-        let (declared, work) = (resources.subscriptions, TaskTracker::new());
-        Ok(Self { options, beside, declared, ports, started, stop, servers, work })
+        let (beside, work) = (Arc::new(beside), TaskTracker::new());
+        let declared = resources.subscriptions.clone();
+        let deliveries = Arc::new(Deliveries::new(beside.blocks.clone(), work.clone(), declared));
+        Ok(Self { options, beside, deliveries, resources, ports, started, stop, servers, work })
     }
 
     /// Waits until the app asks it to stop.
@@ -95,38 +101,26 @@ impl Sidecar {
 
     /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
+        self.beside.relay(&self.work, leave);
+        let follower = Follower {
+            options: self.options.clone(),
+            beside: Arc::clone(&self.beside),
+            deliveries: Arc::clone(&self.deliveries),
+            work: self.work.clone(),
+            taken: self.resources.clone(),
+        };
+        self.work.spawn(follower.follow(leave.clone()));
         if let Some(url) = &self.options.app_url {
             let client = self.beside.client.clone();
             let app = Arc::new(HttpCallback::new(client, url, environment::app_api_token()));
             wait_for(&*app, url).await;
-            let mut subscriptions = self.declared.clone();
-            if self.options.asks_subscriptions {
-                subscriptions.extend(ask(&*app).await);
-            }
-            for subscription in subscriptions {
-                self.deliver(&app, subscription, leave);
-            }
+            let asked = if self.options.asks_subscriptions { ask(&*app).await } else { Vec::new() };
+            self.deliveries.begin(app, asked, leave);
         }
         self.beside.surface.reach(Phase::Ready);
         let elapsed_ms = self.started.elapsed().as_millis();
         // Scripts that start daprd wait for this line.
         tracing::info!("dapr initialized. Status: Running. Init Elapsed {elapsed_ms}ms");
-    }
-
-    fn deliver(&self, app: &Arc<HttpCallback>, subscription: Subscription, leave: &CancellationToken) {
-        let (pubsub, topic) = (subscription.pubsub.clone(), subscription.topic.clone());
-        if subscription.bulk.enabled {
-            // The app expects several messages in one call, in another envelope: one by one it could not read them.
-            tracing::error!(%pubsub, %topic, "a subscription in bulk is passed over: that is not built yet");
-            return;
-        }
-        match Deliverer::new(self.beside.blocks.clone(), Arc::clone(app) as _, subscription) {
-            Ok(deliverer) => {
-                tracing::info!(%pubsub, %topic, "the app is subscribed");
-                self.work.spawn(deliverer.run(leave.clone()));
-            }
-            Err(error) => tracing::error!(%pubsub, %topic, %error, "a subscription is passed over"),
-        }
     }
 
     /// Serves on for as long as `--dapr-block-shutdown-duration` asks.

@@ -2,23 +2,28 @@
 //! adapter and a surface.
 
 mod opener;
+mod store_rules;
 mod types;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use mainstay_blocks::layers::Layers;
+use mainstay_blocks::state::outbox::Relays;
 use mainstay_blocks::{App, Blocks};
 use mainstay_config::resources::policies;
 use mainstay_core::Clock;
+use mainstay_core::component::Component;
 use mainstay_core::resources::Resources;
 use mainstay_dapr::{About, AppConnection};
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
 use mainstay_sidecar::{Parts, Surface, Target, Targets};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::environment;
 use crate::sidecar::flags::Options;
@@ -35,6 +40,11 @@ pub(crate) struct Beside {
     pub(crate) grpc: mainstay_grpc::Surface,
     pub(crate) client: Client,
     asked: Arc<Notify>,
+    relays: Mutex<Relays>,
+    clock: Arc<dyn Clock>,
+    inside: Inside,
+    /// What is open was opened from these.
+    components: AsyncMutex<Vec<Component>>,
 }
 
 /// The stores inside this process. Several sidecars may share them, as they would share a server.
@@ -74,6 +84,7 @@ impl Beside {
             stores: &inside.0,
             runtime: &resources.runtime,
             folder: options.folder.clone(),
+            before: None,
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
         let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
@@ -84,7 +95,7 @@ impl Beside {
             app_token: environment::app_api_token(),
             endpoints: opener.endpoints(&resources.http_endpoints, &table).await?,
         };
-        let blocks = Blocks::new(app, clock, table);
+        let blocks = Blocks::new(app, Arc::clone(&clock), table);
         let surface = Surface::new(Parts {
             blocks: blocks.clone(),
             api_token: environment::dapr_api_token(),
@@ -102,7 +113,41 @@ impl Beside {
             about: about(options),
             shutdown,
         });
-        Ok(Self { blocks, surface, grpc, client, asked })
+        let (relays, components) = (Mutex::default(), AsyncMutex::new(resources.components.clone()));
+        Ok(Self { blocks, surface, grpc, client, asked, relays, clock, inside: inside.clone(), components })
+    }
+
+    /// Opens what has changed anew and swaps it in; what has not stays as it is, with its connections. Calls at work end with
+    /// what they began with. Errors: as [`Beside::open`], and then nothing has changed.
+    pub(crate) async fn reload(&self, options: &Options, resources: &Resources) -> anyhow::Result<()> {
+        let mut components = self.components.lock().await;
+        let open = self.blocks.table();
+        let opener = Opener {
+            app: self.blocks.app(),
+            clock: &self.clock,
+            client: &self.client,
+            stores: &self.inside.0,
+            runtime: &resources.runtime,
+            folder: options.folder.clone(),
+            before: Some((&open, &components)),
+        };
+        let policies = policies(&resources.resiliencies, &options.app_id);
+        // Breakers keep what they know while the policies are the same.
+        let layers = if policies == *open.layers.policies() {
+            open.layers.clone()
+        } else {
+            Layers::new(policies).context("apply the policies of the Resiliency files")?
+        };
+        let mut table = opener.open_all(&resources.components).await?;
+        table.guard(layers);
+        self.blocks.reload(table);
+        components.clone_from(&resources.components);
+        Ok(())
+    }
+
+    /// Publishes what waits in the outboxes of the stores that are open now, on `work`, until `stop`.
+    pub(crate) fn relay(&self, work: &TaskTracker, stop: &CancellationToken) {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner).follow(&self.blocks, work, stop);
     }
 
     /// Waits until the app asks this process to stop.

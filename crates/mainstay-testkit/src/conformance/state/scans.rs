@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mainstay_core::state::RESERVED;
+
 use super::{Open, PATIENCE, Rig, Store, ctx, delete, fresh, is_code, lasting, promises, set};
 
 promises! {
@@ -12,6 +14,7 @@ promises! {
     pages_join_without_gap_or_repeat,
     a_page_goes_on_after_a_key_that_is_gone,
     what_was_deleted_or_has_ended_is_not_listed,
+    reserved_keys_are_listed_where_declared_and_nowhere_else,
 }
 
 const ODD: [&str; 14] =
@@ -49,6 +52,30 @@ async fn scans_work_where_declared_and_nowhere_else(open: Open) {
     } else {
         is_code(&outcome.expect_err("what is not declared does not work"), "UNSUPPORTED");
     }
+}
+
+async fn reserved_keys_are_listed_where_declared_and_nowhere_else(open: Open) {
+    let (_rig, store) = fresh(&open).await;
+    let prefix = format!("{RESERVED}x||");
+    if !store.0.capabilities().scan_reserved {
+        is_code(
+            &store.0.scan(&ctx(), &prefix, None, 2).await.expect_err("it is not declared"),
+            "UNSUPPORTED",
+        );
+        return;
+    }
+    let key = |n: usize| format!("{prefix}{n:03}");
+    // Among others, in one transaction with what is not listed, and not in their order.
+    store.apply(set(&format!("{RESERVED}w||1"), "no")).await;
+    store.apply(set("k", "no")).await;
+    for n in [3, 1, 4, 0, 2] {
+        let changes = vec![set("k", "no"), set(&key(n), "yes")];
+        store.0.transact(&ctx(), changes).await.expect("the changes are made");
+    }
+    assert_eq!(listed(&store, &prefix, 2).await, (0..5).map(key).collect::<Vec<_>>());
+    let deletes = [0, 1, 3].map(|n| delete(&key(n))).to_vec();
+    assert!(store.0.apply_each(&ctx(), deletes).await.iter().all(Result::is_ok));
+    assert_eq!(listed(&store, &prefix, 1).await, [key(2), key(4)]);
 }
 
 async fn keys_are_listed_in_the_order_of_their_bytes(open: Open) {

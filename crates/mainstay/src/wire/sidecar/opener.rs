@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use mainstay_blocks::pubsub::Scopes;
-use mainstay_blocks::state::{Prefix, Rules};
 use mainstay_blocks::{App, Opened, Summary, Table, lock};
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
@@ -24,7 +23,7 @@ use mainstay_journal::Stores;
 use mainstay_net::client::Client;
 use mainstay_sidecar::Target;
 
-use super::types;
+use super::store_rules;
 use crate::environment;
 
 pub(super) struct Opener<'a> {
@@ -34,6 +33,8 @@ pub(super) struct Opener<'a> {
     pub(super) stores: &'a Arc<Stores>,
     pub(super) runtime: &'a RuntimeConfig,
     pub(super) folder: PathBuf,
+    /// What is open already, and what it was opened from: what is the same is taken over as it is.
+    pub(super) before: Option<(&'a Table, &'a [Component])>,
 }
 
 impl Opener<'_> {
@@ -58,9 +59,16 @@ impl Opener<'_> {
 
     async fn open_secrets(&self, component: &Component, table: &mut Table) -> anyhow::Result<()> {
         let Some(def) = secret_stores::find(&component.kind) else { return Ok(()) };
-        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
         let scope = self.runtime.secrets.get(&component.name).cloned();
         let rules = Arc::new(scope.unwrap_or_default());
+        if self.keep(component, table) {
+            // What the app may read is said elsewhere, and may have changed.
+            if let Some(opened) = table.secrets.get_mut(&component.name) {
+                opened.rules = rules;
+            }
+            return Ok(());
+        }
+        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
         table.secrets.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
@@ -68,6 +76,10 @@ impl Opener<'_> {
 
     /// Opens a component of any other block: the list of blocks. Each has a function of its own below.
     async fn open_block(&self, component: &Component, table: &mut Table) -> anyhow::Result<()> {
+        let is_secrets = secret_stores::find(&component.kind).is_some();
+        if is_secrets || self.keep(component, table) {
+            return Ok(());
+        }
         if let Some(def) = state::find(&component.kind) {
             self.open_store(def, component, table).await?;
         } else if let Some(def) = pubsub::find(&component.kind) {
@@ -78,6 +90,21 @@ impl Opener<'_> {
         Ok(())
     }
 
+    /// Takes a component over as it is, if it is open and nothing of it has changed. Whether it was.
+    fn keep(&self, component: &Component, table: &mut Table) -> bool {
+        let Some((open, from)) = self.before else { return false };
+        let same = |one: &Component| {
+            from.iter().any(|known| Component { origin: one.origin.clone(), ..known.clone() } == *one)
+        };
+        // Its secrets come from another component, which may have changed: then it was opened anew.
+        let keeps_secrets = component.secret_store.as_ref().is_none_or(|name| {
+            let now = table.secrets.get(name).map(|opened| &opened.port);
+            let before = open.secrets.get(name).map(|opened| &opened.port);
+            matches!((now, before), (Some(now), Some(before)) if Arc::ptr_eq(now, before))
+        });
+        same(component) && keeps_secrets && table.keep(open, &component.name)
+    }
+
     async fn open_store(
         &self,
         def: &state::Def,
@@ -85,13 +112,10 @@ impl Opener<'_> {
         table: &mut Table,
     ) -> anyhow::Result<()> {
         let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
-        if let Some(asked) = types::NOT_BUILT.iter().find(|name| settings.has(name)) {
-            let message = format!("`{asked}` of the component `{}` is not built yet", component.name);
-            return Err(Error::new(&codes::UNSUPPORTED, message).into());
-        }
-        let prefix = Prefix::of(settings.text("keyPrefix"), &component.name, self.app);
         let able = port.capabilities();
-        table.stores.insert(component.name.clone(), Opened::new(port, Rules { prefix }));
+        let rules =
+            store_rules::rules(component, &settings, self.app, &able).with_context(|| at(component))?;
+        table.stores.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, words(&able)));
         Ok(())
     }
@@ -166,8 +190,7 @@ impl Opener<'_> {
                 tracing::error!(component = %component.name, error = ?error, "going on without a component");
                 Ok(None)
             }
-            Err(error) => Err(error)
-                .with_context(|| format!("open the component `{}` ({})", component.name, component.origin)),
+            Err(error) => Err(error).with_context(|| at(component)),
         }
     }
 
@@ -237,6 +260,10 @@ impl Opener<'_> {
         }
         Ok(found)
     }
+}
+
+fn at(component: &Component) -> String {
+    format!("open the component `{}` ({})", component.name, component.origin)
 }
 
 async fn secret(store: &str, name: &str, key: &str, table: &Table) -> mainstay_core::Result<String> {

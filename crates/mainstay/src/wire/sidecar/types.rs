@@ -8,6 +8,8 @@ use mainstay_components::{locks, pubsub, secret_stores, state};
 use mainstay_config::resources::{SettingName, TypeDef};
 use mainstay_core::Fault;
 
+use super::store_rules::{KEYS, OUTBOX};
+
 /// A type of component that there is, of whatever block.
 pub(crate) struct Listed {
     kind: &'static str,
@@ -44,14 +46,18 @@ const fn of_block(name: &'static str, about: &'static str) -> SettingDef {
 const STATE_SETTINGS: &[SettingDef] = &[
     of_block("keyPrefix", "What stands before the app's keys."),
     of_block("actorStateStore", "Whether actors keep their state here."),
-    of_block(NOT_BUILT[0], "The key that values are encrypted with."),
-    of_block(NOT_BUILT[1], "The key that values were encrypted with before."),
-    of_block(NOT_BUILT[2], "The broker of the outbox."),
-    of_block(NOT_BUILT[3], "The topic of the outbox."),
+    SettingDef {
+        name: KEYS[0],
+        about: "The key that values are encrypted with.",
+        required: false,
+        secret: true,
+    },
+    SettingDef { name: KEYS[1], about: "The key before it.", required: false, secret: true },
+    of_block(OUTBOX[0], "The broker that events of transactions are published to."),
+    of_block(OUTBOX[1], "The topic there."),
+    of_block("outboxPubsub", "Has no effect: events wait in the store itself, and not with a broker."),
+    of_block("outboxDiscardWhenMissingState", "Has no effect: there is no event without its state."),
 ];
-/// Those that ask for what is not built: a store that went on without would keep values in the clear, or lose events.
-pub(super) const NOT_BUILT: [&str; 4] =
-    ["primaryEncryptionKey", "secondaryEncryptionKey", "outboxPublishPubsub", "outboxPublishTopic"];
 /// Settings that every broker has.
 const PUBSUB_SETTINGS: &[SettingDef] = &[
     of_block("allowedTopics", "Topics that there are."),

@@ -1,0 +1,114 @@
+//! Reading the resource files again while a sidecar runs: what they say now, or what they said before with the faults shown.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::resources::Resources;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::deliveries::Deliveries;
+use super::flags::Options;
+use super::resources;
+use crate::exit;
+use crate::stamp::Stamp;
+use crate::wire::sidecar::Beside;
+
+/// How often the files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The feature that turns this on and off, as a `Configuration` names it.
+const FEATURE: &str = "HotReload";
+
+/// What follows the files of a sidecar.
+pub(super) struct Follower {
+    pub(super) options: Options,
+    pub(super) beside: Arc<Beside>,
+    pub(super) deliveries: Arc<Deliveries>,
+    pub(super) work: TaskTracker,
+    /// What the files said when they were last taken.
+    pub(super) taken: Resources,
+}
+
+/// Files, and how they look.
+#[derive(Default)]
+struct Look(Vec<(PathBuf, Stamp)>);
+
+impl Look {
+    /// How the files look now. A folder that cannot be read has none.
+    fn now(options: &Options) -> Self {
+        let paths = resources::paths(options).unwrap_or_default();
+        Self(paths.into_iter().map(|path| (path.clone(), Stamp::of(path))).collect())
+    }
+
+    /// Whether another look is the same.
+    fn is(&self, other: &Self) -> bool {
+        let pairs = self.0.iter().zip(&other.0);
+        self.0.len() == other.0.len() && pairs.into_iter().all(|(a, b)| a.0 == b.0 && a.1.is(&b.1))
+    }
+}
+
+impl Follower {
+    /// Follows the files until `leave`.
+    pub(super) async fn follow(mut self, leave: CancellationToken) {
+        if self.taken.runtime.features.get(FEATURE) == Some(&false) {
+            return;
+        }
+        let mut taken = Look::now(&self.options);
+        let mut before = Look::now(&self.options);
+        loop {
+            tokio::select! {
+                () = leave.cancelled() => return,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+            let now = Look::now(&self.options);
+            // Taken when they hold still: files of one change are written one after the other.
+            if !now.is(&taken) && now.is(&before) {
+                self.take(&leave).await;
+                taken = now;
+            } else {
+                before = now;
+            }
+        }
+    }
+
+    async fn take(&mut self, leave: &CancellationToken) {
+        let resources = match resources::load(&self.options) {
+            Ok(resources) => resources,
+            // The faults themselves are on the terminal.
+            Err(error) if error.is::<exit::Explained>() => {
+                tracing::error!("keeping the resources as they were: the files have faults");
+                return;
+            }
+            Err(error) => {
+                tracing::error!("keeping the resources as they were: {error:#}");
+                return;
+            }
+        };
+        if let Err(error) = self.beside.reload(&self.options, &resources).await {
+            tracing::error!("keeping the resources as they were: {error:#}");
+            return;
+        }
+        if waits_for_a_start(&self.taken, &resources) {
+            tracing::warn!(
+                "what changed of HTTPEndpoints and of a Configuration takes effect at the next start"
+            );
+        }
+        self.beside.relay(&self.work, leave);
+        self.deliveries.declare(resources.subscriptions.clone(), leave);
+        tracing::info!(components = resources.components.len(), "reloaded the resources");
+        self.taken = resources;
+    }
+}
+
+/// Whether something changed that a running sidecar does not take.
+fn waits_for_a_start(taken: &Resources, now: &Resources) -> bool {
+    let fixed = |resources: &Resources| {
+        let mut runtime = resources.runtime.clone();
+        // These are taken.
+        runtime.secrets.clear();
+        runtime.denied_types.clear();
+        (runtime, resources.http_endpoints.clone())
+    };
+    fixed(taken) != fixed(now)
+}
