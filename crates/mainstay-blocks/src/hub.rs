@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use mainstay_core::middleware::Middleware;
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::layers::Guard;
+use crate::middleware::Pipeline;
 use crate::pubsub::Scopes;
 use crate::state::Store;
 
@@ -30,6 +32,14 @@ pub struct Table {
     pub brokers: BTreeMap<String, Broker>,
     /// Secret stores by name.
     pub secrets: BTreeMap<String, crate::secrets::Store>,
+    /// Key vaults by name.
+    pub vaults: BTreeMap<String, crate::crypto::Vault>,
+    /// What requests can pass through, by name.
+    pub middleware: BTreeMap<String, Arc<dyn Middleware>>,
+    /// What requests to us pass through.
+    pub inbound: Pipeline,
+    /// What calls to the app pass through.
+    pub toward_app: Pipeline,
     /// Every component in the order of the files, for whoever asks what there is.
     pub summaries: Vec<Summary>,
 }
