@@ -4,7 +4,11 @@
 
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
+pub mod crypto;
 pub mod def;
+#[cfg(feature = "crypto")]
+mod keys;
+pub mod middleware;
 pub mod pubsub;
 pub mod reference;
 pub mod secret_stores;
@@ -12,3 +16,5 @@ pub mod secrets;
 pub mod settings;
 pub mod state;
 pub mod tools;
+#[cfg(feature = "crypto")]
+mod web;
