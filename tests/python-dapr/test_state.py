@@ -82,7 +82,7 @@ def test_secrets_and_metadata(sidecar):
         assert client.get_bulk_secret("vault").secrets["FAVOURITE_COLOUR"] == {"FAVOURITE_COLOUR": "green"}
         found = client.get_metadata()
         assert found.application_id == "shop"
-        assert {component.name for component in found.registered_components} == {"orders", "bus", "vault"}
+        assert {component.name for component in found.registered_components} == {"orders", "bus", "vault", "keys"}
         client.set_metadata("team", "blue")
         assert client.get_metadata().extended_metadata["team"] == "blue"
 

@@ -5,9 +5,11 @@
 
 mod answer;
 mod call;
+mod crypto;
 mod health;
 mod invoke;
 mod metadata;
+mod middleware;
 mod pubsub;
 mod router;
 mod routes;

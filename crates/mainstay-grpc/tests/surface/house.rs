@@ -121,6 +121,7 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
     let rules = |name: &str| Rules { prefix: Prefix::of(None, name, app) };
     let orders = mainstay_testkit::components::state_store(clock).await;
     let broken: Arc<dyn StateStore> = Arc::new(Broken);
+    let keys = mainstay_testkit::components::key_vault(clock).await;
     let scopes = Scopes::of(|name| match name {
         "publishingScopes" => Some("shop=orders,broken,half; other=secret"),
         "subscriptionScopes" => Some("shop=orders"),
@@ -143,6 +144,8 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
         brokers: BTreeMap::from([("bus".to_owned(), Broker::new(bus, scopes))]),
         secrets: BTreeMap::from([("vault".to_owned(), Opened::new(vault, scope))]),
         summaries: vec![summary],
+        vaults: BTreeMap::from([("keys".to_owned(), Opened::new(keys, ()))]),
+        ..Table::default()
     }
 }
 

@@ -2,6 +2,7 @@
 //! adapter and a surface.
 
 mod opener;
+mod pipelines;
 mod types;
 
 use std::path::PathBuf;
