@@ -1,10 +1,11 @@
-//! Every type of key vault against the conformance suite, with its keys in each of the forms and places that it reads. A type
-//! without a rig below fails.
+//! Every type of key vault against the conformance suite, with its keys in each of the forms and places that it reads; and
+//! the suite against faults planted into a vault. A type without a rig below fails.
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 
 mod jwks;
 mod local;
+mod planted;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +18,12 @@ use mainstay_core::{Clock, Result};
 use mainstay_testkit::conformance::crypto::{self as suite, Open};
 
 fn main() {
+    // Planted faults panic by design; a failed trial still shows its message.
+    std::panic::set_hook(Box::new(|_| ()));
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = crypto::ALL.iter().flat_map(conformance).collect();
     trials.extend(jwks::own());
+    trials.extend(planted::trials(&crypto::local::DEF));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

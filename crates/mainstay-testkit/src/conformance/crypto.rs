@@ -114,12 +114,12 @@ async fn what_was_wrapped_is_unwrapped(rig: Arc<dyn Rig>) {
     assert!(!vault.wrappings().is_empty(), "a vault that wraps nothing is none");
     for (way, name) in ways(&rig) {
         for length in [16, 24, 32, 64] {
-            let wrapped = vault.wrap(&ctx(), &name, way, &plain(length)).await.unwrap();
+            let wrapped = vault.wrap(&ctx(), &name, way, &plain(length)).await.expect("it works");
             assert!(
                 !wrapped.windows(16).any(|part| part == &plain(16).expose()[..]),
                 "{way:?}: it is wrapped"
             );
-            let back = vault.unwrap(&ctx(), &name, way, &wrapped).await.unwrap();
+            let back = vault.unwrap(&ctx(), &name, way, &wrapped).await.expect("it works");
             assert!(back == plain(length), "{way:?}, {length} bytes");
         }
     }
@@ -130,24 +130,24 @@ async fn a_way_that_is_not_declared_is_unsupported(rig: Arc<dyn Rig>) {
     for way in ALL.into_iter().filter(|way| !vault.wrappings().contains(way)) {
         let (_, name) = ways(&rig).remove(0);
         let wrapped = vault.wrap(&ctx(), &name, way, &plain(32)).await;
-        assert_eq!(wrapped.unwrap_err().code(), &codes::UNSUPPORTED, "{way:?}");
+        assert_eq!(wrapped.expect_err("it is refused").code(), &codes::UNSUPPORTED, "{way:?}");
         let unwrapped = vault.unwrap(&ctx(), &name, way, &[0; 40]).await;
-        assert_eq!(unwrapped.unwrap_err().code(), &codes::UNSUPPORTED, "{way:?}");
+        assert_eq!(unwrapped.expect_err("it is refused").code(), &codes::UNSUPPORTED, "{way:?}");
     }
 }
 
 async fn another_key_does_not_unwrap(rig: Arc<dyn Rig>) {
     for (way, name) in ways(&rig) {
         let other = rig.name(Named::Other(way)).expect("a rig has two keys for each way");
-        let wrapped = rig.vault().wrap(&ctx(), &name, way, &plain(32)).await.unwrap();
-        let error = rig.vault().unwrap(&ctx(), &other, way, &wrapped).await.unwrap_err();
+        let wrapped = rig.vault().wrap(&ctx(), &name, way, &plain(32)).await.expect("it works");
+        let error = rig.vault().unwrap(&ctx(), &other, way, &wrapped).await.expect_err("it is refused");
         assert_eq!(error.code(), &codes::CIPHERTEXT_INVALID, "{way:?}");
     }
 }
 
 async fn what_was_changed_is_not_unwrapped(rig: Arc<dyn Rig>) {
     for (way, name) in ways(&rig) {
-        let wrapped = rig.vault().wrap(&ctx(), &name, way, &plain(32)).await.unwrap().to_vec();
+        let wrapped = rig.vault().wrap(&ctx(), &name, way, &plain(32)).await.expect("it works").to_vec();
         let changed = (0..wrapped.len()).step_by(7).map(|at| {
             let mut changed = wrapped.clone();
             changed[at] ^= 1;
@@ -156,7 +156,7 @@ async fn what_was_changed_is_not_unwrapped(rig: Arc<dyn Rig>) {
         let longer = [&wrapped[..], &[0; 8]].concat();
         let cut = [wrapped[..wrapped.len() - 8].to_vec(), wrapped[..1].to_vec(), Vec::new(), longer];
         for wrong in changed.chain(cut).chain([vec![7; 100_000]]) {
-            let error = rig.vault().unwrap(&ctx(), &name, way, &wrong).await.unwrap_err();
+            let error = rig.vault().unwrap(&ctx(), &name, way, &wrong).await.expect_err("it is refused");
             assert_eq!(error.code(), &codes::CIPHERTEXT_INVALID, "{way:?}, {} bytes", wrong.len());
         }
     }
@@ -166,9 +166,9 @@ async fn a_name_without_a_key_is_not_found(rig: Arc<dyn Rig>) {
     for (way, _) in ways(&rig) {
         for name in ["nobody", "", "../nobody", "a\0b", &"n".repeat(10_000)] {
             let wrapped = rig.vault().wrap(&ctx(), name, way, &plain(32)).await;
-            assert_eq!(wrapped.unwrap_err().code(), &codes::KEY_NOT_FOUND, "{name:?}");
+            assert_eq!(wrapped.expect_err("it is refused").code(), &codes::KEY_NOT_FOUND, "{name:?}");
             let unwrapped = rig.vault().unwrap(&ctx(), name, way, &[0; 40]).await;
-            assert_eq!(unwrapped.unwrap_err().code(), &codes::KEY_NOT_FOUND, "{name:?}");
+            assert_eq!(unwrapped.expect_err("it is refused").code(), &codes::KEY_NOT_FOUND, "{name:?}");
         }
     }
 }
@@ -178,9 +178,17 @@ async fn a_key_of_another_kind_is_unsuitable(rig: Arc<dyn Rig>) {
     for (way, name) in &all {
         for (other, _) in all.iter().filter(|(other, _)| other != way) {
             let wrapped = rig.vault().wrap(&ctx(), name, *other, &plain(32)).await;
-            assert_eq!(wrapped.unwrap_err().code(), &codes::KEY_UNSUITABLE, "{name} for {other:?}");
+            assert_eq!(
+                wrapped.expect_err("it is refused").code(),
+                &codes::KEY_UNSUITABLE,
+                "{name} for {other:?}"
+            );
             let unwrapped = rig.vault().unwrap(&ctx(), name, *other, &[0; 40]).await;
-            assert_eq!(unwrapped.unwrap_err().code(), &codes::KEY_UNSUITABLE, "{name} for {other:?}");
+            assert_eq!(
+                unwrapped.expect_err("it is refused").code(),
+                &codes::KEY_UNSUITABLE,
+                "{name} for {other:?}"
+            );
         }
     }
 }
@@ -188,7 +196,7 @@ async fn a_key_of_another_kind_is_unsuitable(rig: Arc<dyn Rig>) {
 async fn a_key_for_something_else_is_unsuitable(rig: Arc<dyn Rig>) {
     let Some(name) = rig.name(Named::Unfit) else { return };
     for (way, _) in ways(&rig) {
-        let error = rig.vault().wrap(&ctx(), &name, way, &plain(32)).await.unwrap_err();
+        let error = rig.vault().wrap(&ctx(), &name, way, &plain(32)).await.expect_err("it is refused");
         assert_eq!(error.code(), &codes::KEY_UNSUITABLE, "{way:?}");
     }
 }
@@ -196,9 +204,9 @@ async fn a_key_for_something_else_is_unsuitable(rig: Arc<dyn Rig>) {
 async fn a_public_key_wraps_and_its_private_one_unwraps(rig: Arc<dyn Rig>) {
     let way = Wrapping::RsaOaep256;
     let (Some(public), Some(private)) = (rig.name(Named::Public), rig.name(Named::For(way))) else { return };
-    let wrapped = rig.vault().wrap(&ctx(), &public, way, &plain(32)).await.unwrap();
-    assert!(rig.vault().unwrap(&ctx(), &private, way, &wrapped).await.unwrap() == plain(32));
-    let error = rig.vault().unwrap(&ctx(), &public, way, &wrapped).await.unwrap_err();
+    let wrapped = rig.vault().wrap(&ctx(), &public, way, &plain(32)).await.expect("it works");
+    assert!(rig.vault().unwrap(&ctx(), &private, way, &wrapped).await.expect("it works") == plain(32));
+    let error = rig.vault().unwrap(&ctx(), &public, way, &wrapped).await.expect_err("it is refused");
     assert_eq!(error.code(), &codes::KEY_UNSUITABLE);
 }
 
@@ -208,17 +216,17 @@ async fn calls_run_side_by_side(rig: Arc<dyn Rig>) {
     let each = (16..48).step_by(8).cycle().take(40).map(|length| {
         let (vault, ctx, name) = (&vault, &ctx, &name);
         async move {
-            let wrapped = vault.wrap(ctx, name, way, &plain(length)).await.unwrap();
-            assert!(vault.unwrap(ctx, name, way, &wrapped).await.unwrap() == plain(length));
+            let wrapped = vault.wrap(ctx, name, way, &plain(length)).await.expect("it works");
+            assert!(vault.unwrap(ctx, name, way, &wrapped).await.expect("it works") == plain(length));
         }
     });
     join_all(each).await;
 }
 
 async fn a_vault_that_is_reached_is_ready_and_one_that_is_out_is_not(rig: Arc<dyn Rig>) {
-    rig.vault().ready(&ctx()).await.unwrap();
+    rig.vault().ready(&ctx()).await.expect("it works");
     if rig.stop().await {
-        let error = rig.vault().ready(&ctx()).await.unwrap_err();
+        let error = rig.vault().ready(&ctx()).await.expect_err("it is refused");
         assert_eq!(error.code(), &codes::VAULT_UNAVAILABLE);
     }
 }

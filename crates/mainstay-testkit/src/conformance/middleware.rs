@@ -89,7 +89,7 @@ fn request(rig: &Arc<dyn Rig>) -> Request {
 
 async fn who_may_pass_passes_with_method_and_other_headers_as_they_were(rig: Arc<dyn Rig>) {
     let mut request = request(&rig);
-    let step = rig.handler().request(&ctx(), &mut request).await.unwrap();
+    let step = rig.handler().request(&ctx(), &mut request).await.expect("it works");
     assert_eq!(step, Step::Next);
     assert_eq!((request.method.as_str(), request.header("x-mine")), ("PATCH", Some("1")));
     assert!(request.path.starts_with('/'));
@@ -99,7 +99,7 @@ async fn requests_pass_side_by_side(rig: Arc<dyn Rig>) {
     let (handler, ctx) = (rig.handler(), ctx());
     let each = (0..40).map(|_| {
         let (handler, ctx, mut request) = (&handler, &ctx, request(&rig));
-        async move { handler.request(ctx, &mut request).await.unwrap() }
+        async move { handler.request(ctx, &mut request).await.expect("it works") }
     });
     assert!(join_all(each).await.iter().all(|step| *step == Step::Next));
 }
@@ -113,7 +113,7 @@ async fn odd_requests_are_answered_or_pass(rig: Arc<dyn Rig>) {
             let twice =
                 headers.iter().chain(&headers).cloned().chain([("x-raw".to_owned(), vec![0xff].into())]);
             let mut request = Request::new("GET", path, None, twice.collect());
-            match rig.handler().request(&ctx(), &mut request).await.unwrap() {
+            match rig.handler().request(&ctx(), &mut request).await.expect("it works") {
                 Step::Next => {}
                 Step::Answer(answer) => assert!((400..500).contains(&answer.status), "{}", answer.status),
             }
@@ -134,7 +134,7 @@ async fn a_body_that_is_not_changed_comes_out_byte_for_byte(rig: Arc<dyn Rig>) {
         return;
     }
     let out = through(&rig.handler(), mixed().into_iter().map(Ok).collect()).await;
-    let out: Vec<u8> = out.into_iter().flat_map(|piece| piece.unwrap().to_vec()).collect();
+    let out: Vec<u8> = out.into_iter().flat_map(|piece| piece.expect("it works").to_vec()).collect();
     assert_eq!(out, mixed().concat());
 }
 
@@ -142,28 +142,30 @@ async fn a_body_goes_on_as_it_comes(rig: Arc<dyn Rig>) {
     let (pieces, mut coming) = mpsc::channel(1);
     let mut out = rig.handler().body(stream::poll_fn(move |context| coming.poll_recv(context)).boxed());
     for piece in ["one", "two", "three"] {
-        pieces.send(Ok(Bytes::from_static(piece.as_bytes()))).await.unwrap();
+        pieces.send(Ok(Bytes::from_static(piece.as_bytes()))).await.expect("it works");
         // The next piece is not sent before this one is out.
         let mut seen = 0;
         while seen < piece.len() {
-            seen += out.next().await.unwrap().unwrap().len();
+            let next = tokio::time::timeout(Duration::from_secs(10), out.next()).await;
+            seen +=
+                next.expect("a piece goes on in time").expect("there is more").expect("it is sound").len();
         }
     }
     drop(pieces);
     let rest: Vec<_> = out.collect().await;
-    assert!(rest.iter().all(|piece| piece.as_ref().unwrap().is_empty()));
+    assert!(rest.iter().all(|piece| piece.as_ref().expect("it works").is_empty()));
 }
 
 async fn an_error_in_a_body_comes_out_as_it_is(rig: Arc<dyn Rig>) {
     let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "cut");
     let pieces = vec![Ok(Bytes::from_static(b"a")), Err(cut)];
     let out = through(&rig.handler(), pieces).await;
-    let error = out.last().unwrap().as_ref().unwrap_err();
+    let error = out.last().expect("it works").as_ref().expect_err("it is refused");
     assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::UnexpectedEof, "cut"));
 }
 
 async fn what_changes_bodies_says_so(rig: Arc<dyn Rig>) {
     let out = through(&rig.handler(), mixed().into_iter().map(Ok).collect()).await;
-    let out: Vec<u8> = out.into_iter().flat_map(|piece| piece.unwrap().to_vec()).collect();
+    let out: Vec<u8> = out.into_iter().flat_map(|piece| piece.expect("it works").to_vec()).collect();
     assert_eq!(out != mixed().concat(), rig.handler().capabilities().body);
 }

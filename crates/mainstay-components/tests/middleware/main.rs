@@ -1,6 +1,9 @@
-//! Every type of middleware against the conformance suite. A type without a rig below fails.
+//! Every type of middleware against the conformance suite, and the suite against faults planted into a handler. A type
+//! without a rig below fails.
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
+
+mod planted;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +18,11 @@ use mainstay_testkit::conformance::middleware::{self as suite, Open, Rig};
 use mainstay_testkit::loopback::{Loopback, whole};
 
 fn main() {
+    // Planted faults panic by design; a failed trial still shows its message.
+    std::panic::set_hook(Box::new(|_| ()));
     let arguments = Arguments::from_args();
-    let trials: Vec<Trial> = middleware::ALL.iter().flat_map(conformance).collect();
+    let mut trials: Vec<Trial> = middleware::ALL.iter().flat_map(conformance).collect();
+    trials.extend(planted::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -25,7 +31,7 @@ fn conformance(def: &'static Def) -> Vec<Trial> {
     match member(def) {
         Some(open) => suite::trials(kind, &open),
         None => vec![Trial::test(format!("{kind}::has_a_rig"), || {
-            Err("no rig for this type in tests/middleware.rs".into())
+            Err("no rig for this type in tests/middleware".into())
         })],
     }
 }
@@ -78,8 +84,8 @@ fn member(def: &'static Def) -> Option<Open> {
 
 /// An issuer's key, and a token without an end that it signed; made once with another implementation (Python,
 /// `cryptography`).
-const KEYS: &str = include_str!("middleware/keys.json");
-const TOKEN: &str = include_str!("middleware/token.txt");
+const KEYS: &str = include_str!("keys.json");
+const TOKEN: &str = include_str!("token.txt");
 
 struct Handler {
     handler: Arc<dyn Middleware>,
