@@ -2,12 +2,13 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
-#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
 pub mod crypto;
 pub mod def;
 #[cfg(feature = "crypto")]
 mod keys;
+pub mod locks;
 pub mod middleware;
 pub mod pubsub;
 pub mod reference;

@@ -8,13 +8,13 @@ mod call;
 mod crypto;
 mod dapr;
 mod head;
+mod lock;
 mod metadata;
 mod pubsub;
 mod router;
 mod secrets;
 mod state;
 mod status;
-mod structs;
 mod subscribe;
 mod surface;
 

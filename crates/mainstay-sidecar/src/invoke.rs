@@ -1,16 +1,16 @@
 //! Service invocation: a call to an app, an external service of a file, or any URL, passed on as it comes and answered as it
-//! comes, in both directions. Chunked calls are not kept, so they are tried once; others again while nobody can be reached.
+//! comes, in both directions. Chunked calls are not kept, so they are tried once; others again as policies ask for it.
 
+mod guarded;
 mod headers;
 mod target;
-
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::BodyExt as _;
+use mainstay_blocks::layers::AppGuard;
 use mainstay_blocks::middleware::Pipeline;
 use mainstay_core::{Ctx, Redacted};
 use mainstay_dapr::{Fault, Grpc};
@@ -23,10 +23,6 @@ use crate::middleware::{self, Way};
 use crate::surface::Shared;
 pub use target::Target;
 pub(crate) use target::{Asked, asked};
-
-/// Tries of a call whose target cannot be reached, and the pause between them: the protocol's built-in policy.
-const TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What calls can be passed on to.
 #[derive(Debug, Default)]
@@ -56,11 +52,13 @@ where
         value.set_sensitive(true);
         heads.insert("dapr-api-token", value);
     }
+    let guard = shared.blocks.app_guard(&id, &asked.path);
     let pipeline = if target.is_app { shared.blocks.table().toward_app.clone() } else { Pipeline::default() };
     let query = parts.uri.query().map(str::to_owned);
     if pipeline.is_empty() {
         let url = target.url(&asked, query.as_deref()).map_err(|why| failed(&id, &why))?;
-        return send(shared, &parts.method, &url, heads, body, &id).await;
+        let call = Call { id: &id, method: &parts.method, url: &url, heads };
+        return send(shared, &guard, call, body).await;
     }
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
     let mut way = Way { method: &parts.method, path: format!("/{}", asked.path), query, peer };
@@ -69,38 +67,42 @@ where
     }
     let asked = Asked { id: asked.id, path: way.path.trim_start_matches('/').to_owned() };
     let url = target.url(&asked, way.query.as_deref()).map_err(|why| failed(&id, &why))?;
+    let call = Call { id: &id, method: &parts.method, url: &url, heads };
     if pipeline.changes_bodies() {
-        let body = middleware::body(&pipeline, body);
-        return send(shared, &parts.method, &url, heads, body, &id).await;
+        return send(shared, &guard, call, middleware::body(&pipeline, body)).await;
     }
-    send(shared, &parts.method, &url, heads, body, &id).await
+    send(shared, &guard, call, body).await
 }
 
-/// Sends a call, and gives the answer as it comes.
-async fn send<B>(
-    shared: &Shared,
-    method: &Method,
-    url: &Uri,
+/// A call that is to be sent, but for its body.
+struct Call<'a> {
+    id: &'a str,
+    method: &'a Method,
+    url: &'a Uri,
     heads: HeaderMap,
-    body: B,
-    id: &str,
-) -> Result<Answer>
+}
+
+/// Sends a call with what is asked for around it, and gives the answer as it comes.
+async fn send<B>(shared: &Shared, guard: &AppGuard, call: Call<'_>, body: B) -> Result<Answer>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let Call { id, method, url, heads } = call;
     let sent = match body.size_hint().exact() {
         Some(length) if length <= shared.body_bytes_max as u64 => {
             let body =
                 body.collect().await.map_err(|_| Fault::malformed("the body ended before its length"))?;
-            again_and_again(&shared.client, method, url, &heads, &body.to_bytes()).await
+            let body = body.to_bytes();
+            let send = async || once(&shared.client, method, url, heads.clone(), body.clone().into()).await;
+            guarded::again(guard, send).await
         }
         Some(_) => {
             let message =
                 format!("the body is larger than {} bytes; raise `max-body-size`", shared.body_bytes_max);
             return Err(Fault::new(413, Grpc::ResourceExhausted, "ERR_BODY_TOO_LARGE", message));
         }
-        None => once(&shared.client, method, url, heads, streamed(body)).await,
+        None => guarded::once(guard, once(&shared.client, method, url, heads, streamed(body))).await,
     };
     let answer = sent.map_err(|error| {
         tracing::warn!(target = %id, error = %error.chain(), "a call could not be passed on");
@@ -111,24 +113,6 @@ where
 
 fn failed(id: &str, why: &str) -> Fault {
     Fault::new(500, Grpc::Internal, "ERR_DIRECT_INVOKE", format!("failed to invoke, id: {id}, err: {why}"))
-}
-
-async fn again_and_again(
-    client: &Client,
-    method: &Method,
-    url: &Uri,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> std::result::Result<http::Response<AnswerBody>, SendError> {
-    let mut tried = 1;
-    loop {
-        match once(client, method, url, headers.clone(), Outgoing::from(body.clone())).await {
-            // Nothing was sent, so nothing can happen twice.
-            Err(SendError::Connect(_)) if tried < TRIES => tried += 1,
-            ended => return ended,
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }
 
 async fn once(

@@ -8,6 +8,7 @@ mod call;
 mod crypto;
 mod health;
 mod invoke;
+mod lock;
 mod metadata;
 mod middleware;
 mod pubsub;

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use mainstay_core::{Ctx, Principal, RequestId};
-use mainstay_dapr::{Fault, Grpc};
+use mainstay_dapr::{Fault, Grpc, Token};
 
 use crate::answer::{self, Answer, Body};
 use crate::call::Call;
@@ -120,8 +120,8 @@ impl Table {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let pipeline = self.shared.blocks.table().inbound.clone();
-        let token = parts.headers.get(TOKEN).map(http::HeaderValue::as_bytes);
-        if pipeline.is_empty() || self.is_open(&parts) || !self.shared.admits(token) {
+        let token = parts.headers.get(Token::HEADER).map(http::HeaderValue::as_bytes);
+        if pipeline.is_empty() || self.is_open(&parts) || self.shared.api_token.admit(token).is_err() {
             return self.answer(parts, body).await;
         }
         let ctx = context(&parts);
@@ -148,8 +148,8 @@ impl Table {
         let path = cleaned(parts.uri.path());
         let found = self.paths.at(&path).ok();
         let route = found.as_ref().and_then(|found| of_method(found.value, &parts.method));
-        let token = parts.headers.get(TOKEN).map(http::HeaderValue::as_bytes);
-        if !route.is_some_and(Row::is_open) && !self.shared.admits(token) {
+        let token = parts.headers.get(Token::HEADER).map(http::HeaderValue::as_bytes);
+        if !route.is_some_and(Row::is_open) && self.shared.api_token.admit(token).is_err() {
             return Ok(answer::text(StatusCode::UNAUTHORIZED, "invalid api token"));
         }
         if route.is_none()
@@ -209,9 +209,6 @@ impl Table {
         Fault::new(413, Grpc::ResourceExhausted, "ERR_BODY_TOO_LARGE", message)
     }
 }
-
-/// Where callers show the API token.
-const TOKEN: &str = "dapr-api-token";
 
 fn context(parts: &Parts) -> Ctx {
     let ctx = Ctx::new(RequestId::generate(), Principal::Anonymous);

@@ -7,7 +7,7 @@ use http::Method;
 use mainstay_core::BoxStream;
 
 use crate::call::{Call, Result};
-use crate::{crypto, health, metadata, pubsub, secrets, state};
+use crate::{crypto, health, lock, metadata, pubsub, secrets, state};
 
 /// A route.
 pub(crate) struct Route {
@@ -25,11 +25,19 @@ pub(crate) struct Route {
 
 pub(crate) const STABLE: &[&str] = &["v1.0"];
 pub(crate) const GET: &[Method] = &[Method::GET];
+pub(crate) const POST: &[Method] = &[Method::POST];
 pub(crate) const WRITE: &[Method] = &[Method::POST, Method::PUT];
 
 /// Every file's routes.
-pub(crate) static ALL: &[&[Route]] =
-    &[state::ROUTES, pubsub::ROUTES, secrets::ROUTES, crypto::ROUTES, metadata::ROUTES, health::ROUTES];
+pub(crate) static ALL: &[&[Route]] = &[
+    state::ROUTES,
+    pubsub::ROUTES,
+    secrets::ROUTES,
+    lock::ROUTES,
+    crypto::ROUTES,
+    metadata::ROUTES,
+    health::ROUTES,
+];
 
 /// A route whose handler reads the body as it comes. It wants the API token.
 pub(crate) struct Streamed {

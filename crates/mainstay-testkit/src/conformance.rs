@@ -3,6 +3,7 @@
 
 pub mod crypto;
 pub mod journal;
+pub mod lock;
 pub mod middleware;
 pub mod provider;
 pub mod pubsub;

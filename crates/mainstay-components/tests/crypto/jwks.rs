@@ -153,7 +153,7 @@ async fn refreshed() {
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     let folder = tempfile::tempdir().unwrap();
     let vault =
-        mainstay_testkit::components::open_with(&jwks::DEF, &settings, folder.path(), &shown).await.unwrap();
+        mainstay_testkit::components::open_in(&jwks::DEF, &settings, folder.path(), &shown).await.unwrap();
     assert!(has(&vault, "first").await && !has(&vault, "second").await);
     assert_eq!(asked.load(Ordering::SeqCst), 1, "nobody asks before it is time");
     clock.advance(60_000);

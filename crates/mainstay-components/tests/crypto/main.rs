@@ -48,5 +48,5 @@ fn conformance(def: &'static Def) -> Vec<Trial> {
 /// Opens a vault of a type.
 async fn open(def: &Def, settings: &[(&str, &str)], folder: &Path) -> Result<Arc<dyn KeyVault>> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
-    mainstay_testkit::components::open_with(def, settings, folder, &clock).await
+    mainstay_testkit::components::open_in(def, settings, folder, &clock).await
 }

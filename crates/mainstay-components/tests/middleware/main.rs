@@ -73,8 +73,7 @@ fn member(def: &'static Def) -> Option<Open> {
             let settings = settings(&server.url());
             let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
-            let opened =
-                mainstay_testkit::components::open_with(def, &settings, Path::new("."), &clock).await;
+            let opened = mainstay_testkit::components::open_in(def, &settings, Path::new("."), &clock).await;
             let pass =
                 (def.kind == "middleware.http.bearer").then(|| ("authorization", format!("Bearer {TOKEN}")));
             Arc::new(Handler { handler: opened.unwrap(), pass, _server: server }) as Arc<dyn Rig>

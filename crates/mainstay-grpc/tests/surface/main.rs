@@ -4,6 +4,7 @@
 
 mod crypto;
 mod house;
+mod lock;
 mod metadata;
 mod pubsub;
 mod secrets;
