@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -49,6 +50,12 @@ async function sidecar(t, appPort) {
   for (const [name, type] of Object.entries(components)) {
     writeFileSync(join(folder, "resources", `${name}.yaml`), component(name, type));
   }
+  mkdirSync(join(folder, "keys"));
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  writeFileSync(join(folder, "keys", "rsa.json"), JSON.stringify(privateKey.export({ format: "jwk" })));
+  writeFileSync(join(folder, "keys", "bytes"), randomBytes(32).toString("base64"));
+  const keys = component("keys", "crypto.dapr.localstorage").replace("[]", "[{ name: path, value: keys }]");
+  writeFileSync(join(folder, "resources", "keys.yaml"), keys);
   const [http, grpc] = [await freePort(), await freePort()];
   const words = ["sidecar", "--app-id", "shop", "--resources-path", "resources"];
   words.push("--dapr-http-port", http, "--dapr-grpc-port", grpc, ...(appPort ? ["--app-port", appPort] : []));
@@ -100,6 +107,22 @@ for (const protocol of ["HTTP", "GRPC"]) {
     assert.equal(known.id, "shop");
   });
 }
+
+test("the client encrypts and decrypts", async (t) => {
+  const { grpc } = await sidecar(t);
+  const communicationProtocol = CommunicationProtocolEnum.GRPC;
+  const client = new DaprClient({ daprHost: "127.0.0.1", daprPort: grpc, communicationProtocol });
+  t.after(() => client.stop());
+  const data = randomBytes(300_000);
+  for (const [keyName, keyWrapAlgorithm] of [["bytes", "AES"], ["rsa.json", "RSA"]]) {
+    const options = { componentName: "keys", keyName, keyWrapAlgorithm };
+    const made = await client.crypto.encrypt(data, options);
+    assert.equal(made.subarray(0, 15).toString(), "dapr.io/enc/v1\n");
+    assert.deepEqual(await client.crypto.decrypt(made, { componentName: "keys" }), data);
+    made[made.length - 1] ^= 1;
+    await assert.rejects(client.crypto.decrypt(made, { componentName: "keys" }));
+  }
+});
 
 test("the server is called and gets messages", async (t) => {
   const appPort = await freePort();

@@ -17,6 +17,7 @@ import urllib.request
 import pytest
 
 PATIENCE_S = 30
+KEYS = pathlib.Path(__file__).parents[2] / "crates/mainstay-testkit/keys"
 COMPONENTS = {
     "orders.yaml": """
         apiVersion: dapr.io/v1alpha1
@@ -44,6 +45,17 @@ COMPONENTS = {
           type: secretstores.local.env
           version: v1
           metadata: []
+    """,
+    "keys.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: keys }
+        spec:
+          type: crypto.dapr.localstorage
+          version: v1
+          metadata:
+            - name: path
+              value: keys
     """,
 }
 
@@ -75,11 +87,21 @@ def answers(url: str) -> bool:
 class Sidecar:
     """A sidecar at work."""
 
-    def __init__(self, folder: pathlib.Path, app_port: int | None = None, token: str | None = None):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        app_port: int | None = None,
+        token: str | None = None,
+        more: dict[str, str] | None = None,
+    ):
         resources = folder / "resources"
         resources.mkdir(exist_ok=True)
-        for name, text in COMPONENTS.items():
+        for name, text in (COMPONENTS | (more or {})).items():
             (resources / name).write_text(textwrap.dedent(text))
+        keys = folder / "keys"
+        keys.mkdir(exist_ok=True)
+        (keys / "bytes").write_bytes(bytes(range(32)))
+        (keys / "rsa.pem").write_bytes((KEYS / "rsa.pem").read_bytes())
         self.http_port, self.grpc_port = free_port(), free_port()
         command = [os.environ["MAINSTAY_BIN"], "sidecar", "--app-id", "shop", "--resources-path", str(resources)]
         command += ["--dapr-http-port", str(self.http_port), "--dapr-grpc-port", str(self.grpc_port)]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use mainstay_core::middleware::Middleware;
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::resiliency::Direction;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::layers::{AppGuard, Guard, Layers};
+use crate::middleware::Pipeline;
 use crate::pubsub::Scopes;
 use crate::state::Store;
 
@@ -31,6 +33,14 @@ pub struct Table {
     pub brokers: BTreeMap<String, Broker>,
     /// Secret stores by name.
     pub secrets: BTreeMap<String, crate::secrets::Store>,
+    /// Key vaults by name.
+    pub vaults: BTreeMap<String, crate::crypto::Vault>,
+    /// What requests can pass through, by name.
+    pub middleware: BTreeMap<String, Arc<dyn Middleware>>,
+    /// What requests to us pass through.
+    pub inbound: Pipeline,
+    /// What calls to the app pass through.
+    pub toward_app: Pipeline,
     /// Lock stores by name.
     pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.

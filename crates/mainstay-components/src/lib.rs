@@ -4,8 +4,12 @@
 
 #[cfg(any(feature = "kafka", feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
+pub mod crypto;
 pub mod def;
+#[cfg(feature = "crypto")]
+mod keys;
 pub mod locks;
+pub mod middleware;
 pub mod pubsub;
 pub mod reference;
 pub mod secret_stores;
@@ -13,3 +17,5 @@ pub mod secrets;
 pub mod settings;
 pub mod state;
 pub mod tools;
+#[cfg(feature = "crypto")]
+mod web;

@@ -88,6 +88,10 @@ codes! {
     ETAG_MISMATCH, Conflict, "the value was changed since it was read";
     ETAG_INVALID, InvalidArgument, "the store cannot have given this etag";
     BROKER_UNAVAILABLE, Unavailable, "the message broker cannot be reached or is failing";
+    VAULT_UNAVAILABLE, Unavailable, "the key vault cannot be reached or is failing";
+    KEY_NOT_FOUND, NotFound, "no key has this name";
+    KEY_UNSUITABLE, InvalidArgument, "the key cannot be used for this";
+    CIPHERTEXT_INVALID, InvalidArgument, "the data was not encrypted so, or was changed since";
     UNSUPPORTED, Unsupported, "this cannot be done here";
     INTERNAL, Internal, "an internal fault";
     CONFIG_YAML, InvalidArgument, "the spec is not valid YAML";

@@ -4,6 +4,7 @@
 
 mod about;
 mod apis;
+pub mod crypto;
 mod event;
 pub mod fault;
 pub mod invoke;

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{lock, metadata, pubsub, secrets, state, subscribe};
+use crate::{crypto, lock, metadata, pubsub, secrets, state, subscribe};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -69,5 +69,7 @@ serve! {
     streams {
         subscribe_topic_events_alpha1(SubscribeTopicEventsRequestAlpha1) -> SubscribeTopicEventsResponseAlpha1 =
             subscribe::open;
+        encrypt_alpha1(EncryptRequest) -> EncryptResponse = crypto::encrypt;
+        decrypt_alpha1(DecryptRequest) -> DecryptResponse = crypto::decrypt;
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
+use mainstay_core::BoxStream;
 use mainstay_dapr::Fault;
 use mainstay_net::client::AnswerBody;
 use serde::Serialize;
@@ -24,6 +25,24 @@ pub enum Body {
     Whole(Bytes),
     /// Passed on as it comes.
     Passed(AnswerBody),
+    /// Made as it goes out. An error in it cuts the answer.
+    Streamed(Streamed),
+}
+
+/// Pieces of a body that is made as it goes out.
+pub struct Streamed(BoxStream<std::io::Result<Bytes>>);
+
+impl std::fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Streamed")
+    }
+}
+
+impl Body {
+    /// A body of these pieces.
+    pub(crate) fn streamed(pieces: BoxStream<std::io::Result<Bytes>>) -> Self {
+        Self::Streamed(Streamed(pieces))
+    }
 }
 
 impl Default for Body {
@@ -46,6 +65,7 @@ impl http_body::Body for Body {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Self::Passed(body) => Pin::new(body).poll_frame(cx),
+            Self::Streamed(body) => body.0.as_mut().poll_next(cx).map_ok(Frame::data),
         }
     }
 
@@ -53,6 +73,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Passed(body) => body.is_end_stream(),
+            Self::Streamed(_) => false,
         }
     }
 
@@ -60,6 +81,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Passed(body) => body.size_hint(),
+            Self::Streamed(_) => SizeHint::default(),
         }
     }
 }

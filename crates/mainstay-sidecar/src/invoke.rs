@@ -10,12 +10,16 @@ use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::BodyExt as _;
-use mainstay_core::Redacted;
+use mainstay_blocks::layers::AppGuard;
+use mainstay_blocks::middleware::Pipeline;
+use mainstay_core::{Ctx, Redacted};
 use mainstay_dapr::{Fault, Grpc};
 use mainstay_net::client::{AnswerBody, Body as Outgoing, Client, SendError};
+use mainstay_net::server::Peer;
 
 use crate::answer::{Answer, Body};
 use crate::call::Result;
+use crate::middleware::{self, Way};
 use crate::surface::Shared;
 pub use target::Target;
 pub(crate) use target::{Asked, asked};
@@ -32,14 +36,13 @@ pub struct Targets {
 }
 
 /// Passes a call on.
-pub(crate) async fn invoke<B>(shared: &Shared, parts: Parts, body: B, asked: Asked) -> Result
+pub(crate) async fn invoke<B>(shared: &Shared, ctx: &Ctx, parts: Parts, body: B, asked: Asked) -> Result
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let id = asked.id.clone();
     let target = target::find(&shared.targets, &shared.blocks.app().id, &id)?;
-    let url = target.url(&asked, parts.uri.query()).map_err(|why| failed(&id, &why))?;
     let mut heads = headers::forwarded(&parts, &shared.blocks.app().id, &id);
     heads.extend(target.headers.clone());
     if target.is_app
@@ -50,25 +53,60 @@ where
         heads.insert("dapr-api-token", value);
     }
     let guard = shared.blocks.app_guard(&id, &asked.path);
+    let pipeline = if target.is_app { shared.blocks.table().toward_app.clone() } else { Pipeline::default() };
+    let query = parts.uri.query().map(str::to_owned);
+    if pipeline.is_empty() {
+        let url = target.url(&asked, query.as_deref()).map_err(|why| failed(&id, &why))?;
+        let call = Call { id: &id, method: &parts.method, url: &url, heads };
+        return send(shared, &guard, call, body).await;
+    }
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    let mut way = Way { method: &parts.method, path: format!("/{}", asked.path), query, peer };
+    if let Some(answer) = way.pass(&pipeline, ctx, &mut heads).await? {
+        return Ok(answer);
+    }
+    let asked = Asked { id: asked.id, path: way.path.trim_start_matches('/').to_owned() };
+    let url = target.url(&asked, way.query.as_deref()).map_err(|why| failed(&id, &why))?;
+    let call = Call { id: &id, method: &parts.method, url: &url, heads };
+    if pipeline.changes_bodies() {
+        return send(shared, &guard, call, middleware::body(&pipeline, body)).await;
+    }
+    send(shared, &guard, call, body).await
+}
+
+/// A call that is to be sent, but for its body.
+struct Call<'a> {
+    id: &'a str,
+    method: &'a Method,
+    url: &'a Uri,
+    heads: HeaderMap,
+}
+
+/// Sends a call with what is asked for around it, and gives the answer as it comes.
+async fn send<B>(shared: &Shared, guard: &AppGuard, call: Call<'_>, body: B) -> Result<Answer>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Call { id, method, url, heads } = call;
     let sent = match body.size_hint().exact() {
         Some(length) if length <= shared.body_bytes_max as u64 => {
             let body =
                 body.collect().await.map_err(|_| Fault::malformed("the body ended before its length"))?;
             let body = body.to_bytes();
-            let send =
-                async || once(&shared.client, &parts.method, &url, heads.clone(), body.clone().into()).await;
-            guarded::again(&guard, send).await
+            let send = async || once(&shared.client, method, url, heads.clone(), body.clone().into()).await;
+            guarded::again(guard, send).await
         }
         Some(_) => {
             let message =
                 format!("the body is larger than {} bytes; raise `max-body-size`", shared.body_bytes_max);
             return Err(Fault::new(413, Grpc::ResourceExhausted, "ERR_BODY_TOO_LARGE", message));
         }
-        None => guarded::once(&guard, once(&shared.client, &parts.method, &url, heads, streamed(body))).await,
+        None => guarded::once(guard, once(&shared.client, method, url, heads, streamed(body))).await,
     };
     let answer = sent.map_err(|error| {
         tracing::warn!(target = %id, error = %error.chain(), "a call could not be passed on");
-        failed(&id, &error.to_string())
+        failed(id, &error.to_string())
     })?;
     Ok(passed_back(answer))
 }

@@ -5,10 +5,12 @@
 
 mod answer;
 mod call;
+mod crypto;
 mod health;
 mod invoke;
 mod lock;
 mod metadata;
+mod middleware;
 mod pubsub;
 mod router;
 mod routes;

@@ -14,9 +14,9 @@ use mainstay_dapr::{Fault, Grpc, Token};
 
 use crate::answer::{self, Answer, Body};
 use crate::call::Call;
-use crate::routes::{self, OURS, Route};
+use crate::routes::{self, Incoming, OURS, Route, Streamed};
 use crate::surface::Shared;
-use crate::{health, invoke};
+use crate::{health, invoke, middleware};
 
 /// The service for a listener; cheap to clone.
 #[derive(Clone)]
@@ -24,7 +24,40 @@ pub struct Router(Arc<Table>);
 
 struct Table {
     shared: Arc<Shared>,
-    paths: matchit::Router<Vec<&'static Route>>,
+    paths: matchit::Router<Vec<Row>>,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy)]
+enum Row {
+    Whole(&'static Route),
+    Streamed(&'static Streamed),
+}
+
+impl Row {
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Whole(route) => route.methods,
+            Self::Streamed(route) => route.methods,
+        }
+    }
+
+    fn is_open(self) -> bool {
+        matches!(self, Self::Whole(Route { open: true, .. }))
+    }
+
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Whole(Route { versions: OURS, .. }))
+    }
+
+    /// Its paths, with their versions.
+    fn paths(self) -> impl Iterator<Item = String> {
+        let (versions, path) = match self {
+            Self::Whole(route) => (route.versions, route.path),
+            Self::Streamed(route) => (route.versions, route.path),
+        };
+        versions.iter().map(move |version| cleaned(&format!("/{version}/{path}")))
+    }
 }
 
 impl std::fmt::Debug for Router {
@@ -35,13 +68,13 @@ impl std::fmt::Debug for Router {
 
 impl Router {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        let mut by_path: Vec<(String, Vec<&'static Route>)> = Vec::new();
-        for route in routes::ALL.iter().copied().flatten() {
-            for version in route.versions {
-                let path = cleaned(&format!("/{version}/{}", route.path));
+        let mut by_path: Vec<(String, Vec<Row>)> = Vec::new();
+        let whole = routes::ALL.iter().copied().flatten().map(Row::Whole);
+        for row in whole.chain(routes::STREAMED.iter().copied().flatten().map(Row::Streamed)) {
+            for path in row.paths() {
                 match by_path.iter_mut().find(|(known, _)| *known == path) {
-                    Some((_, routes)) => routes.push(route),
-                    None => by_path.push((path, vec![route])),
+                    Some((_, rows)) => rows.push(row),
+                    None => by_path.push((path, vec![row])),
                 }
             }
         }
@@ -70,7 +103,7 @@ where
         let table = Arc::clone(&self.0);
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            let answered = table.answer(parts, body).await;
+            let answered = table.pass(parts, body).await;
             Ok(answered.unwrap_or_else(|fault| {
                 // Whoever waits for the start asks often.
                 if fault.http >= 500 && fault.code != health::NOT_READY {
@@ -83,6 +116,35 @@ where
 }
 
 impl Table {
+    /// Answers a request after it went through what the configuration lists. Those of health and those without the
+    /// token go through nothing.
+    async fn pass<B>(&self, mut parts: Parts, body: B) -> Result<Answer, Fault>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let pipeline = self.shared.blocks.table().inbound.clone();
+        let token = parts.headers.get(Token::HEADER).map(http::HeaderValue::as_bytes);
+        if pipeline.is_empty() || self.is_open(&parts) || self.shared.api_token.admit(token).is_err() {
+            return self.answer(parts, body).await;
+        }
+        let ctx = context(&parts);
+        if let Some(answer) = middleware::inbound(&pipeline, &ctx, &mut parts).await? {
+            return Ok(answer);
+        }
+        if pipeline.changes_bodies() {
+            return self.answer(parts, middleware::body(&pipeline, body)).await;
+        }
+        self.answer(parts, body).await
+    }
+
+    fn is_open(&self, parts: &Parts) -> bool {
+        let path = cleaned(parts.uri.path());
+        let found = self.paths.at(&path).ok();
+        let route = found.and_then(|found| of_method(found.value, &parts.method));
+        route.is_some_and(|route| route.is_open() && !(route.is_ours() && invoke::asked(parts).is_some()))
+    }
+
     async fn answer<B>(&self, parts: Parts, body: B) -> Result<Answer, Fault>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -92,14 +154,15 @@ impl Table {
         let found = self.paths.at(&path).ok();
         let route = found.as_ref().and_then(|found| of_method(found.value, &parts.method));
         let token = parts.headers.get(Token::HEADER).map(http::HeaderValue::as_bytes);
-        if !route.is_some_and(|route| route.open) && self.shared.api_token.admit(token).is_err() {
+        // What is ours does not hide what an app has under the same path.
+        let asked = if route.is_none_or(Row::is_ours) { invoke::asked(&parts) } else { None };
+        let is_open = asked.is_none() && route.is_some_and(Row::is_open);
+        if !is_open && self.shared.api_token.admit(token).is_err() {
             return Ok(answer::text(StatusCode::UNAUTHORIZED, "invalid api token"));
         }
-        // What is ours does not hide what an app has under the same path.
-        if route.is_none_or(|route| route.versions == OURS)
-            && let Some(asked) = invoke::asked(&parts)
-        {
-            return invoke::invoke(&self.shared, parts, body, asked).await;
+        if let Some(asked) = asked {
+            let ctx = context(&parts);
+            return invoke::invoke(&self.shared, &ctx, parts, body, asked).await;
         }
         let (Some(found), Some(route)) = (&found, route) else {
             let status = if found.is_some() { 405 } else { 404 };
@@ -107,12 +170,30 @@ impl Table {
             return Err(Fault::new(status, Grpc::NotFound, "ERR_METHOD_NOT_FOUND", message));
         };
         let params = found.params.iter().map(|(name, value)| (name.to_owned(), decoded(value))).collect();
-        let body = self.read(body).await?;
-        let mut ctx = Ctx::new(RequestId::generate(), Principal::Anonymous);
-        if let Some(trace) = parts.headers.get("traceparent").and_then(|value| value.to_str().ok()) {
-            ctx = ctx.with_traceparent(trace);
+        let (shared, ctx) = (Arc::clone(&self.shared), context(&parts));
+        match route {
+            Row::Whole(route) => {
+                let body = self.read(body).await?;
+                (route.handler)(Call { shared, ctx, parts, body, params }).await
+            }
+            Row::Streamed(route) => {
+                let body = self.stream(body)?;
+                (route.handler)(Call { shared, ctx, parts, body: Bytes::new(), params }, body).await
+            }
         }
-        (route.handler)(Call { shared: Arc::clone(&self.shared), ctx, parts, body, params }).await
+    }
+
+    /// The body as it comes. Errors: `ERR_BODY_TOO_LARGE` for one that is known to be.
+    fn stream<B>(&self, body: B) -> Result<Incoming, Fault>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let length = body.size_hint().exact();
+        if length.is_some_and(|length| length > self.shared.body_bytes_max as u64) {
+            return Err(self.too_large());
+        }
+        Ok(Incoming { pieces: middleware::pieces(body), is_whole: length.is_some() })
     }
 
     async fn read<B>(&self, body: B) -> Result<Bytes, Fault>
@@ -123,17 +204,28 @@ impl Table {
         let most = self.shared.body_bytes_max;
         match Limited::new(body, most).collect().await {
             Ok(read) => Ok(read.to_bytes()),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                let message = format!("the body is larger than {most} bytes; raise `max-body-size`");
-                Err(Fault::new(413, Grpc::ResourceExhausted, "ERR_BODY_TOO_LARGE", message))
-            }
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(self.too_large()),
             Err(_) => Err(Fault::malformed("the body ended before its length")),
         }
     }
+
+    fn too_large(&self) -> Fault {
+        let most = self.shared.body_bytes_max;
+        let message = format!("the body is larger than {most} bytes; raise `max-body-size`");
+        Fault::new(413, Grpc::ResourceExhausted, "ERR_BODY_TOO_LARGE", message)
+    }
 }
 
-fn of_method(routes: &[&'static Route], method: &Method) -> Option<&'static Route> {
-    routes.iter().copied().find(|route| route.methods.contains(method))
+fn context(parts: &Parts) -> Ctx {
+    let ctx = Ctx::new(RequestId::generate(), Principal::Anonymous);
+    match parts.headers.get("traceparent").and_then(|value| value.to_str().ok()) {
+        Some(trace) => ctx.with_traceparent(trace),
+        None => ctx,
+    }
+}
+
+fn of_method(rows: &[Row], method: &Method) -> Option<Row> {
+    rows.iter().copied().find(|row| row.methods().contains(method))
 }
 
 /// The path with single slashes and without one at its end.

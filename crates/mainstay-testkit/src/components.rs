@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt as _;
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
+use mainstay_core::crypto::KeyVault;
 use mainstay_core::embedded::Embedded;
 use mainstay_core::lock::LockStore;
+use mainstay_core::middleware::Middleware;
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::state::StateStore;
 use mainstay_core::{Clock, Error, Result, codes};
@@ -20,6 +22,30 @@ use mainstay_net::client::{Client, ClientOptions};
 /// Never: it needs nothing that could be missing.
 pub async fn state_store(clock: &Arc<dyn Clock>) -> Arc<dyn StateStore> {
     open(&mainstay_components::state::in_memory::DEF, clock).await.expect("a store in memory opens")
+}
+
+/// A key vault with the keys of [`crate::keys::set`].
+///
+/// # Panics
+/// Never: the keys are well-formed.
+pub async fn key_vault(clock: &Arc<dyn Clock>) -> Arc<dyn KeyVault> {
+    let set = crate::keys::set();
+    let settings = [("jwks", set.as_str())];
+    let opened = open_in(&mainstay_components::crypto::jwks::DEF, &settings, Path::new("."), clock).await;
+    opened.expect("keys that are given open")
+}
+
+/// A handler of requests, by its type.
+///
+/// # Panics
+/// Where there is no such type, or it does not open.
+pub async fn middleware(
+    kind: &str,
+    settings: &[(&str, &str)],
+    clock: &Arc<dyn Clock>,
+) -> Arc<dyn Middleware> {
+    let def = mainstay_components::middleware::find(kind).expect("there is such a type");
+    open_in(def, settings, Path::new("."), clock).await.expect("the handler opens")
 }
 
 /// A lock store in memory.
@@ -37,6 +63,22 @@ pub async fn lock_store(clock: &Arc<dyn Clock>) -> Arc<dyn LockStore> {
 /// Those of the component's type.
 pub async fn open<P: ?Sized>(def: &Def<P>, clock: &Arc<dyn Clock>) -> Result<Arc<P>> {
     open_with(def, &[], Path::new("."), &NoStores, clock).await
+}
+
+/// Opens a component with settings, in a folder. There are no stores inside the process.
+///
+/// # Errors
+/// Those of the component's type.
+///
+/// # Panics
+/// Where its settings have a fault.
+pub async fn open_in<P: ?Sized>(
+    def: &Def<P>,
+    settings: &[(&str, &str)],
+    folder: &Path,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<P>> {
+    open_with(def, settings, folder, &NoStores, clock).await
 }
 
 /// Opens a component of the type's first version as the process does: from the text of its settings.

@@ -3,6 +3,7 @@
 pub mod components;
 pub mod conformance;
 pub mod fake_upstream;
+pub mod keys;
 pub mod loopback;
 pub mod memory_journal;
 pub mod process;

@@ -121,6 +121,7 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
     let rules = |name: &str| Rules { prefix: Prefix::of(None, name, app), ..Rules::default() };
     let orders = mainstay_testkit::components::state_store(clock).await;
     let broken: Arc<dyn StateStore> = Arc::new(Broken);
+    let keys = mainstay_testkit::components::key_vault(clock).await;
     let scopes = Scopes::of(|name| match name {
         "publishingScopes" => Some("shop=orders,broken,half; other=secret"),
         "subscriptionScopes" => Some("shop=orders"),
@@ -146,6 +147,7 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
         secrets: BTreeMap::from([("vault".to_owned(), Opened::new(vault, scope))]),
         locks: BTreeMap::from([("locks".to_owned(), locks)]),
         summaries: vec![summary],
+        vaults: BTreeMap::from([("keys".to_owned(), Opened::new(keys, ()))]),
         ..Table::default()
     }
 }

@@ -123,7 +123,7 @@ async fn what_is_not_served_is_unimplemented() {
         assert_eq!(refused.code(), Code::Unimplemented, "{path}");
     }
     let mut client = house.client().await;
-    check(client.encrypt_alpha1(futures_util::stream::pending()).await, Code::Unimplemented, "");
+    check(client.subtle_sign_alpha1(SubtleSignRequest::default()).await, Code::Unimplemented, "");
 }
 
 #[tokio::test]

@@ -81,8 +81,6 @@ fn refuse_what_protects(runtime: &RuntimeConfig) -> Result<(), Error> {
     let parts = [
         ("accessControl", runtime.access.is_some()),
         ("api", !runtime.api_allowed.is_empty() || !runtime.api_denied.is_empty()),
-        ("httpPipeline", !runtime.inbound.is_empty()),
-        ("appHttpPipeline", !runtime.toward_app.is_empty()),
     ];
     match parts.iter().find(|(_, is_used)| *is_used) {
         None => Ok(()),

@@ -3,6 +3,7 @@
 
 mod opener;
 mod store_rules;
+mod pipelines;
 mod types;
 
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use mainstay_blocks::pubsub::Scopes;
 use mainstay_blocks::{App, Opened, Summary, Table, lock};
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
-use mainstay_components::{locks, pubsub, secret_stores, state};
+use mainstay_components::{crypto, locks, middleware, pubsub, secret_stores, state};
 use mainstay_config::resources::Placeholders;
 use mainstay_core::component::{Component, Setting, SettingValue};
 use mainstay_core::http_endpoint::HttpEndpoint;
@@ -23,7 +23,7 @@ use mainstay_journal::Stores;
 use mainstay_net::client::Client;
 use mainstay_sidecar::Target;
 
-use super::store_rules;
+use super::{pipelines, store_rules, types};
 use crate::environment;
 
 pub(super) struct Opener<'a> {
@@ -54,6 +54,7 @@ impl Opener<'_> {
         for component in &ours {
             self.open_block(component, &mut table).await?;
         }
+        pipelines::build(self.runtime, &ours, &mut table)?;
         Ok(table)
     }
 
@@ -86,6 +87,10 @@ impl Opener<'_> {
             self.open_broker(def, component, table).await?;
         } else if let Some(def) = locks::find(&component.kind) {
             self.open_locks(def, component, table).await?;
+        } else if let Some(def) = crypto::find(&component.kind) {
+            self.open_vault(def, component, table).await?;
+        } else if let Some(def) = middleware::find(&component.kind) {
+            self.open_middleware(def, component, table).await?;
         }
         Ok(())
     }
@@ -142,6 +147,30 @@ impl Opener<'_> {
         let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
         let rules = lock::Rules::of(settings.text("keyPrefix"), &component.name, self.app);
         table.locks.insert(component.name.clone(), Opened::new(port, rules));
+        table.summaries.push(summary(component, Vec::new()));
+        Ok(())
+    }
+
+    async fn open_vault(
+        &self,
+        def: &crypto::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
+        table.vaults.insert(component.name.clone(), Opened::new(port, ()));
+        table.summaries.push(summary(component, Vec::new()));
+        Ok(())
+    }
+
+    async fn open_middleware(
+        &self,
+        def: &middleware::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
+        table.middleware.insert(component.name.clone(), port);
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
     }
