@@ -2,12 +2,13 @@
 //! hears no signal and ends no process.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mainstay_app::HttpCallback;
 use mainstay_blocks::pubsub::Deliverer;
 use mainstay_core::callback::AppCallback;
+use mainstay_core::resources::Resources;
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{Ctx, Error, codes};
 use mainstay_net::server::{ServeOptions, serve};
@@ -36,9 +37,10 @@ const ASK_TRIES: u32 = 4;
 pub(crate) struct Sidecar {
     options: Options,
     beside: Beside,
-    declared: Vec<Subscription>,
+    declared: Mutex<Vec<Subscription>>,
     /// Where its APIs are.
     pub(crate) ports: Ports,
+    addresses: Vec<SocketAddr>,
     started: Instant,
     stop: CancellationToken,
     servers: TaskTracker,
@@ -56,19 +58,31 @@ impl Sidecar {
     /// Reads the resources, binds the ports, opens the components and serves. `is_process` says whether the process is there
     /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
+        let resources = resources::load(&options)?;
+        Self::open(options, resources, inside, is_process).await
+    }
+
+    /// The same with resources that are read already, and are for this app.
+    pub(crate) async fn open(
+        options: Options,
+        resources: Resources,
+        inside: &Inside,
+        is_process: bool,
+    ) -> anyhow::Result<Self> {
         let started = Instant::now();
+        let resources = resources::for_app(resources, &options.app_id)?;
         for name in &options.without_effect {
             tracing::debug!("the flag `--{name}` has no effect here");
         }
-        let resources = resources::load(&options)?;
         let http = bind(&options, options.http_port).await?;
         let grpc = bind(&options, options.grpc_port).await?;
         warn_of_strangers(&options);
         let beside = Beside::open(&options, &resources, inside, shutdown(is_process)).await?;
         let ports = Ports { http: port_of(&http)?, grpc: port_of(&grpc)? };
         let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
+        let mut addresses = Vec::new();
         for listener in http {
-            terminal::print(&format!("mainstay: listening on http://{}\n", listener.local_addr()?));
+            addresses.push(listener.local_addr()?);
             servers.spawn(serve(listener, beside.surface.router(), bounds(&options), stop.clone()));
         }
         for listener in grpc {
@@ -77,8 +91,34 @@ impl Sidecar {
         }
         servers.close();
         beside.surface.reach(Phase::Outbound);
-        let (declared, work) = (resources.subscriptions, TaskTracker::new());
-        Ok(Self { options, beside, declared, ports, started, stop, servers, work })
+        let (declared, work) = (Mutex::new(resources.subscriptions), TaskTracker::new());
+        Ok(Self { options, beside, declared, ports, addresses, started, stop, servers, work })
+    }
+
+    /// Takes new resources while it serves: all of them, or none if a component cannot be opened. Deliveries go on as they
+    /// were until it attends to the app anew.
+    pub(crate) async fn reload(&self, resources: Resources, inside: &Inside) -> anyhow::Result<()> {
+        let resources = resources::for_app(resources, &self.options.app_id)?;
+        self.beside.reload(&self.options, &resources, inside).await?;
+        *self.declared() = resources.subscriptions;
+        Ok(())
+    }
+
+    fn declared(&self) -> MutexGuard<'_, Vec<Subscription>> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What says whether each component can work.
+    pub(crate) fn look(&self) -> mainstay_http::Look {
+        let blocks = self.beside.blocks.clone();
+        Arc::new(move || Box::pin(Beside::look(blocks.clone())))
+    }
+
+    /// Says on standard output where the HTTP API is, as programs that start it read it.
+    pub(crate) fn announce(&self) {
+        for address in &self.addresses {
+            terminal::print(&format!("mainstay: listening on http://{address}\n"));
+        }
     }
 
     /// Waits until the app asks it to stop.
@@ -99,7 +139,7 @@ impl Sidecar {
             let client = self.beside.client.clone();
             let app = Arc::new(HttpCallback::new(client, url, environment::app_api_token()));
             wait_for(&*app, url).await;
-            let mut subscriptions = self.declared.clone();
+            let mut subscriptions = self.declared().clone();
             if self.options.asks_subscriptions {
                 subscriptions.extend(ask(&*app).await);
             }

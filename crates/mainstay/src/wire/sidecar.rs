@@ -4,15 +4,18 @@
 mod opener;
 mod types;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use mainstay_blocks::layers::Layers;
-use mainstay_blocks::{App, Blocks};
+use mainstay_blocks::{App, Blocks, Table};
 use mainstay_config::resources::policies;
-use mainstay_core::Clock;
 use mainstay_core::resources::Resources;
+use mainstay_core::{Clock, Ctx, Error, codes};
 use mainstay_dapr::{About, AppConnection};
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
@@ -25,6 +28,8 @@ use crate::sidecar::flags::Options;
 use opener::Opener;
 pub(crate) use types::{Listed, check, types};
 
+/// How long a component may take to say whether it can work.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
 /// The wire format that is spoken.
 const RUNTIME_VERSION: &str = "1.18.3";
 
@@ -64,25 +69,12 @@ impl Beside {
         inside: &Inside,
         (asked, shutdown): (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>),
     ) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let client = Client::new(ClientOptions::default());
-        let app = App { id: options.app_id.clone(), namespace: environment::namespace() };
-        let opener = Opener {
-            app: &app,
-            clock: &clock,
-            client: &client,
-            stores: &inside.0,
-            runtime: &resources.runtime,
-            folder: options.folder.clone(),
-        };
-        let policies = policies(&resources.resiliencies, &options.app_id);
-        let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
-        let mut table = opener.open_all(&resources.components).await?;
-        table.guard(layers);
+        let Composed { app, clock, table, endpoints } = compose(options, resources, inside, &client).await?;
         let targets = Targets {
             app: options.app_url.clone().map(|base| Target { base, is_app: true, ..Target::default() }),
             app_token: environment::app_api_token(),
-            endpoints: opener.endpoints(&resources.http_endpoints, &table).await?,
+            endpoints,
         };
         let blocks = Blocks::new(app, clock, table);
         let surface = Surface::new(Parts {
@@ -105,10 +97,78 @@ impl Beside {
         Ok(Self { blocks, surface, grpc, client, asked })
     }
 
+    /// Takes new resources: all of them, or none if a component cannot be opened. Calls at work keep what they began with;
+    /// external services stay as they are.
+    pub(crate) async fn reload(
+        &self,
+        options: &Options,
+        resources: &Resources,
+        inside: &Inside,
+    ) -> anyhow::Result<()> {
+        let composed = compose(options, resources, inside, &self.client).await?;
+        self.blocks.reload(composed.table);
+        Ok(())
+    }
+
+    /// Whether each component can work, by its name. To add a block: its line.
+    pub(crate) async fn look(blocks: Blocks) -> Vec<(String, mainstay_core::Result<()>)> {
+        let ctx = Ctx::system().with_deadline(Instant::now() + LOOK_TIME_MAX);
+        let (table, ctx) = (blocks.table(), &ctx);
+        let stores = table.stores.iter().map(|(name, open)| looked(name, open.port.ready(ctx)));
+        let brokers = table.brokers.iter().map(|(name, open)| looked(name, open.port.ready(ctx)));
+        let secrets = table.secrets.iter().map(|(name, open)| looked(name, open.port.ready(ctx)));
+        let locks = table.locks.iter().map(|(name, open)| looked(name, open.port.ready(ctx)));
+        let (stores, brokers, secrets, locks) =
+            tokio::join!(join_all(stores), join_all(brokers), join_all(secrets), join_all(locks));
+        [stores, brokers, secrets, locks].into_iter().flatten().collect()
+    }
+
     /// Waits until the app asks this process to stop.
     pub(crate) async fn asked_to_stop(&self) {
         self.asked.notified().await;
     }
+}
+
+/// What is opened from resources.
+struct Composed {
+    app: App,
+    clock: Arc<dyn Clock>,
+    table: Table,
+    endpoints: BTreeMap<String, Target>,
+}
+
+async fn compose(
+    options: &Options,
+    resources: &Resources,
+    inside: &Inside,
+    client: &Client,
+) -> anyhow::Result<Composed> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let app = App { id: options.app_id.clone(), namespace: environment::namespace() };
+    let opener = Opener {
+        app: &app,
+        clock: &clock,
+        client,
+        stores: &inside.0,
+        runtime: &resources.runtime,
+        folder: options.folder.clone(),
+    };
+    let policies = policies(&resources.resiliencies, &options.app_id);
+    let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
+    let mut table = opener.open_all(&resources.components).await?;
+    table.guard(layers);
+    let endpoints = opener.endpoints(&resources.http_endpoints, &table).await?;
+    Ok(Composed { app, clock, table, endpoints })
+}
+
+/// A component's answer, within its time.
+async fn looked(
+    name: &str,
+    ready: impl Future<Output = mainstay_core::Result<()>>,
+) -> (String, mainstay_core::Result<()>) {
+    let late = || Err(Error::new(&codes::COMPONENT_UNAVAILABLE, "it does not answer in time"));
+    let ready = tokio::time::timeout(LOOK_TIME_MAX, ready).await.unwrap_or_else(|_| late());
+    (format!("component {name}"), ready)
 }
 
 fn about(options: &Options) -> About {
