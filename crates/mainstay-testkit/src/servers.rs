@@ -242,9 +242,13 @@ fn ended(keeper: &mut Child) {
     }
 }
 
-/// A port that nothing listens on. Something else could take it before the server does; the next run would not see that
-/// again.
-fn free_port() -> u16 {
+/// A port of 127.0.0.1 that nothing listens on. Something else could take it before the server does; the next run would not
+/// see that again.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     listener.local_addr().expect("a bound listener has an address").port()
 }

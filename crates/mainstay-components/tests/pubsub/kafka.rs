@@ -3,6 +3,7 @@
 
 mod own;
 mod process;
+mod security;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,12 @@ pub(crate) fn member(def: &'static Def) -> Member {
     }
     let open: Open =
         Arc::new(move |need| Box::pin(async move { Arc::new(Kafka::open(def, need).await) as Arc<dyn Rig> }));
-    Member::Ways(vec![Way { name: "kafka", open, not_run: Vec::new(), own: own::trials(def) }])
+    Member::Ways(vec![Way {
+        name: "kafka",
+        open,
+        not_run: Vec::new(),
+        own: own::trials(def).chain(security::trials(def)).collect(),
+    }])
 }
 
 /// Groups that notice soon who has died, but not while a slow machine has other things to do.

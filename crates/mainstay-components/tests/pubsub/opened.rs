@@ -5,37 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use mainstay_components::def::Opening;
 use mainstay_components::pubsub::Def;
-use mainstay_components::settings::Settings;
-use mainstay_core::embedded::Embedded;
 use mainstay_core::pubsub::{Delivery, Message, PubSub, Subscription};
-use mainstay_core::state::StateStore;
-use mainstay_core::{BoxStream, Clock, Ctx, Error, Result, codes};
-use mainstay_net::client::{Client, ClientOptions};
+use mainstay_core::{BoxStream, Clock, Ctx, Result};
 use mainstay_net::clock::SystemClock;
+use mainstay_testkit::components;
 
 /// Longest wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Opens one. Panics where its settings have a fault.
 pub(crate) async fn open(def: &Def, settings: &[(&str, &str)]) -> Result<Arc<dyn PubSub>> {
-    let pairs = settings.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
-    let settings = Settings::new(pairs);
-    assert_eq!((def.check)(&settings), [], "the rig's settings are valid");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let client = Client::new(ClientOptions::default());
-    let opening = Opening {
-        name: "rig",
-        version: def.versions[0],
-        app_id: "app",
-        settings: &settings,
-        folder: Path::new("."),
-        embedded: &NoneInside,
-        clock: &clock,
-        client: &client,
-    };
-    (def.open)(opening).await
+    components::open_with(def, settings, Path::new("."), &components::NoStores, &clock).await
 }
 
 pub(crate) fn ctx() -> Ctx {
@@ -92,17 +74,4 @@ impl Joined {
 
 pub(crate) fn text(delivery: &Delivery) -> String {
     String::from_utf8_lossy(&delivery.message.data).into_owned()
-}
-
-/// No broker inside the process: what is opened here has its own.
-struct NoneInside;
-
-impl Embedded for NoneInside {
-    fn state_store(&self, _name: &str) -> Result<Arc<dyn StateStore>> {
-        Err(Error::new(&codes::UNSUPPORTED, "there is no store inside this test"))
-    }
-
-    fn pubsub(&self, _name: &str) -> Result<Arc<dyn PubSub>> {
-        Err(Error::new(&codes::UNSUPPORTED, "there is no broker inside this test"))
-    }
 }

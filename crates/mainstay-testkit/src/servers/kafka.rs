@@ -1,5 +1,8 @@
 //! Kafka: one node that is broker and controller (KRaft), with little memory. Its jars are where `cargo xtask test --only
 //! servers` has put them. Each user of the shared one takes names of its own for its topics and groups.
+//!
+//! What listens besides is named in the file `listeners` of the node's folder, a name and a port a line; a test that writes it
+//! says in `server.properties` what they are, and starts the node again.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -26,6 +29,9 @@ pub static RECIPE: Recipe = Recipe {
 
 /// Partitions of a topic that nobody has made: more than a member holds messages in any test.
 pub const PARTITIONS: usize = 12;
+
+/// A user and password that every node knows by SCRAM.
+pub const USER: (&str, &str) = ("tester", "tester-secret");
 
 /// What is the same for every node.
 const SETTINGS: &[(&str, &str)] = &[
@@ -75,10 +81,19 @@ fn settings(folder: &Path) -> PathBuf {
     folder.join("server.properties")
 }
 
-fn listeners(port: u16, controller: u16) -> [(&'static str, String); 3] {
+fn listeners(folder: &Path, port: u16, controller: u16) -> [(&'static str, String); 3] {
+    let (mut listen, mut shown) =
+        (format!("PLAINTEXT://127.0.0.1:{port}"), format!("PLAINTEXT://127.0.0.1:{port}"));
+    let more = std::fs::read_to_string(folder.join("listeners")).unwrap_or_default();
+    for (name, port) in more.lines().filter_map(|line| line.split_once(' ')) {
+        let _ = write!(listen, ",{name}://127.0.0.1:{port}");
+        // By the name that certificates are of.
+        let _ = write!(shown, ",{name}://localhost:{port}");
+    }
+    let _ = write!(listen, ",CONTROLLER://127.0.0.1:{controller}");
     [
-        ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")),
-        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
+        ("listeners", listen),
+        ("advertised.listeners", shown),
         ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
     ]
 }
@@ -90,7 +105,7 @@ fn prepare(program: &Path, folder: &Path) -> Result<(), String> {
     }
     let controller = free_port();
     // Formatting asks for listeners and does not use them.
-    for (name, value) in listeners(0, controller) {
+    for (name, value) in listeners(folder, 0, controller) {
         let _ = writeln!(text, "{name}={value}");
     }
     std::fs::write(settings(folder), text).map_err(|error| error.to_string())?;
@@ -98,6 +113,10 @@ fn prepare(program: &Path, folder: &Path) -> Result<(), String> {
     let mut words = java(program, "kafka.tools.StorageTool").into_iter();
     let mut format = Command::new(words.next().unwrap_or_default());
     format.args(words).args(["format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c"]).arg(settings(folder));
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        let (name, password) = USER;
+        format.args(["--add-scram", &format!("{mechanism}=[name={name},password={password}]")]);
+    }
     let out = format.output().map_err(|error| error.to_string())?;
     if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
 }
@@ -106,7 +125,7 @@ fn command(program: &Path, folder: &Path, port: u16) -> Vec<String> {
     let controller = std::fs::read_to_string(folder.join("controller")).unwrap_or_default();
     let mut words = java(program, "kafka.Kafka");
     words.push(settings(folder).display().to_string());
-    for (name, value) in listeners(port, controller.trim().parse().unwrap_or_default()) {
+    for (name, value) in listeners(folder, port, controller.trim().parse().unwrap_or_default()) {
         words.extend(["--override".to_owned(), format!("{name}={value}")]);
     }
     words
