@@ -72,6 +72,10 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// Stands for `data.folder`; relative to the working directory.
     pub data_folder: Option<PathBuf>,
+    /// Stands for `sidecar.http_port`.
+    pub sidecar_http_port: Option<u16>,
+    /// Stands for `sidecar.grpc_port`.
+    pub sidecar_grpc_port: Option<u16>,
 }
 
 /// Where a server of this spec listens, for a client on the same machine: `overridden`, else what the spec says, faults

@@ -78,6 +78,7 @@ struct Lowering<'a, 'f> {
 
 impl Lowering<'_, '_> {
     fn plan(&mut self, spec: raw::Spec, resources: Resources) -> Option<Plan> {
+        let sidecar = spec.components.as_ref().map(|_| self.sidecar(&spec.sidecar));
         let implicit = self.implicit_model();
         let access = self.access(spec.access);
         let server = self.server(spec.server, &access);
@@ -103,6 +104,7 @@ impl Lowering<'_, '_> {
             agents,
             default_agent,
             resources,
+            sidecar,
         })
     }
 

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 pub(crate) use access::{Access, Anonymous, Key};
 pub(crate) use agent::{Agent, App, Declared, Disconnect, Fallback, Sessions};
 pub(crate) use model::{Model, first_byte_timeout, idle_timeout, max_tokens_default};
-pub(crate) use server::{Data, Metrics, Server};
+pub(crate) use server::{Data, Metrics, Server, Sidecar};
 
 /// The pattern of a name; the same as [`mainstay_core::Name::parse`] accepts.
 pub(crate) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
@@ -64,6 +64,9 @@ pub(crate) struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub(crate) components: Option<String>,
+    /// Where the building blocks are served to the agents' apps, if there are `components`.
+    #[serde(default)]
+    pub(crate) sidecar: Sidecar,
     /// The agent behind the routes that name none (`/v1/invoke`, `/invoke`, …). A single agent is the default one
     /// anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]

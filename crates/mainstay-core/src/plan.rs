@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use access::{Access, Anonymous, Key};
 pub use agent::{Agent, AgentKind, AppPlan, Declared, EnvValue, Fallback, OnDisconnect, SessionPolicy};
 pub use model::{Model, Target};
-pub use server::{Data, Metrics, Server};
+pub use server::{Data, Metrics, Server, Sidecar};
 
 use crate::Name;
 use crate::resources::Resources;
@@ -47,6 +47,8 @@ pub struct Plan {
     pub default_agent: Option<Name>,
     /// What the resource files say: components, subscriptions and the rest.
     pub resources: Resources,
+    /// Where the building blocks are served to the agents' apps; `None` where the spec names no components.
+    pub sidecar: Option<Sidecar>,
 }
 
 /// A configured member of a registry: its kind and that kind's own settings (already checked by its schema and its

@@ -98,8 +98,16 @@ impl Readiness {
             return dependencies.clone();
         }
         let ctx = Ctx::system().with_deadline(Instant::now() + LOOK_TIME_MAX);
-        let found = match tokio::time::timeout(LOOK_TIME_MAX, shared.engine.ready(&ctx)).await {
-            Ok(found) => {
+        let beside = async {
+            match shared.beside.get() {
+                Some(look) => look().await,
+                None => Vec::new(),
+            }
+        };
+        let looks = async { tokio::join!(shared.engine.ready(&ctx), beside) };
+        let found = match tokio::time::timeout(LOOK_TIME_MAX, looks).await {
+            Ok((mut found, beside)) => {
+                found.extend(beside);
                 let models = shared.gateway.unready().into_iter();
                 let models =
                     models.map(|(name, error)| Dependency::new(format!("model {name}"), Some(error)));

@@ -38,4 +38,4 @@ pub use openapi::document as openapi_document;
 pub use reply::Tracked;
 pub use router::Router;
 pub use settings::{Access, Key, Settings};
-pub use surface::{Parts, Surface};
+pub use surface::{Look, Parts, Surface};

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use mainstay_agents::Engine;
 use mainstay_core::Clock;
 use mainstay_core::telemetry::{Gauge, Telemetry};
@@ -31,6 +32,9 @@ pub struct Parts {
     pub settings: Settings,
 }
 
+/// Looks at what work depends on: each thing by its name, and why it is not ready. It bounds its own time.
+pub type Look = Arc<dyn Fn() -> BoxFuture<'static, Vec<(String, mainstay_core::Result<()>)>> + Send + Sync>;
+
 /// The public HTTP surface. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Surface(Arc<Shared>);
@@ -43,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) load: Load,
     pub(crate) readiness: Readiness,
+    /// What work depends on besides the engines, once it is known.
+    pub(crate) beside: OnceLock<Look>,
     /// When the surface was made, for the uptime.
     pub(crate) started: Instant,
     /// The same on the wall clock, in Unix milliseconds: what lists of models show as their creation.
@@ -81,6 +87,11 @@ impl std::fmt::Debug for Parts {
 }
 
 impl Surface {
+    /// Has readiness depend on what `look` finds as well. The first one holds.
+    pub fn depend_on(&self, look: Look) {
+        let _ = self.0.beside.set(look);
+    }
+
     /// A surface over the engines. Serves nothing by itself.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
@@ -93,6 +104,7 @@ impl Surface {
             clock,
             load: Load::default(),
             readiness: Readiness::default(),
+            beside: OnceLock::new(),
             started: Instant::now(),
             started_ms,
             live: ArcSwap::from_pointee(Live::new(settings, None)),

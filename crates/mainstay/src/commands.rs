@@ -79,3 +79,14 @@ fn listen_argument() -> Arg {
         .value_name("ADDRESS")
         .help("Listen here instead of where the spec says, e.g. 127.0.0.1:9000")
 }
+
+/// The arguments that override the spec's ports of the building blocks.
+fn sidecar_port_arguments() -> [Arg; 2] {
+    let argument = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("PORT").value_parser(value_parser!(u16)).help(help)
+    };
+    [
+        argument("dapr-http-port", "Serve the building blocks' HTTP API there, if the spec has `components`"),
+        argument("dapr-grpc-port", "Serve their gRPC API there"),
+    ]
+}

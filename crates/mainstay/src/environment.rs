@@ -56,6 +56,16 @@ pub(crate) fn api_key() -> Option<String> {
     text("MAINSTAY_API_KEY")
 }
 
+/// Overrides the port of the building blocks' HTTP API, where it is a port.
+pub(crate) fn dapr_http_port() -> Option<u16> {
+    text("DAPR_HTTP_PORT")?.parse().ok()
+}
+
+/// Overrides the port of the building blocks' gRPC API, where it is a port.
+pub(crate) fn dapr_grpc_port() -> Option<u16> {
+    text("DAPR_GRPC_PORT")?.parse().ok()
+}
+
 /// What callers of the sidecar's APIs must show.
 pub(crate) fn dapr_api_token() -> Option<Redacted<String>> {
     text("DAPR_API_TOKEN").map(Redacted::new)

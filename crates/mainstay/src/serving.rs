@@ -2,6 +2,7 @@
 //! surroundings.
 
 mod banner;
+mod blocks;
 mod closing;
 mod descriptors;
 mod fixed;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::spec::{self, Loaded};
 use crate::wire::House;
 use crate::{environment, exit, stand_in, surroundings};
+use blocks::Blocks;
 use fixed::Fixed;
 use purge::Purge;
 use reload::Watch;
@@ -35,8 +37,8 @@ use signals::{Signal, Signals};
 pub(crate) struct Options {
     /// The spec's folder or file.
     pub(crate) given: PathBuf,
-    /// Overrides the spec's address.
-    pub(crate) listen: Option<String>,
+    /// What overrides the spec.
+    pub(crate) flags: spec::Flags,
     /// For development: fetch what is missing, show a banner, reload on change.
     pub(crate) dev: bool,
 }
@@ -55,7 +57,7 @@ const HURRY_GRACE: Duration = Duration::from_millis(500);
 /// Runs a server until it is told to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::explain)?;
+    let loaded = spec::load(&options.given, &options.flags).map_err(spec::Fault::explain)?;
     let descriptors = descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
@@ -86,11 +88,18 @@ async fn live(
         plan = stand_in::prepare(plan, &models_folder).await?;
     }
     tokio::spawn(mainstay_app::reap_orphans());
+    // Before the house: the apps that it starts are told the ports.
+    let mut blocks = tokio::select! {
+        opened = Blocks::open(&plan) => opened?,
+        () = signals.stop() => return Ok(()),
+    };
+    blocks.tell(&mut plan);
     let mut house =
         House::open(&plan, &models_folder).await.map_err(|error| surroundings::all_missing(error, &plan))?;
     let stop = CancellationToken::new();
     let bounds = serve_options(&plan.server, descriptors);
     let mut served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));
+    blocks.begin(&house.surface);
     banner::print(&plan, address, options.dev, started.elapsed());
     let mut watch = Watch::new(files);
     let fixed = Fixed::of(&plan);
@@ -101,22 +110,26 @@ async fn live(
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop => break,
-                Signal::Reload => plan = reload::apply(options, &mut house, plan, &fixed, &mut watch).await,
+                Signal::Reload => {
+                    plan = reload::apply(options, (&mut house, &mut blocks), plan, &fixed, &mut watch).await;
+                }
             },
             () = watch.changed(), if options.dev => {
-                plan = reload::apply(options, &mut house, plan, &fixed, &mut watch).await;
+                plan = reload::apply(options, (&mut house, &mut blocks), plan, &fixed, &mut watch).await;
             }
+            () = blocks.asked_to_stop() => break,
             _ = purge_time.tick() => purge.begin(Arc::clone(&house.journal) as _, &plan),
         }
     }
     house.surface.set_draining();
     tokio::select! {
-        () = leave(&house, &plan.server, &stop, &mut served) => {}
+        () = leave(&house, &blocks, &plan.server, &stop, &mut served) => {}
         () = signals.stop() => {
             tracing::warn!("a second signal: not waiting any longer");
             leave_at_once(&house, &stop, &mut served).await;
         }
     }
+    blocks.let_go().await;
     let journal = Arc::clone(&house.journal);
     closing::within(JOURNAL_CLOSE_MAX, move || journal.close()).await?;
     tracing::info!("stopped");
@@ -142,7 +155,13 @@ fn serve_options(server: &Server, descriptors: Option<u64>) -> ServeOptions {
 }
 
 /// Lets what is open finish within the spec's `drain`, cuts the rest, closes the connections, and stops the apps.
-async fn leave(house: &House, server: &Server, stop: &CancellationToken, served: &mut JoinHandle<()>) {
+async fn leave(
+    house: &House,
+    blocks: &Blocks,
+    server: &Server,
+    stop: &CancellationToken,
+    served: &mut JoinHandle<()>,
+) {
     tracing::info!(seconds = server.drain.as_secs(), "draining");
     let finished = async {
         tell_cut(house.engine.drain(server.drain).await, "within the drain");
@@ -151,7 +170,10 @@ async fn leave(house: &House, server: &Server, stop: &CancellationToken, served:
     let _ = tokio::time::timeout(server.drain + CLOSE_GRACE, finished).await;
     stop.cancel();
     let _ = served.await;
+    blocks.drain().await;
     house.stop_apps(CLOSE_GRACE).await;
+    // Last, for an app that ends may want to save what it has.
+    blocks.close().await;
 }
 
 /// The same without waiting, from wherever [`leave`] is: the runs at work end on record, and whoever reads them is told.

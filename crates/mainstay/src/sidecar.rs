@@ -49,6 +49,7 @@ async fn live(options: &Options) -> anyhow::Result<()> {
         started = Sidecar::start(options.clone(), &inside, true) => started?,
         () = signals.stop() => return Ok(()),
     };
+    sidecar.announce();
     let leave = CancellationToken::new();
     tokio::select! {
         () = signals.stop() => {}

@@ -91,14 +91,21 @@ pub(crate) fn path_of(given: &Path) -> PathBuf {
     if given.is_dir() { given.join(FILE_NAME) } else { given.to_path_buf() }
 }
 
-/// Reads and checks the spec at `given` (its folder, or the file itself). `listen` overrides the environment, which
-/// overrides the spec.
-pub(crate) fn load(given: &Path, listen: Option<&str>) -> Result<Loaded, Fault> {
-    load_and_look(given, listen, &surroundings::models_and_files)
+/// What flags say in the spec's place. They override the environment, which overrides the spec.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) listen: Option<String>,
+    pub(crate) sidecar_http_port: Option<u16>,
+    pub(crate) sidecar_grpc_port: Option<u16>,
+}
+
+/// Reads and checks the spec at `given` (its folder, or the file itself).
+pub(crate) fn load(given: &Path, flags: &Flags) -> Result<Loaded, Fault> {
+    load_and_look(given, flags, &surroundings::models_and_files)
 }
 
 /// The same with a look of the caller's at what the spec refers to.
-pub(crate) fn load_and_look(given: &Path, listen: Option<&str>, look: Look<'_>) -> Result<Loaded, Fault> {
+pub(crate) fn load_and_look(given: &Path, flags: &Flags, look: Look<'_>) -> Result<Loaded, Fault> {
     let path = path_of(given);
     let folder = path
         .parent()
@@ -108,8 +115,10 @@ pub(crate) fn load_and_look(given: &Path, listen: Option<&str>, look: Look<'_>) 
     let disk = Noting { read: RefCell::default() };
     let text = disk.read(&path).map_err(|error| Fault::Unreadable(unreadable(&path, &error)))?;
     let overrides = Overrides {
-        listen: listen.map(str::to_owned).or_else(environment::listen),
+        listen: flags.listen.clone().or_else(environment::listen),
         data_folder: environment::data_folder(),
+        sidecar_http_port: flags.sidecar_http_port.or_else(environment::dapr_http_port),
+        sidecar_grpc_port: flags.sidecar_grpc_port.or_else(environment::dapr_grpc_port),
     };
     let name = path.display().to_string();
     let source = Source { name: &name, text: &text, folder: &folder };

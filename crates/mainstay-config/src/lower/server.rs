@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use mainstay_core::codes;
-use mainstay_core::plan::{Access, Anonymous, Data, Server};
+use mainstay_core::plan::{Access, Anonymous, Data, Server, Sidecar};
 
 use super::Lowering;
 use crate::diagnostic::short;
@@ -35,6 +35,14 @@ impl Lowering<'_, '_> {
             connections_max: raw.connections_max,
             requests_max: raw.requests_max,
         })
+    }
+
+    pub(super) fn sidecar(&self, raw: &raw::Sidecar) -> Sidecar {
+        let overrides = self.inputs.overrides;
+        Sidecar {
+            http_port: overrides.sidecar_http_port.unwrap_or(raw.http_port),
+            grpc_port: overrides.sidecar_grpc_port.unwrap_or(raw.grpc_port),
+        }
     }
 
     pub(super) fn data(&self, raw: raw::Data) -> Data {

@@ -93,3 +93,20 @@ pub(crate) struct Metrics {
     #[schemars(extend("uniqueItems" = true))]
     pub(crate) aliases: Vec<String>,
 }
+
+/// The building blocks' APIs, on loopback. The commands of agents' apps find the ports in `DAPR_HTTP_PORT` and
+/// `DAPR_GRPC_PORT`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Sidecar {
+    /// The port of the HTTP API; 0 for a free one. `--dapr-http-port` and the variable `DAPR_HTTP_PORT` come before it.
+    pub(crate) http_port: u16,
+    /// The port of the gRPC API; 0 for a free one. `--dapr-grpc-port` and the variable `DAPR_GRPC_PORT` come before it.
+    pub(crate) grpc_port: u16,
+}
+
+impl Default for Sidecar {
+    fn default() -> Self {
+        Self { http_port: 3500, grpc_port: 50001 }
+    }
+}

@@ -111,12 +111,12 @@ fn colours_change_nothing_but_the_colour() {
 
 #[test]
 fn a_bad_override_is_reported_as_what_it_is() {
-    let overrides = Overrides { listen: Some("8080".to_owned()), data_folder: None };
+    let overrides = Overrides { listen: Some("8080".to_owned()), ..Overrides::default() };
     let said = load_with("name: x\n", &overrides).unwrap_err().render(false);
     assert!(said.contains("--> `--listen` or `MAINSTAY_LISTEN`"), "{said}");
     assert!(said.contains("help: write `127.0.0.1:8080`"), "{said}");
 
-    let overrides = Overrides { listen: Some("0.0.0.0:8080".to_owned()), data_folder: None };
+    let overrides = Overrides { listen: Some("0.0.0.0:8080".to_owned()), ..Overrides::default() };
     let faults = load_with("name: x\n", &overrides).unwrap_err();
     assert_eq!(faults.faults()[0].code.id, "CONFIG_UNSAFE_LISTEN");
 }

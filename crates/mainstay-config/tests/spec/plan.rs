@@ -176,6 +176,7 @@ fn full_plan() -> Plan {
         agents: [(name("triage"), triage()), (name("research"), research())].into(),
         default_agent: Some(name("triage")),
         resources: mainstay_core::resources::Resources::default(),
+        sidecar: None,
     }
 }
 
@@ -323,7 +324,11 @@ fn words_said_to_anyone_allow_listening_anywhere() {
 
 #[test]
 fn overrides_stand_above_the_spec() {
-    let overrides = Overrides { listen: Some("[::1]:7".to_owned()), data_folder: Some("/var/m".into()) };
+    let overrides = Overrides {
+        listen: Some("[::1]:7".to_owned()),
+        data_folder: Some("/var/m".into()),
+        ..Overrides::default()
+    };
     let plan = load_with("name: x\nserver: { listen: '0.0.0.0:80' }", &overrides).unwrap();
     assert_eq!(plan.server.listen, "[::1]:7".parse().unwrap());
     assert_eq!(plan.data.folder, Path::new("/var/m"));

@@ -46,3 +46,12 @@ pub struct Metrics {
     /// Alias sets of metric names to show besides our own, by registered name.
     pub aliases: Vec<String>,
 }
+
+/// The building blocks' APIs, on loopback, for the apps of this spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sidecar {
+    /// The port of the HTTP API; 0 for a free one.
+    pub http_port: u16,
+    /// The port of the gRPC API; 0 for a free one.
+    pub grpc_port: u16,
+}

@@ -39,7 +39,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         let secrets = if env { surroundings::secrets(plan) } else { Vec::new() };
         surroundings::models_and_files(plan).into_iter().chain(secrets).collect()
     };
-    match spec::load_and_look(given, None, &look) {
+    match spec::load_and_look(given, &spec::Flags::default(), &look) {
         Ok(loaded) => {
             if json {
                 let mut found = loaded.warnings.to_json();

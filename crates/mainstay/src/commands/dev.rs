@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use super::{Def, folder_argument, listen_argument};
+use super::{Def, folder_argument, listen_argument, sidecar_port_arguments};
 use crate::logging::{self, Format};
 use crate::serving::{self, Options};
+use crate::spec::Flags;
 
 pub(super) const DEF: Def = Def { name: "dev", command, run };
 
@@ -17,6 +18,7 @@ fn command() -> Command {
         .about("Run the service on this machine, and again whenever its spec changes")
         .arg(folder_argument())
         .arg(listen_argument())
+        .args(sidecar_port_arguments())
         .arg(log_format_argument("text"))
 }
 
@@ -36,7 +38,11 @@ pub(super) fn log_format_argument(default: &'static str) -> Arg {
 pub(super) fn options(matches: &ArgMatches, dev: bool) -> Options {
     Options {
         given: matches.get_one::<PathBuf>("folder").expect("it has a default").clone(),
-        listen: matches.get_one::<String>("listen").cloned(),
+        flags: Flags {
+            listen: matches.get_one::<String>("listen").cloned(),
+            sidecar_http_port: matches.get_one("dapr-http-port").copied(),
+            sidecar_grpc_port: matches.get_one("dapr-grpc-port").copied(),
+        },
         dev,
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use super::{Def, dev, folder_argument, listen_argument};
+use super::{Def, dev, folder_argument, listen_argument, sidecar_port_arguments};
 use crate::logging::{self, Format};
 use crate::serving;
 
@@ -15,6 +15,7 @@ fn command() -> Command {
         .about("Run the service in production: JSON logs, nothing fetched, SIGHUP reloads")
         .arg(folder_argument())
         .arg(listen_argument())
+        .args(sidecar_port_arguments())
         .arg(dev::log_format_argument("json"))
 }
 

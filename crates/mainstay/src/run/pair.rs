@@ -52,6 +52,7 @@ impl Pair {
             started = Sidecar::start(self.app.options.clone(), &self.inside, is_alone) => started?,
             () = self.stop.cancelled() => return Ok(exit::OK),
         };
+        sidecar.announce();
         let ports = sidecar.ports;
         let id = &self.app.options.app_id;
         let line =

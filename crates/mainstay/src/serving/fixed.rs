@@ -1,6 +1,7 @@
 //! What a reload cannot change: it was taken at the start. Compared with what runs, not with the spec before.
 
 use mainstay_core::Plan;
+use mainstay_core::plan::Sidecar;
 
 /// The settings at work that need a restart.
 #[derive(Debug)]
@@ -10,7 +11,12 @@ impl Fixed {
     /// Those of the plan that a server starts with.
     pub(super) fn of(plan: &Plan) -> Self {
         let server = &plan.server;
+        let port =
+            |of: fn(&Sidecar) -> u16| plan.sidecar.as_ref().map_or_else(String::new, |at| of(at).to_string());
         Self(vec![
+            ("components", if plan.sidecar.is_some() { "given" } else { "none" }.to_owned()),
+            ("sidecar.http_port", port(|at| at.http_port)),
+            ("sidecar.grpc_port", port(|at| at.grpc_port)),
             ("server.listen", server.listen.to_string()),
             ("server.header_timeout", format!("{:?}", server.header_timeout)),
             ("server.idle_timeout", format!("{:?}", server.idle_timeout)),

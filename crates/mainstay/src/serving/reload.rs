@@ -6,6 +6,7 @@ use std::time::Duration;
 use mainstay_core::Plan;
 
 use super::Options;
+use super::blocks::Blocks;
 use super::fixed::Fixed;
 use crate::stamp::Stamp;
 use crate::wire::House;
@@ -43,16 +44,22 @@ impl Watch {
 /// Reads the spec and swaps it in; keeps `plan` when that fails. What is `fixed` stays as it was.
 pub(super) async fn apply(
     options: &Options,
-    house: &mut House,
+    (house, blocks): (&mut House, &mut Blocks),
     plan: Plan,
     fixed: &Fixed,
     watch: &mut Watch,
 ) -> Plan {
     match read(options).await {
-        Ok((new, files)) => {
+        Ok((mut new, files)) => {
             *watch = Watch::new(files);
             fixed.warn(&new);
-            match house.reload(&new).await {
+            blocks.tell(&mut new);
+            // The components first: they are what can fail.
+            let reloaded = match blocks.reload(&plan, &new).await {
+                Ok(()) => house.reload(&new).await,
+                Err(error) => Err(error),
+            };
+            match reloaded {
                 Ok(()) => {
                     tracing::info!(agents = new.agents.len(), models = new.models.len(), "reloaded the spec");
                     return new;
@@ -72,7 +79,7 @@ pub(super) async fn apply(
 }
 
 async fn read(options: &Options) -> anyhow::Result<(Plan, Vec<PathBuf>)> {
-    let loaded = spec::load(&options.given, options.listen.as_deref()).map_err(spec::Fault::tell)?;
+    let loaded = spec::load(&options.given, &options.flags).map_err(spec::Fault::tell)?;
     spec::warn(&loaded.warnings);
     let plan = if options.dev {
         stand_in::prepare(loaded.plan, &environment::models_folder()).await?

@@ -147,6 +147,12 @@ pub(crate) struct Options {
 const BODY_BYTES_MAX: usize = 4 << 20;
 
 impl Options {
+    /// What holds where no flag is given.
+    pub(crate) fn plain() -> Result<Self, Error> {
+        let command = clap::Command::new("plain").args(arguments());
+        Self::of(&command.get_matches_from(["plain"]))
+    }
+
     /// Reads the flags. Errors: `CONFIG_VALUE`, naming the flag.
     pub(crate) fn of(matches: &ArgMatches) -> Result<Self, Error> {
         let text =

@@ -72,8 +72,12 @@ impl Follower {
         }
     }
 
+    fn load(&self) -> anyhow::Result<Resources> {
+        Ok(resources::for_app(resources::load(&self.options)?, &self.options.app_id)?)
+    }
+
     async fn take(&mut self, leave: &CancellationToken) {
-        let resources = match resources::load(&self.options) {
+        let resources = match self.load() {
             Ok(resources) => resources,
             // The faults themselves are on the terminal.
             Err(error) if error.is::<exit::Explained>() => {

@@ -62,18 +62,22 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
         spec::warn(warnings);
     }
     if loaded.faults.is_empty() {
-        refuse_what_protects(&loaded.resources.runtime)?;
-        tell_what_is_not_built(&loaded.resources);
-        let mut resources = loaded.resources;
-        let namespace = environment::namespace().unwrap_or_default();
-        resources.subscriptions.retain(|subscription| subscription.is_for(&options.app_id, &namespace));
-        return Ok(resources);
+        return Ok(loaded.resources);
     }
     let coloured = terminal::coloured(&std::io::stderr());
     for faults in &loaded.faults {
         terminal::complain(&faults.render(coloured));
     }
     Err(exit::Explained(exit::CONFIGURATION).into())
+}
+
+/// Resources as an app is to have them. Errors: `UNSUPPORTED` for what is meant to protect and is not built.
+pub(super) fn for_app(mut resources: Resources, app_id: &str) -> Result<Resources, Error> {
+    refuse_what_protects(&resources.runtime)?;
+    tell_what_is_not_built(&resources);
+    let namespace = environment::namespace().unwrap_or_default();
+    resources.subscriptions.retain(|subscription| subscription.is_for(app_id, &namespace));
+    Ok(resources)
 }
 
 /// Stops the start for what is meant to protect and is not built: going on without it would leave open what somebody closed.

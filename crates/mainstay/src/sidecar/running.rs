@@ -39,10 +39,11 @@ pub(crate) struct Sidecar {
     options: Options,
     beside: Arc<Beside>,
     deliveries: Arc<Deliveries>,
-    /// What the files said at the start.
-    resources: Resources,
+    /// What the files said at the start; nothing where somebody else follows them.
+    follows: Option<Resources>,
     /// Where its APIs are.
     pub(crate) ports: Ports,
+    addresses: Vec<SocketAddr>,
     started: Instant,
     stop: CancellationToken,
     servers: TaskTracker,
@@ -57,22 +58,36 @@ pub(crate) struct Ports {
 }
 
 impl Sidecar {
-    /// Reads the resources, binds the ports, opens the components and serves. `is_process` says whether the process is there
+    /// Reads the resources, binds the ports, opens the components, serves, and follows the files from then on. `is_process` says whether the process is there
     /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
+        let resources = resources::load(&options)?;
+        let follows = resources::for_app(resources.clone(), &options.app_id)?;
+        let sidecar = Self::open(options, resources, inside, is_process).await?;
+        Ok(Self { follows: Some(follows), ..sidecar })
+    }
+
+    /// The same with resources that are read already, and are for this app.
+    pub(crate) async fn open(
+        options: Options,
+        resources: Resources,
+        inside: &Inside,
+        is_process: bool,
+    ) -> anyhow::Result<Self> {
         let started = Instant::now();
+        let resources = resources::for_app(resources, &options.app_id)?;
         for name in &options.without_effect {
             tracing::debug!("the flag `--{name}` has no effect here");
         }
-        let resources = resources::load(&options)?;
         let http = bind(&options, options.http_port).await?;
         let grpc = bind(&options, options.grpc_port).await?;
         warn_of_strangers(&options);
         let beside = Beside::open(&options, &resources, inside, shutdown(is_process)).await?;
         let ports = Ports { http: port_of(&http)?, grpc: port_of(&grpc)? };
         let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
+        let mut addresses = Vec::new();
         for listener in http {
-            terminal::print(&format!("mainstay: listening on http://{}\n", listener.local_addr()?));
+            addresses.push(listener.local_addr()?);
             servers.spawn(serve(listener, beside.surface.router(), bounds(&options), stop.clone()));
         }
         for listener in grpc {
@@ -82,9 +97,37 @@ impl Sidecar {
         servers.close();
         beside.surface.reach(Phase::Outbound);
         let (beside, work) = (Arc::new(beside), TaskTracker::new());
-        let declared = resources.subscriptions.clone();
-        let deliveries = Arc::new(Deliveries::new(beside.blocks.clone(), work.clone(), declared));
-        Ok(Self { options, beside, deliveries, resources, ports, started, stop, servers, work })
+        let deliveries = Arc::new(Deliveries::new(beside.blocks.clone(), work.clone(), resources.subscriptions));
+        Ok(Self { options, beside, deliveries, follows: None, ports, addresses, started, stop, servers, work })
+    }
+
+    /// Takes new resources while it serves: all of them, or none if a component cannot be opened. What is delivered ends
+    /// with `leave`.
+    pub(crate) async fn reload(&self, resources: Resources, leave: &CancellationToken) -> anyhow::Result<()> {
+        let resources = resources::for_app(resources, &self.options.app_id)?;
+        self.beside.reload(&self.options, &resources).await?;
+        self.beside.relay(&self.work, leave);
+        self.deliveries.declare(resources.subscriptions, leave);
+        Ok(())
+    }
+
+    /// What says whether each component can work.
+    pub(crate) fn look(&self) -> mainstay_http::Look {
+        let blocks = self.beside.blocks.clone();
+        Arc::new(move || {
+            let blocks = blocks.clone();
+            Box::pin(async move {
+                let asked = mainstay_blocks::ready::ready(&blocks).await.into_iter();
+                asked.map(|one| (format!("component {}", one.name), one.failure.map_or(Ok(()), Err))).collect()
+            })
+        })
+    }
+
+    /// Says on standard output where the HTTP API is, as programs that start it read it.
+    pub(crate) fn announce(&self) {
+        for address in &self.addresses {
+            terminal::print(&format!("mainstay: listening on http://{address}\n"));
+        }
     }
 
     /// Waits until the app asks it to stop.
@@ -102,14 +145,16 @@ impl Sidecar {
     /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
         self.beside.relay(&self.work, leave);
-        let follower = Follower {
-            options: self.options.clone(),
-            beside: Arc::clone(&self.beside),
-            deliveries: Arc::clone(&self.deliveries),
-            work: self.work.clone(),
-            taken: self.resources.clone(),
-        };
-        self.work.spawn(follower.follow(leave.clone()));
+        if let Some(taken) = self.follows.clone() {
+            let follower = Follower {
+                options: self.options.clone(),
+                beside: Arc::clone(&self.beside),
+                deliveries: Arc::clone(&self.deliveries),
+                work: self.work.clone(),
+                taken,
+            };
+            self.work.spawn(follower.follow(leave.clone()));
+        }
         if let Some(url) = &self.options.app_url {
             let client = self.beside.client.clone();
             let app = Arc::new(HttpCallback::new(client, url, environment::app_api_token()));

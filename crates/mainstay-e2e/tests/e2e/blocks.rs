@@ -1,0 +1,115 @@
+//! The building blocks inside `mainstay serve`: there when the spec names components, told to the apps, and part of readiness.
+
+use std::path::Path;
+
+use mainstay_e2e::Place;
+use mainstay_testkit::process::{Client, PATIENCE, Server};
+use serde_json::json;
+
+const STORE: &str = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: orders }
+spec: { type: state.embedded, version: v1, metadata: [] }
+";
+
+/// A service with an app that writes down what it is told, and components if there are any.
+fn place(components: &str, stores: &[(&str, &str)]) -> Place {
+    let tell = "echo $APP_ID $DAPR_HTTP_PORT $DAPR_GRPC_PORT > told; while :; do sleep 0.05; done";
+    let place = Place::new(&format!(
+        "name: shop\n{components}agents:\n  a:\n    app:\n      url: http://127.0.0.1:1\n      command: \"{tell}\"\n"
+    ));
+    if !stores.is_empty() {
+        write(place.path(), stores);
+    }
+    place
+}
+
+fn write(folder: &Path, stores: &[(&str, &str)]) {
+    let folder = folder.join("components");
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    for (name, text) in stores {
+        std::fs::write(folder.join(name), text).expect("a file can be written there");
+    }
+}
+
+async fn start(place: &Place) -> Server {
+    let words = ["serve", ".", "--listen", "127.0.0.1:0", "--dapr-http-port", "0", "--dapr-grpc-port", "0"];
+    place.command(&words).start().await
+}
+
+async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(std::time::Instant::now() < deadline, "it never came to be");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// What the app was told: its id and the two ports.
+async fn told(place: &Place) -> Vec<String> {
+    let file = place.path().join("told");
+    let words = || std::fs::read_to_string(&file).unwrap_or_default();
+    until(async || words().ends_with('\n')).await;
+    words().split_whitespace().map(str::to_owned).collect()
+}
+
+fn sidecar(told: &[String]) -> Client {
+    let port: u16 = told[1].parse().expect("it is a port");
+    Client::new(([127, 0, 0, 1], port).into())
+}
+
+#[tokio::test]
+async fn an_app_is_told_where_the_blocks_are_and_what_it_saves_is_there_after_a_kill() {
+    let place = place("components: components\n", &[("orders.yaml", STORE)]);
+    let server = start(&place).await;
+    let words = told(&place).await;
+    assert_eq!(words[0], "shop");
+    let saved = sidecar(&words).post("/v1.0/state/orders", &json!([{"key": "k", "value": 7}])).await;
+    assert_eq!(saved.status, 204);
+    server.kill().await;
+    std::fs::remove_file(place.path().join("told")).expect("it is there");
+    let mut server = start(&place).await;
+    let words = told(&place).await;
+    assert_eq!(sidecar(&words).get("/v1.0/state/orders/k").await.json(), json!(7));
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.said());
+}
+
+#[tokio::test]
+async fn without_components_there_are_no_blocks() {
+    let place = place("", &[]);
+    let _server = start(&place).await;
+    assert_eq!(told(&place).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_reload_takes_new_components_and_keeps_the_old_ones_where_one_cannot_be_opened() {
+    let place = place("components: components\n", &[("orders.yaml", STORE)]);
+    let server = start(&place).await;
+    let client = sidecar(&told(&place).await);
+    let status = async |store: &str| client.get(&format!("/v1.0/state/{store}/k")).await.status;
+    assert_eq!((status("orders").await, status("carts").await), (204, 400));
+    write(place.path(), &[("carts.yaml", &STORE.replace("orders", "carts"))]);
+    server.reload();
+    until(async || status("carts").await == 204).await;
+    let vault = STORE
+        .replace("orders", "vault")
+        .replace("state.embedded", "secretstores.local.file")
+        .replace("metadata: []", "metadata: [{ name: secretsFile, value: no-such-file.json }]");
+    write(place.path(), &[("vault.yaml", &vault)]);
+    server.reload();
+    server.says("keeping the running spec").await;
+    assert_eq!((status("orders").await, status("carts").await), (204, 204));
+}
+
+#[tokio::test]
+async fn readiness_names_the_components() {
+    let place = place("components: components\n", &[("orders.yaml", STORE)]);
+    let server = start(&place).await;
+    let ready = server.client().get("/ready").await.json();
+    let named = ready["dependencies"].as_array().expect("it is a list").iter();
+    let found: Vec<_> = named.filter(|one| one["name"] == "component orders").collect();
+    assert_eq!(found.len(), 1, "{ready}");
+    assert_eq!(found[0]["ready"], json!(true), "{ready}");
+}
