@@ -1,6 +1,10 @@
 //! ★ Clients that several members share: their settings, how they connect, and what their failures mean. To add one: a
 //! file in `clients/`, a line here, and a feature in the manifest.
 
+#[cfg(feature = "rabbitmq")]
+pub(crate) mod brokers;
+#[cfg(feature = "rabbitmq")]
+pub(crate) mod certificates;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "redis")]

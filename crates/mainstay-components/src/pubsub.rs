@@ -6,6 +6,8 @@
 
 pub mod embedded;
 pub mod in_memory;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 use mainstay_core::pubsub::PubSub;
 
@@ -13,7 +15,12 @@ use mainstay_core::pubsub::PubSub;
 pub type Def = crate::def::Def<dyn PubSub>;
 
 /// Every type, in the order of the reference page.
-pub static ALL: &[Def] = &[embedded::DEF, in_memory::DEF];
+pub static ALL: &[Def] = &[
+    embedded::DEF,
+    in_memory::DEF,
+    #[cfg(feature = "rabbitmq")]
+    rabbitmq::DEF,
+];
 
 /// The type of this name.
 #[must_use]

@@ -6,7 +6,10 @@
 //! one removes the folder. Most checks share one server of a kind and take a name of their own on it; those that stop it start
 //! their own.
 
+pub mod mosquitto;
+pub mod nats;
 pub mod postgres;
+pub mod rabbitmq;
 pub mod redis;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -39,7 +42,8 @@ pub struct Recipe {
 }
 
 /// Every server.
-pub static ALL: &[&Recipe] = &[&postgres::RECIPE, &redis::RECIPE];
+pub static ALL: &[&Recipe] =
+    &[&mosquitto::RECIPE, &nats::RECIPE, &postgres::RECIPE, &rabbitmq::RECIPE, &redis::RECIPE];
 
 /// Longest wait for a server to answer, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
