@@ -1,7 +1,7 @@
 //! ★ Clients that several members share: their settings, how they connect, and what their failures mean. To add one: a
 //! file in `clients/`, a line here, and a feature in the manifest.
 
-#[cfg(feature = "rabbitmq")]
+#[cfg(any(feature = "jetstream", feature = "rabbitmq"))]
 pub(crate) mod brokers;
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod certificates;
@@ -11,6 +11,8 @@ pub(crate) mod postgres;
 pub(crate) mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
+#[cfg(feature = "jetstream")]
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 

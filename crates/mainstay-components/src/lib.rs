@@ -2,7 +2,13 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
-#[cfg(any(feature = "postgres", feature = "rabbitmq", feature = "redis", feature = "sqlite"))]
+#[cfg(any(
+    feature = "jetstream",
+    feature = "postgres",
+    feature = "rabbitmq",
+    feature = "redis",
+    feature = "sqlite"
+))]
 mod clients;
 pub mod def;
 pub mod pubsub;

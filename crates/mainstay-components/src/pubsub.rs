@@ -6,6 +6,8 @@
 
 pub mod embedded;
 pub mod in_memory;
+#[cfg(feature = "jetstream")]
+pub mod jetstream;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 
@@ -18,6 +20,8 @@ pub type Def = crate::def::Def<dyn PubSub>;
 pub static ALL: &[Def] = &[
     embedded::DEF,
     in_memory::DEF,
+    #[cfg(feature = "jetstream")]
+    jetstream::DEF,
     #[cfg(feature = "rabbitmq")]
     rabbitmq::DEF,
 ];

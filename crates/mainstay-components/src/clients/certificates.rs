@@ -1,4 +1,4 @@
-//! TLS as Dapr's brokers set it: `caCert`, `clientCert` and `clientKey`, each the text of a PEM file.
+//! Certificates as Dapr's brokers set them: `caCert`, `clientCert` and `clientKey`, each the text of a PEM file.
 
 use mainstay_core::Fault;
 use rustls::pki_types::pem::PemObject as _;

@@ -2,7 +2,8 @@
 //! `GROUP-TOPIC` a group, so that its sidecar and ours can share a server. At least once; a queue's order where one message
 //! is taken at a time (`concurrencyMode: single`). A publish is confirmed by the server before it is acknowledged; what
 //! that outlives is a matter of `durable`, `deliveryMode` and `deletedWhenUnused`, whose defaults are Dapr's and keep
-//! little. Tested with RabbitMQ 3.10.
+//! little. The server answers no acknowledgement of ours, so what was settled just before a crash may come again. Tested
+//! with RabbitMQ 3.10.
 //! <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-rabbitmq/>
 
 mod consumer;
@@ -153,7 +154,7 @@ impl RabbitMq {
         if self.options.delivery_mode > 0 {
             properties = properties.with_delivery_mode(self.options.delivery_mode);
         }
-        if let Some(ttl) = brokers::ttl(message)?.or(self.options.ttl) {
+        if let Some(ttl) = ttl(message)?.or(self.options.ttl) {
             properties = properties.with_expiration(ttl.as_millis().to_string().into());
         }
         if let Some(priority) = word("priority") {
@@ -173,6 +174,20 @@ impl RabbitMq {
         }
         Ok(properties)
     }
+}
+
+/// How long a message is to live, where it says so. Errors: `INVALID_FIELD` for what is no time.
+fn ttl(message: &Message) -> Result<Option<Duration>> {
+    let Some(text) = message.metadata.get(Message::TTL) else { return Ok(None) };
+    let seconds: Option<u32> = text.parse().ok().filter(|seconds| *seconds > 0);
+    let refused = || {
+        let name = Message::TTL;
+        brokers::invalid(
+            &format!("metadata.{name}"),
+            &format!("`{name}` must be a whole number of seconds above zero"),
+        )
+    };
+    seconds.map(|seconds| Some(Duration::from_secs(seconds.into()))).ok_or_else(refused)
 }
 
 /// Exchanges that are remembered.

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 
+#[cfg(feature = "jetstream")]
+mod jetstream;
 mod line;
 mod memory;
 mod opened;
@@ -48,6 +50,8 @@ fn member(def: &'static Def) -> Option<Member> {
     Some(match def.kind {
         "pubsub.in-memory" => memory::member(def),
         "pubsub.embedded" => Member::NotRun("its engine runs the suite in its own room".to_owned()),
+        #[cfg(feature = "jetstream")]
+        "pubsub.jetstream" => jetstream::member(def),
         #[cfg(feature = "rabbitmq")]
         "pubsub.rabbitmq" => rabbitmq::member(def),
         _ => return None,

@@ -105,6 +105,8 @@ impl Rig for Rigged {
     }
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
+        // What the broker has said by now reaches the server: it answers no acknowledgement.
+        self.broker.ready(&Ctx::system()).await.unwrap();
         let mut line = self.line.lock().await;
         *line = Line::to(self.port).await;
         Some(connect(self.def, line.port, KEEPING).await)

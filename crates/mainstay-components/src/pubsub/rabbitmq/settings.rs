@@ -5,6 +5,7 @@ use std::time::Duration;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use mainstay_core::Fault;
 
+use crate::clients::brokers::is_single;
 use crate::clients::certificates::{self, Certificates};
 use crate::clients::{TIME, time};
 use crate::def::{SettingDef, joined};
@@ -196,14 +197,6 @@ fn heartbeat(text: &str) -> Option<u16> {
 
 fn delivery_mode(text: &str) -> Option<u8> {
     text.parse().ok().filter(|mode| *mode <= 2)
-}
-
-fn is_single(text: &str) -> Option<bool> {
-    match text {
-        "parallel" => Some(false),
-        "single" => Some(true),
-        _ => None,
-    }
 }
 
 fn exchanges(settings: &Settings, faults: &mut Vec<Fault>) -> (String, bool) {
