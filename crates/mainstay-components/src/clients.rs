@@ -1,9 +1,9 @@
 //! ★ Clients that several members share: their settings, how they connect, and what their failures mean. To add one: a
 //! file in `clients/`, a line here, and a feature in the manifest.
 
-#[cfg(any(feature = "jetstream", feature = "rabbitmq"))]
+#[cfg(any(feature = "jetstream", feature = "mqtt", feature = "rabbitmq"))]
 pub(crate) mod brokers;
-#[cfg(feature = "rabbitmq")]
+#[cfg(any(feature = "mqtt", feature = "rabbitmq"))]
 pub(crate) mod certificates;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -11,7 +11,7 @@ pub(crate) mod postgres;
 pub(crate) mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
-#[cfg(feature = "jetstream")]
+#[cfg(any(feature = "jetstream", feature = "mqtt"))]
 pub(crate) mod tls;
 
 use std::time::{Duration, Instant};

@@ -4,6 +4,7 @@
 
 #[cfg(any(
     feature = "jetstream",
+    feature = "mqtt",
     feature = "postgres",
     feature = "rabbitmq",
     feature = "redis",

@@ -8,6 +8,8 @@ pub mod embedded;
 pub mod in_memory;
 #[cfg(feature = "jetstream")]
 pub mod jetstream;
+#[cfg(feature = "mqtt")]
+pub mod mqtt3;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 
@@ -22,6 +24,8 @@ pub static ALL: &[Def] = &[
     in_memory::DEF,
     #[cfg(feature = "jetstream")]
     jetstream::DEF,
+    #[cfg(feature = "mqtt")]
+    mqtt3::DEF,
     #[cfg(feature = "rabbitmq")]
     rabbitmq::DEF,
 ];

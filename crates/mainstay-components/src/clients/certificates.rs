@@ -52,7 +52,16 @@ impl Certificates {
         Self { roots, identity: certificate.zip(key) }
     }
 
+    /// TLS as they say. Errors: what cannot be read.
+    #[cfg(feature = "mqtt")]
+    pub(crate) fn client_config(&self) -> std::io::Result<rustls::ClientConfig> {
+        let identity =
+            self.identity.as_ref().map(|(certificate, key)| (certificate.as_bytes(), key.as_bytes()));
+        super::tls::client_config(self.roots.as_deref().map(str::as_bytes), identity)
+    }
+
     /// Whose signatures are trusted, as PEM text: those of the settings, or of the house.
+    #[cfg(feature = "rabbitmq")]
     pub(crate) fn roots_pem(&self) -> String {
         self.roots.clone().unwrap_or_else(|| {
             mainstay_net::tls::root_certificates().iter().map(|root| pem("CERTIFICATE", root)).collect()
@@ -69,6 +78,7 @@ fn has_key(text: &str) -> Option<String> {
     PrivateKeyDer::from_pem_slice(text.as_bytes()).ok().map(|_| text.to_owned())
 }
 
+#[cfg(feature = "rabbitmq")]
 fn pem(label: &str, bytes: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);

@@ -52,8 +52,8 @@ struct Rigged {
     def: &'static Def,
     port: u16,
     name: String,
-    /// The way to the server; cut when its broker's process is to end.
-    line: Mutex<Line>,
+    /// The present broker, and its way to the server: cut when its process is to end.
+    present: Mutex<(Arc<dyn PubSub>, Line)>,
     broker: Arc<dyn PubSub>,
     own: Option<Arc<Server>>,
 }
@@ -84,7 +84,7 @@ impl Rigged {
         stream(port, &name).await;
         let line = Line::to(port).await;
         let broker = connect(def, line.port, GROUPS).await;
-        Self { def, port, name, line: Mutex::new(line), broker, own }
+        Self { def, port, name, present: Mutex::new((Arc::clone(&broker), line)), broker, own }
     }
 
     async fn server(&self, act: fn(&Server)) {
@@ -110,10 +110,12 @@ impl Rig for Rigged {
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
         // What the broker has said by now reaches the server.
-        self.broker.ready(&Ctx::system()).await.unwrap();
-        let mut line = self.line.lock().await;
-        *line = Line::to(self.port).await;
-        Some(connect(self.def, line.port, GROUPS).await)
+        let mut present = self.present.lock().await;
+        present.0.ready(&Ctx::system()).await.unwrap();
+        let line = Line::to(self.port).await;
+        let broker = connect(self.def, line.port, GROUPS).await;
+        *present = (Arc::clone(&broker), line);
+        Some(broker)
     }
 
     async fn tick(&self) {
@@ -234,15 +236,18 @@ async fn shared(def: &'static Def) {
     }
     is_quiet(&mut one).await;
     is_quiet(&mut other).await;
-    let refused = |outcome: mainstay_core::Result<Stream>| {
-        let error = outcome.err().expect("it is refused");
-        assert!(error.code().id == "BROKER_UNAVAILABLE" && error.help().is_some(), "{error:?}");
+    let refused = |why: &str, outcome: mainstay_core::Result<Stream>| {
+        let error = outcome.err().unwrap_or_else(|| panic!("it is refused: {why}"));
+        assert!(error.code().id == "BROKER_UNAVAILABLE" && error.help().is_some(), "{why}: {error:?}");
     };
-    refused(subscribe(&sibling, &format!("{}.other", stage.name)).await);
+    refused("it is for another topic", subscribe(&sibling, &format!("{}.other", stage.name)).await);
+    let groupless = connect(def, stage.port, &[("durableName", "d")]).await;
+    refused("it is of a queue group", subscribe(&groupless, &stage.topic()).await);
     let alone = connect(def, stage.port, &[("durableName", "alone")]).await;
-    refused(subscribe(&connect(def, stage.port, &[("durableName", "d")]).await, &stage.topic()).await);
-    let _first = subscribe(&alone, &stage.topic()).await.unwrap();
-    refused(subscribe(&alone, &stage.topic()).await);
+    let mut first = subscribe(&alone, &stage.topic()).await.unwrap();
+    // Once something came, the server has seen that somebody listens.
+    assert_eq!(text(&mut first).await, "0");
+    refused("somebody listens already", subscribe(&alone, &stage.topic()).await);
 }
 
 async fn nameless(def: &'static Def) {

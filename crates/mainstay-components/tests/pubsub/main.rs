@@ -7,6 +7,8 @@
 mod jetstream;
 mod line;
 mod memory;
+#[cfg(feature = "mqtt")]
+mod mqtt3;
 mod opened;
 mod planted;
 #[cfg(feature = "rabbitmq")]
@@ -52,6 +54,8 @@ fn member(def: &'static Def) -> Option<Member> {
         "pubsub.embedded" => Member::NotRun("its engine runs the suite in its own room".to_owned()),
         #[cfg(feature = "jetstream")]
         "pubsub.jetstream" => jetstream::member(def),
+        #[cfg(feature = "mqtt")]
+        "pubsub.mqtt3" => mqtt3::member(def),
         #[cfg(feature = "rabbitmq")]
         "pubsub.rabbitmq" => rabbitmq::member(def),
         _ => return None,

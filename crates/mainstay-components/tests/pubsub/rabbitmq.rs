@@ -54,8 +54,8 @@ struct Rigged {
     def: &'static Def,
     port: u16,
     name: String,
-    /// The way to the server; cut when its broker's process is to end.
-    line: Mutex<Line>,
+    /// The present broker, and its way to the server: cut when its process is to end.
+    present: Mutex<(Arc<dyn PubSub>, Line)>,
     broker: Arc<dyn PubSub>,
     own: Option<Arc<Server>>,
 }
@@ -81,7 +81,7 @@ impl Rigged {
         let ((port, name), own) = server.await.unwrap();
         let line = Line::to(port).await;
         let broker = connect(def, line.port, KEEPING).await;
-        Self { def, port, name, line: Mutex::new(line), broker, own }
+        Self { def, port, name, present: Mutex::new((Arc::clone(&broker), line)), broker, own }
     }
 
     async fn server(&self, act: fn(&Server)) {
@@ -106,10 +106,12 @@ impl Rig for Rigged {
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
         // What the broker has said by now reaches the server: it answers no acknowledgement.
-        self.broker.ready(&Ctx::system()).await.unwrap();
-        let mut line = self.line.lock().await;
-        *line = Line::to(self.port).await;
-        Some(connect(self.def, line.port, KEEPING).await)
+        let mut present = self.present.lock().await;
+        present.0.ready(&Ctx::system()).await.unwrap();
+        let line = Line::to(self.port).await;
+        let broker = connect(self.def, line.port, KEEPING).await;
+        *present = (Arc::clone(&broker), line);
+        Some(broker)
     }
 
     async fn tick(&self) {

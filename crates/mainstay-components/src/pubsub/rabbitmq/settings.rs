@@ -183,10 +183,12 @@ fn uri(settings: &Settings, faults: &mut Vec<Fault>) -> AMQPUri {
 
 fn server(text: &str, port: u16) -> Option<(String, u16)> {
     let address = text.parse::<http::uri::Authority>().ok().filter(|address| !address.host().is_empty())?;
-    if address.as_str().contains('@') {
-        return None;
-    }
-    Some((address.host().to_owned(), address.port_u16().unwrap_or(port)))
+    let port = match address.port_u16() {
+        Some(port) => port,
+        None if address.as_str() != address.host() => return None,
+        None => port,
+    };
+    (!address.as_str().contains('@')).then(|| (address.host().to_owned(), port))
 }
 
 const HEARTBEAT_SECONDS: u16 = 10;
@@ -284,6 +286,7 @@ mod tests {
             "ttlInSeconds",
         ];
         assert_eq!(faults, wanted);
+        assert_eq!(parse(&[("hostname", "h:port")]).1, ["hostname"]);
         let (_, faults) = parse(&[("connectionString", "amqp://a"), ("protocol", "amqps")]);
         assert_eq!(faults, ["protocol"]);
     }
