@@ -5,6 +5,8 @@
 pub(crate) mod brokers;
 #[cfg(any(feature = "mqtt", feature = "rabbitmq"))]
 pub(crate) mod certificates;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "redis")]
@@ -16,6 +18,8 @@ pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 
+#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
+use base64::Engine as _;
 use mainstay_core::{Ctx, Error, Result, codes};
 
 /// Runs a call until the context's deadline; without one, until it ends.
@@ -34,6 +38,17 @@ pub(crate) fn time(text: &str) -> Option<Option<Duration>> {
         return mainstay_core::duration::parse(positive).map(|_| None);
     }
     mainstay_core::duration::parse(text).map(|time| (!time.is_zero()).then_some(time))
+}
+
+/// The house's root certificates as PEM text: the host's, or embedded ones where it has none.
+#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
+pub(crate) fn root_certificates() -> String {
+    let encode = |root: &[u8]| base64::engine::general_purpose::STANDARD.encode(root);
+    let roots = mainstay_net::tls::root_certificates();
+    roots
+        .iter()
+        .map(|root| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", encode(root)))
+        .collect()
 }
 
 /// What a [`time`] must be.

@@ -4,6 +4,7 @@
 
 #[cfg(any(
     feature = "jetstream",
+    feature = "kafka",
     feature = "mqtt",
     feature = "postgres",
     feature = "rabbitmq",
@@ -12,6 +13,7 @@
 ))]
 mod clients;
 pub mod def;
+pub mod locks;
 pub mod pubsub;
 pub mod reference;
 pub mod secret_stores;

@@ -8,10 +8,14 @@ pub mod embedded;
 pub mod in_memory;
 #[cfg(feature = "jetstream")]
 pub mod jetstream;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "mqtt")]
 pub mod mqtt3;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use mainstay_core::pubsub::PubSub;
 
@@ -24,10 +28,14 @@ pub static ALL: &[Def] = &[
     in_memory::DEF,
     #[cfg(feature = "jetstream")]
     jetstream::DEF,
+    #[cfg(feature = "kafka")]
+    kafka::DEF,
     #[cfg(feature = "mqtt")]
     mqtt3::DEF,
     #[cfg(feature = "rabbitmq")]
     rabbitmq::DEF,
+    #[cfg(feature = "redis")]
+    redis::DEF,
 ];
 
 /// The type of this name.

@@ -7,13 +7,13 @@
 mod call;
 mod dapr;
 mod head;
+mod lock;
 mod metadata;
 mod pubsub;
 mod router;
 mod secrets;
 mod state;
 mod status;
-mod structs;
 mod subscribe;
 mod surface;
 

@@ -7,6 +7,7 @@ mod answer;
 mod call;
 mod health;
 mod invoke;
+mod lock;
 mod metadata;
 mod pubsub;
 mod router;

@@ -43,7 +43,7 @@ impl House {
             capabilities: vec!["ETAG"],
         };
         let table = Table {
-            stores: BTreeMap::from([("orders".to_owned(), Store { port, rules })]),
+            stores: BTreeMap::from([("orders".to_owned(), Store::new(port, rules))]),
             summaries: vec![summary],
             ..Table::default()
         };

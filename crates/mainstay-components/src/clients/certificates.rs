@@ -63,9 +63,7 @@ impl Certificates {
     /// Whose signatures are trusted, as PEM text: those of the settings, or of the house.
     #[cfg(feature = "rabbitmq")]
     pub(crate) fn roots_pem(&self) -> String {
-        self.roots.clone().unwrap_or_else(|| {
-            mainstay_net::tls::root_certificates().iter().map(|root| pem("CERTIFICATE", root)).collect()
-        })
+        self.roots.clone().unwrap_or_else(super::root_certificates)
     }
 }
 
@@ -76,11 +74,4 @@ fn has_certificates(text: &str) -> Option<String> {
 
 fn has_key(text: &str) -> Option<String> {
     PrivateKeyDer::from_pem_slice(text.as_bytes()).ok().map(|_| text.to_owned())
-}
-
-#[cfg(feature = "rabbitmq")]
-fn pem(label: &str, bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }

@@ -5,14 +5,26 @@
 
 #[cfg(feature = "jetstream")]
 mod jetstream;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(any(feature = "jetstream", feature = "mqtt", feature = "rabbitmq"))]
 mod line;
 mod memory;
 #[cfg(feature = "mqtt")]
 mod mqtt3;
+#[cfg(any(
+    feature = "jetstream",
+    feature = "kafka",
+    feature = "mqtt",
+    feature = "rabbitmq",
+    feature = "redis"
+))]
 mod opened;
 mod planted;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+#[cfg(feature = "redis")]
+mod redis;
 
 use libtest_mimic::{Arguments, Trial};
 use mainstay_components::pubsub::{self, Def};
@@ -51,13 +63,17 @@ enum Member {
 fn member(def: &'static Def) -> Option<Member> {
     Some(match def.kind {
         "pubsub.in-memory" => memory::member(def),
-        "pubsub.embedded" => Member::NotRun("its engine runs the suite in its own room".to_owned()),
+        #[cfg(feature = "kafka")]
+        "pubsub.kafka" => kafka::member(def),
+        #[cfg(feature = "redis")]
+        "pubsub.redis" => redis::member(def),
         #[cfg(feature = "jetstream")]
         "pubsub.jetstream" => jetstream::member(def),
         #[cfg(feature = "mqtt")]
         "pubsub.mqtt3" => mqtt3::member(def),
         #[cfg(feature = "rabbitmq")]
         "pubsub.rabbitmq" => rabbitmq::member(def),
+        "pubsub.embedded" => Member::NotRun("its engine runs the suite in its own room".to_owned()),
         _ => return None,
     })
 }

@@ -1,0 +1,92 @@
+//! ★ The types of components that there are, of all blocks, with the settings that blocks read themselves.
+
+use std::sync::LazyLock;
+
+use mainstay_components::def::{Def, SettingDef};
+use mainstay_components::settings::Settings;
+use mainstay_components::{locks, pubsub, secret_stores, state};
+use mainstay_config::resources::{SettingName, TypeDef};
+use mainstay_core::Fault;
+
+/// A type of component that there is, of whatever block.
+pub(crate) struct Listed {
+    kind: &'static str,
+    aliases: &'static [&'static str],
+    versions: &'static [&'static str],
+    settings: Vec<SettingName<'static>>,
+    check: fn(&Settings) -> Vec<Fault>,
+}
+
+impl Listed {
+    fn of<P: ?Sized>(def: &Def<P>, of_block: &'static [SettingDef]) -> Self {
+        let name =
+            |one: &SettingDef| SettingName { name: one.name, required: one.required, secret: one.secret };
+        Self {
+            kind: def.kind,
+            aliases: def.aliases,
+            versions: def.versions,
+            settings: def.settings.iter().chain(of_block).map(name).collect(),
+            check: def.check,
+        }
+    }
+
+    /// The same as the readers of resource files take it.
+    pub(crate) fn def(&self) -> TypeDef<'_> {
+        TypeDef { kind: self.kind, aliases: self.aliases, versions: self.versions, settings: &self.settings }
+    }
+}
+
+const fn of_block(name: &'static str, about: &'static str) -> SettingDef {
+    SettingDef { name, about, required: false, secret: false }
+}
+
+/// Settings that every state store has: the block reads them.
+const STATE_SETTINGS: &[SettingDef] = &[
+    of_block("keyPrefix", "What stands before the app's keys."),
+    of_block("actorStateStore", "Whether actors keep their state here."),
+    of_block(NOT_BUILT[0], "The key that values are encrypted with."),
+    of_block(NOT_BUILT[1], "The key that values were encrypted with before."),
+    of_block(NOT_BUILT[2], "The broker of the outbox."),
+    of_block(NOT_BUILT[3], "The topic of the outbox."),
+];
+/// Those that ask for what is not built: a store that went on without would keep values in the clear, or lose events.
+pub(super) const NOT_BUILT: [&str; 4] =
+    ["primaryEncryptionKey", "secondaryEncryptionKey", "outboxPublishPubsub", "outboxPublishTopic"];
+/// Settings that every broker has.
+const PUBSUB_SETTINGS: &[SettingDef] = &[
+    of_block("allowedTopics", "Topics that there are."),
+    of_block("protectedTopics", "Topics that only apps with a scope reach."),
+    of_block("publishingScopes", "Topics that apps may publish to."),
+    of_block("subscriptionScopes", "Topics that apps may subscribe to."),
+    of_block("consumerID", "The group of the app's subscriptions."),
+];
+
+/// Settings that every lock store has.
+const LOCK_SETTINGS: &[SettingDef] = &[of_block("keyPrefix", "What stands before the app's locks.")];
+
+/// Every type of component: made once.
+pub(crate) fn types() -> &'static [Listed] {
+    static TYPES: LazyLock<Vec<Listed>> = LazyLock::new(listed);
+    &TYPES
+}
+
+/// The lists of all blocks. To add a block: its list.
+fn listed() -> Vec<Listed> {
+    let states = state::ALL.iter().map(|def| Listed::of(def, STATE_SETTINGS));
+    let brokers = pubsub::ALL.iter().map(|def| Listed::of(def, PUBSUB_SETTINGS));
+    let secrets = secret_stores::ALL.iter().map(|def| Listed::of(def, &[]));
+    let locks = locks::ALL.iter().map(|def| Listed::of(def, LOCK_SETTINGS));
+    states.chain(brokers).chain(secrets).chain(locks).collect()
+}
+
+/// Checks the settings of a component of a type.
+pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)]) -> Vec<Fault> {
+    let known = |listed: &Listed| {
+        std::iter::once(&listed.kind).chain(listed.aliases).any(|name| name.eq_ignore_ascii_case(kind))
+    };
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
+    types()
+        .iter()
+        .find(|listed| known(listed))
+        .map_or_else(Vec::new, |listed| (listed.check)(&Settings::new(settings)))
+}
