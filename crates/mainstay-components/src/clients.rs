@@ -1,6 +1,10 @@
 //! ★ Clients that several members share: their settings, how they connect, and what their failures mean. To add one: a
 //! file in `clients/`, a line here, and a feature in the manifest.
 
+#[cfg(any(feature = "jetstream", feature = "mqtt", feature = "rabbitmq"))]
+pub(crate) mod brokers;
+#[cfg(any(feature = "mqtt", feature = "rabbitmq"))]
+pub(crate) mod certificates;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
 #[cfg(feature = "postgres")]
@@ -9,10 +13,12 @@ pub(crate) mod postgres;
 pub(crate) mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
+#[cfg(any(feature = "jetstream", feature = "mqtt"))]
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 
-#[cfg(any(feature = "redis", feature = "kafka"))]
+#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
 use base64::Engine as _;
 use mainstay_core::{Ctx, Error, Result, codes};
 
@@ -35,7 +41,7 @@ pub(crate) fn time(text: &str) -> Option<Option<Duration>> {
 }
 
 /// The house's root certificates as PEM text: the host's, or embedded ones where it has none.
-#[cfg(any(feature = "redis", feature = "kafka"))]
+#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
 pub(crate) fn root_certificates() -> String {
     let encode = |root: &[u8]| base64::engine::general_purpose::STANDARD.encode(root);
     let roots = mainstay_net::tls::root_certificates();

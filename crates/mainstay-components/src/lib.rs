@@ -2,7 +2,15 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
-#[cfg(any(feature = "kafka", feature = "redis", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(
+    feature = "jetstream",
+    feature = "kafka",
+    feature = "mqtt",
+    feature = "postgres",
+    feature = "rabbitmq",
+    feature = "redis",
+    feature = "sqlite"
+))]
 mod clients;
 pub mod crypto;
 pub mod def;

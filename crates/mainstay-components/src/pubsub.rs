@@ -6,8 +6,14 @@
 
 pub mod embedded;
 pub mod in_memory;
+#[cfg(feature = "jetstream")]
+pub mod jetstream;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "mqtt")]
+pub mod mqtt3;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 
@@ -20,8 +26,14 @@ pub type Def = crate::def::Def<dyn PubSub>;
 pub static ALL: &[Def] = &[
     embedded::DEF,
     in_memory::DEF,
+    #[cfg(feature = "jetstream")]
+    jetstream::DEF,
     #[cfg(feature = "kafka")]
     kafka::DEF,
+    #[cfg(feature = "mqtt")]
+    mqtt3::DEF,
+    #[cfg(feature = "rabbitmq")]
+    rabbitmq::DEF,
     #[cfg(feature = "redis")]
     redis::DEF,
 ];

@@ -7,7 +7,10 @@
 //! their own.
 
 pub mod kafka;
+pub mod mosquitto;
+pub mod nats;
 pub mod postgres;
+pub mod rabbitmq;
 pub mod redis;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -40,7 +43,8 @@ pub struct Recipe {
 }
 
 /// Every server.
-pub static ALL: &[&Recipe] = &[&kafka::RECIPE, &postgres::RECIPE, &redis::RECIPE];
+pub static ALL: &[&Recipe] =
+    &[&mosquitto::RECIPE, &nats::RECIPE, &postgres::RECIPE, &rabbitmq::RECIPE, &redis::RECIPE];
 
 /// Longest wait for a server to answer, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);

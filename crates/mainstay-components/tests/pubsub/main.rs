@@ -3,12 +3,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 
+#[cfg(feature = "jetstream")]
+mod jetstream;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(any(feature = "jetstream", feature = "mqtt", feature = "rabbitmq"))]
+mod line;
 mod memory;
-#[cfg(any(feature = "kafka", feature = "redis"))]
+#[cfg(feature = "mqtt")]
+mod mqtt3;
+#[cfg(any(
+    feature = "jetstream",
+    feature = "kafka",
+    feature = "mqtt",
+    feature = "rabbitmq",
+    feature = "redis"
+))]
 mod opened;
 mod planted;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
 
@@ -53,6 +67,12 @@ fn member(def: &'static Def) -> Option<Member> {
         "pubsub.kafka" => kafka::member(def),
         #[cfg(feature = "redis")]
         "pubsub.redis" => redis::member(def),
+        #[cfg(feature = "jetstream")]
+        "pubsub.jetstream" => jetstream::member(def),
+        #[cfg(feature = "mqtt")]
+        "pubsub.mqtt3" => mqtt3::member(def),
+        #[cfg(feature = "rabbitmq")]
+        "pubsub.rabbitmq" => rabbitmq::member(def),
         "pubsub.embedded" => Member::NotRun("its engine runs the suite in its own room".to_owned()),
         _ => return None,
     })
