@@ -30,6 +30,8 @@ pub struct Table {
     pub brokers: BTreeMap<String, Broker>,
     /// Secret stores by name.
     pub secrets: BTreeMap<String, crate::secrets::Store>,
+    /// Bindings by name.
+    pub bindings: BTreeMap<String, crate::bindings::Binding>,
     /// Every component in the order of the files, for whoever asks what there is.
     pub summaries: Vec<Summary>,
 }

@@ -1,8 +1,9 @@
 //! Ring 1: the building blocks. Each is the rules of an API family over its port: whose key it is, what an etag asks for, what
 //! an envelope holds, who may publish where. It knows no wire format, no route and no backend.
 //!
-//! [`Blocks`] is the hub: the components that are open, by name. Surfaces call [`state`], [`secrets`] and [`pubsub`] with it.
+//! [`Blocks`] is the hub: the components that are open, by name. Surfaces call [`state`], [`secrets`], [`pubsub`] and [`bindings`] with it.
 
+pub mod bindings;
 mod hub;
 pub mod layers;
 pub mod pubsub;

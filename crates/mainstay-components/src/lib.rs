@@ -2,6 +2,7 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
+pub mod bindings;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
 pub mod def;

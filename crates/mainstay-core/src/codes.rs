@@ -86,6 +86,7 @@ codes! {
     ETAG_MISMATCH, Conflict, "the value was changed since it was read";
     ETAG_INVALID, InvalidArgument, "the store cannot have given this etag";
     BROKER_UNAVAILABLE, Unavailable, "the message broker cannot be reached or is failing";
+    BINDING_FAILED, Unavailable, "what a binding speaks to cannot be reached or is failing";
     UNSUPPORTED, Unsupported, "this cannot be done here";
     INTERNAL, Internal, "an internal fault";
     CONFIG_YAML, InvalidArgument, "the spec is not valid YAML";

@@ -3,6 +3,8 @@
 
 #[path = "e2e/apps.rs"]
 mod apps;
+#[path = "e2e/bindings.rs"]
+mod bindings;
 #[path = "e2e/checking.rs"]
 mod checking;
 #[path = "e2e/readers.rs"]

@@ -4,6 +4,7 @@
 //! method that `dapr` names. It decides nothing about state, messages or secrets: the blocks do. It opens no socket and
 //! names no adapter. What it does not serve, it answers with UNIMPLEMENTED.
 
+mod bindings;
 mod call;
 mod dapr;
 mod head;

@@ -16,6 +16,7 @@ mod link;
 mod pool;
 mod stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -100,7 +101,16 @@ impl Client {
     #[must_use]
     pub fn new(options: ClientOptions) -> Self {
         Self {
-            connector: Connector::new(options),
+            connector: Connector::new(options, None),
+            pool: Pool::new(options.idle_timeout, options.idle_per_host_max),
+        }
+    }
+
+    /// A client with its own pool that trusts, and shows, what `tls` says.
+    #[must_use]
+    pub fn with_tls(options: ClientOptions, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self {
+            connector: Connector::new(options, Some(tls)),
             pool: Pool::new(options.idle_timeout, options.idle_per_host_max),
         }
     }

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use http::Method;
 
 use crate::call::{Call, Result};
-use crate::{health, metadata, pubsub, secrets, state};
+use crate::{bindings, health, metadata, pubsub, secrets, state};
 
 /// A route.
 pub(crate) struct Route {
@@ -27,4 +27,4 @@ pub(crate) const WRITE: &[Method] = &[Method::POST, Method::PUT];
 
 /// Every file's routes.
 pub(crate) static ALL: &[&[Route]] =
-    &[state::ROUTES, pubsub::ROUTES, secrets::ROUTES, metadata::ROUTES, health::ROUTES];
+    &[state::ROUTES, pubsub::ROUTES, bindings::ROUTES, secrets::ROUTES, metadata::ROUTES, health::ROUTES];

@@ -37,6 +37,35 @@ pub async fn open<P: ?Sized>(def: &Def<P>, clock: &Arc<dyn Clock>) -> Result<Arc
     (def.open)(opening).await
 }
 
+/// Opens a component of a type's first version with these settings, for no app. There are no stores inside the process.
+///
+/// # Errors
+/// Those of the component's type.
+///
+/// # Panics
+/// Where the settings have a fault.
+pub async fn open_with<P: ?Sized>(
+    def: &Def<P>,
+    settings: &[(&str, &str)],
+    folder: &Path,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<P>> {
+    let pairs = settings.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
+    let settings = Settings::new(pairs);
+    assert_eq!((def.check)(&settings), [], "the settings are valid");
+    let opening = Opening {
+        name: "test",
+        version: def.versions.first().copied().unwrap_or_default(),
+        app_id: "",
+        settings: &settings,
+        folder,
+        embedded: &NoStores,
+        clock,
+        client: &Client::new(ClientOptions::default()),
+    };
+    (def.open)(opening).await
+}
+
 struct NoStores;
 
 impl Embedded for NoStores {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -18,20 +19,22 @@ use crate::guard::{Addresses, Refused};
 const ADDRESSES_TRIED_MAX: usize = 8;
 
 /// Opens connections for a client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(super) struct Connector {
     timeout: Duration,
     addresses: Addresses,
+    /// The house's own without.
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl Connector {
-    pub(super) fn new(options: ClientOptions) -> Self {
-        Self { timeout: options.connect_timeout, addresses: options.addresses }
+    pub(super) fn new(options: ClientOptions, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
+        Self { timeout: options.connect_timeout, addresses: options.addresses, tls }
     }
 
     /// A connection to the host of an `http` or `https` URL. Errors: `Refused` for an address that is not allowed,
     /// otherwise `Connect`.
-    pub(super) async fn connect(self, url: Uri) -> Result<Stream, SendError> {
+    pub(super) async fn connect(&self, url: Uri) -> Result<Stream, SendError> {
         // Boxed: a call that finds a pooled connection does not carry the handshake's state.
         let connecting = Box::pin(self.open(&url));
         match tokio::time::timeout(self.timeout, connecting).await {
@@ -40,7 +43,7 @@ impl Connector {
         }
     }
 
-    async fn open(self, url: &Uri) -> Result<Stream, SendError> {
+    async fn open(&self, url: &Uri) -> Result<Stream, SendError> {
         let host = url.host().ok_or_else(|| SendError::Connect("the URL has no host".into()))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let is_tls = url.scheme_str() == Some("https");
@@ -49,11 +52,12 @@ impl Connector {
             return Ok(Stream::Tcp(tcp));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(unconnected)?;
-        let tls = TlsConnector::from(crate::tls::client_config()).connect(name, tcp).await;
+        let config = self.tls.clone().unwrap_or_else(crate::tls::client_config);
+        let tls = TlsConnector::from(config).connect(name, tcp).await;
         Ok(Stream::Tls(Box::new(tls.map_err(unconnected)?)))
     }
 
-    async fn tcp(self, host: &str, port: u16) -> Result<TcpStream, SendError> {
+    async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, SendError> {
         let found = tokio::net::lookup_host((host, port)).await.map_err(unconnected)?;
         let resolved: Vec<SocketAddr> = found.take(ADDRESSES_TRIED_MAX).collect();
         // One address that is not allowed condemns the name: a mixed answer is how a guard is probed.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use mainstay_blocks::pubsub::Scopes;
 use mainstay_blocks::state::{Prefix, Rules};
-use mainstay_blocks::{App, Opened, Summary, Table};
+use mainstay_blocks::{App, Opened, Summary, Table, bindings as bound};
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
-use mainstay_components::{pubsub, secret_stores, state};
+use mainstay_components::{bindings, pubsub, secret_stores, state};
 use mainstay_config::resources::Placeholders;
 use mainstay_core::component::{Component, Setting, SettingValue};
 use mainstay_core::http_endpoint::HttpEndpoint;
@@ -72,6 +72,8 @@ impl Opener<'_> {
             self.open_store(def, component, table).await?;
         } else if let Some(def) = pubsub::find(&component.kind) {
             self.open_broker(def, component, table).await?;
+        } else if let Some(def) = bindings::find(&component.kind) {
+            self.open_binding(def, component, table).await?;
         }
         Ok(())
     }
@@ -104,6 +106,23 @@ impl Opener<'_> {
         let rules = Scopes::of(|name| settings.text(name));
         table.brokers.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
+        Ok(())
+    }
+
+    async fn open_binding(
+        &self,
+        def: &bindings::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
+        let (route, direction) = (settings.text("route"), settings.text("direction"));
+        let rules = bound::Rules::of(&component.name, route, direction);
+        let able = port.capabilities();
+        let words = [("INPUT_BINDING", able.events), ("OUTPUT_BINDING", !able.operations.is_empty())];
+        let words = words.into_iter().filter_map(|(word, holds)| holds.then_some(word)).collect();
+        table.bindings.insert(component.name.clone(), Opened::new(port, rules));
+        table.summaries.push(summary(component, words));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use mainstay_components::def::{Def, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{pubsub, secret_stores, state};
+use mainstay_components::{bindings, pubsub, secret_stores, state};
 use mainstay_config::resources::{SettingName, TypeDef};
 use mainstay_core::Fault;
 
@@ -60,6 +60,11 @@ const PUBSUB_SETTINGS: &[SettingDef] = &[
     of_block("subscriptionScopes", "Topics that apps may subscribe to."),
     of_block("consumerID", "The group of the app's subscriptions."),
 ];
+/// Settings that every binding has.
+const BINDING_SETTINGS: &[SettingDef] = &[
+    of_block("route", "The app's path for the events."),
+    of_block("direction", "`input`, `output`, or both."),
+];
 
 /// Every type of component: made once.
 pub(crate) fn types() -> &'static [Listed] {
@@ -72,7 +77,8 @@ fn listed() -> Vec<Listed> {
     let states = state::ALL.iter().map(|def| Listed::of(def, STATE_SETTINGS));
     let brokers = pubsub::ALL.iter().map(|def| Listed::of(def, PUBSUB_SETTINGS));
     let secrets = secret_stores::ALL.iter().map(|def| Listed::of(def, &[]));
-    states.chain(brokers).chain(secrets).collect()
+    let bindings = bindings::ALL.iter().map(|def| Listed::of(def, BINDING_SETTINGS));
+    states.chain(brokers).chain(secrets).chain(bindings).collect()
 }
 
 /// Checks the settings of a component of a type.
