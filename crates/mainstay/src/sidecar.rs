@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mainstay_app::HttpCallback;
+use mainstay_blocks::bindings::Listener;
 use mainstay_blocks::pubsub::Deliverer;
 use mainstay_core::callback::AppCallback;
 use mainstay_core::subscription::Subscription;
@@ -136,7 +137,8 @@ async fn attend(
     work: &TaskTracker,
 ) -> anyhow::Result<()> {
     if let Some(url) = &options.app_url {
-        let app = Arc::new(HttpCallback::new(beside.client.clone(), url, environment::app_api_token()));
+        let app: Arc<dyn AppCallback> =
+            Arc::new(HttpCallback::new(beside.client.clone(), url, environment::app_api_token()));
         wait_for(&*app, url).await;
         let mut subscriptions = declared;
         if options.asks_subscriptions {
@@ -144,18 +146,16 @@ async fn attend(
         }
         for subscription in subscriptions {
             let (pubsub, topic) = (subscription.pubsub.clone(), subscription.topic.clone());
-            if subscription.bulk.enabled {
-                // The app expects several messages in one call, in another envelope: one by one it could not read them.
-                tracing::error!(%pubsub, %topic, "a subscription in bulk is passed over: that is not built yet");
-                continue;
-            }
-            match Deliverer::new(beside.blocks.clone(), Arc::clone(&app) as _, subscription) {
+            match Deliverer::new(beside.blocks.clone(), Arc::clone(&app), subscription) {
                 Ok(deliverer) => {
                     tracing::info!(%pubsub, %topic, "the app is subscribed");
                     work.spawn(deliverer.run(leave.clone()));
                 }
                 Err(error) => tracing::error!(%pubsub, %topic, %error, "a subscription is passed over"),
             }
+        }
+        for listener in Listener::all(&beside.blocks, &app, options.binding_patience) {
+            work.spawn(listener.run(leave.clone()));
         }
     }
     beside.surface.reach(Phase::Ready);
