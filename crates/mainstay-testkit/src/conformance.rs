@@ -5,5 +5,6 @@ pub mod bindings;
 pub mod journal;
 pub mod provider;
 pub mod pubsub;
+pub mod secret_stores;
 pub mod state;
 pub mod tool;
