@@ -3,9 +3,11 @@
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
 pub mod bindings;
-#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite", feature = "pluggable"))]
 mod clients;
 pub mod def;
+#[cfg(all(unix, feature = "pluggable"))]
+pub mod pluggable;
 pub mod pubsub;
 pub mod reference;
 pub mod secret_stores;

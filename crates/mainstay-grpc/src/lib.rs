@@ -9,6 +9,7 @@ mod call;
 mod dapr;
 mod head;
 mod metadata;
+mod provider;
 mod pubsub;
 mod router;
 mod secrets;
@@ -19,5 +20,6 @@ mod subscribe;
 mod surface;
 
 pub use mainstay_dapr::About;
+pub use provider::Provider;
 pub use router::Router;
 pub use surface::{Parts, Surface};

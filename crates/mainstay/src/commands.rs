@@ -4,6 +4,7 @@
 mod check;
 mod client;
 mod completions;
+mod components;
 mod dev;
 mod explain;
 mod healthcheck;
@@ -35,6 +36,7 @@ pub(crate) static ALL: &[Def] = &[
     dev::DEF,
     serve::DEF,
     sidecar::DEF,
+    components::DEF,
     check::DEF,
     invoke::DEF,
     #[cfg(feature = "local")]

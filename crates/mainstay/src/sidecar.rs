@@ -62,13 +62,14 @@ async fn live(options: &Options, started: Instant) -> anyhow::Result<()> {
     for name in &options.without_effect {
         tracing::debug!("the flag `--{name}` has no effect here");
     }
-    let resources = resources::load(options)?;
+    let plugged = crate::wire::sidecar::plugged().await?;
+    let resources = resources::load(options, &plugged)?;
     let http = bind(options, options.http_port).await?;
     let grpc = bind(options, options.grpc_port).await?;
     warn_of_strangers(options);
     // Opening may wait for a server that does not answer; a signal does not.
     let beside = tokio::select! {
-        opened = Beside::open(options, &resources, shutdown()) => opened?,
+        opened = Beside::open(options, &resources, &plugged, shutdown()) => opened?,
         () = signals.stop() => return Ok(()),
     };
     let stop = CancellationToken::new();

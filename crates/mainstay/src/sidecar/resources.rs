@@ -15,7 +15,7 @@ use crate::{environment, exit, spec, terminal};
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Reads the files that the flags name. Errors: a folder or file that cannot be read; `Explained` for faults in them.
-pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
+pub(super) fn load(options: &Options, plugged: &[registry::Plugged]) -> anyhow::Result<Resources> {
     let mut paths = Vec::new();
     for folder in &options.resource_folders {
         paths.extend(files_in(folder)?);
@@ -25,7 +25,13 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
     let texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
     let files: Vec<File<'_>> = texts.iter().map(|(name, text)| File { name, text }).collect();
     let types = registry::types();
-    let types: Vec<_> = types.iter().map(registry::Listed::def).collect();
+    let sockets = plugged.iter().map(|plugged| resources::TypeDef {
+        kind: &plugged.kind,
+        aliases: &[],
+        versions: &["v1"],
+        settings: &[],
+    });
+    let types: Vec<_> = types.iter().map(registry::Listed::def).chain(sockets).collect();
     let surroundings = Surroundings {
         types: Some(resources::Types { types: &types, check: &registry::check }),
         variables: &environment::variable,

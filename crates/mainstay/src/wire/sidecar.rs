@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::environment;
 use crate::sidecar::flags::Options;
+pub(crate) use mainstay_components::pluggable::Plugged;
 use opener::Opener;
 pub(crate) use types::{Listed, check, types};
 
@@ -40,6 +41,7 @@ impl Beside {
     pub(crate) async fn open(
         options: &Options,
         resources: &Resources,
+        plugged: &[Plugged],
         (asked, shutdown): (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>),
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -54,6 +56,7 @@ impl Beside {
             stores: &stores,
             runtime: &resources.runtime,
             folder: PathBuf::from("."),
+            plugged,
         };
         let table = opener.open_all(&resources.components).await?;
         let targets = Targets {
@@ -94,6 +97,19 @@ impl Beside {
             tracing::error!(%error, "closing the stores failed; nothing acknowledged is lost");
         }
     }
+}
+
+/// The types that the sockets of the folder serve, where there is one. A socket that does not answer is told, and its types are
+/// not there.
+pub(crate) async fn plugged() -> mainstay_core::Result<Vec<Plugged>> {
+    let found = mainstay_components::pluggable::discover(&environment::sockets_folder()).await?;
+    for (socket, error) in &found.silent {
+        tracing::warn!(socket = %socket.display(), error = ?error, "a socket of pluggable components is passed over");
+    }
+    for plugged in &found.types {
+        tracing::info!(kind = %plugged.kind, "a pluggable component is there");
+    }
+    Ok(found.types)
 }
 
 fn data_folder(app_id: &str) -> PathBuf {
