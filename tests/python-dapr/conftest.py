@@ -30,6 +30,12 @@ COMPONENTS = {
         metadata: { name: bus }
         spec: { type: pubsub.embedded, version: v1, metadata: [] }
     """,
+    "locks.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: locks }
+        spec: { type: lock.embedded, version: v1, metadata: [] }
+    """,
     "vault.yaml": """
         apiVersion: dapr.io/v1alpha1
         kind: Component

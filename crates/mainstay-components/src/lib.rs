@@ -3,9 +3,16 @@
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
 pub mod bindings;
-#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite", feature = "pluggable"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "redis",
+    feature = "postgres",
+    feature = "sqlite",
+    feature = "pluggable"
+))]
 mod clients;
 pub mod def;
+pub mod locks;
 #[cfg(all(unix, feature = "pluggable"))]
 pub mod pluggable;
 pub mod pubsub;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::def::Def;
-use crate::{bindings, pubsub, secret_stores, state};
+use crate::{bindings, locks, pubsub, secret_stores, state};
 
 /// The page, in Markdown.
 #[must_use]
@@ -15,6 +15,7 @@ pub fn page() -> String {
     block(&mut page, "Brokers", pubsub::ALL);
     block(&mut page, "Bindings", bindings::ALL);
     block(&mut page, "Secret stores", secret_stores::ALL);
+    block(&mut page, "Lock stores", locks::ALL);
     page
 }
 

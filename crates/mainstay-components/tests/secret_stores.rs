@@ -68,7 +68,7 @@ fn find(kind: &str) -> &'static Def {
 
 async fn open(def: &Def, settings: &[(&str, &str)], folder: &std::path::Path) -> Arc<dyn SecretStore> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    components::open_with(def, settings, folder, &clock).await.unwrap()
+    components::open_with(def, settings, folder, &components::NoStores, &clock).await.unwrap()
 }
 
 /// A store with a file below it, or nothing.

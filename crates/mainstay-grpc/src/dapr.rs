@@ -10,7 +10,7 @@ use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{bindings, metadata, pubsub, secrets, state, subscribe};
+use crate::{bindings, lock, metadata, pubsub, secrets, state, subscribe};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -61,6 +61,8 @@ serve! {
         invoke_binding(InvokeBindingRequest) -> wire::InvokeBindingResponse = bindings::invoke;
         get_secret(GetSecretRequest) -> wire::GetSecretResponse = secrets::get;
         get_bulk_secret(GetBulkSecretRequest) -> wire::GetBulkSecretResponse = secrets::get_bulk;
+        try_lock_alpha1(TryLockRequest) -> wire::TryLockResponse = lock::try_lock;
+        unlock_alpha1(UnlockRequest) -> wire::UnlockResponse = lock::unlock;
         get_metadata(GetMetadataRequest) -> wire::GetMetadataResponse = metadata::get;
         set_metadata(SetMetadataRequest) -> () = metadata::set;
         shutdown(ShutdownRequest) -> () = metadata::shutdown;

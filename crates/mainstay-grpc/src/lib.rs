@@ -8,6 +8,7 @@ mod bindings;
 mod call;
 mod dapr;
 mod head;
+mod lock;
 mod metadata;
 mod provider;
 mod pubsub;
@@ -15,7 +16,6 @@ mod router;
 mod secrets;
 mod state;
 mod status;
-mod structs;
 mod subscribe;
 mod surface;
 

@@ -8,6 +8,7 @@ mod bindings;
 mod call;
 mod health;
 mod invoke;
+mod lock;
 mod metadata;
 mod pubsub;
 mod router;

@@ -3,6 +3,7 @@
 
 pub mod bindings;
 pub mod journal;
+pub mod lock;
 pub mod provider;
 pub mod pubsub;
 pub mod secret_stores;

@@ -7,6 +7,7 @@ mod components;
 mod environment;
 mod exit;
 mod logging;
+mod run;
 mod serving;
 mod sidecar;
 mod spec;

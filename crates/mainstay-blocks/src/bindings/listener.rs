@@ -129,7 +129,7 @@ impl Listener {
                 () = stop.cancelled() => break Ok(()),
                 Some(()) = running.next(), if !running.is_empty() => {}
                 next = stream.next(), if running.len() < IN_WORK_MAX => match next {
-                    Some(Ok(event)) => running.push(Box::pin(self.settle(event, &binding.rules.route))),
+                    Some(Ok(event)) => running.push(Box::pin(self.settle(event, binding))),
                     Some(Err(error)) => break Err(error),
                     None => break Ok(()),
                 },
@@ -139,9 +139,9 @@ impl Listener {
         ended
     }
 
-    async fn settle(&self, event: Event, route: &str) {
+    async fn settle(&self, event: Event, binding: &Binding) {
         let Event { data, metadata, receipt } = event;
-        let settled = match self.tell(data, metadata, route).await {
+        let settled = match self.tell(data, metadata, binding).await {
             Ok(answer) => receipt.done(answer).await,
             Err(error) => {
                 tracing::warn!(binding = %self.name, error = ?error, "the app failed on an event");
@@ -157,14 +157,16 @@ impl Listener {
         &self,
         data: Bytes,
         metadata: std::collections::BTreeMap<String, String>,
-        route: &str,
+        binding: &Binding,
     ) -> Result<Bytes> {
         let mut ctx = Ctx::system();
         if let Some(trace) = metadata.get("traceparent") {
             ctx = ctx.with_traceparent(trace);
         }
-        let event = BindingEvent { binding: self.name.clone(), route: route.to_owned(), data, metadata };
-        let answer = self.app.tell(&ctx, &event).await?;
+        let event =
+            BindingEvent { binding: self.name.clone(), route: binding.rules.route.clone(), data, metadata };
+        let call = async |ctx| self.app.tell(&ctx, &event).await;
+        let answer = binding.inbound.run(&ctx, call).await?;
         // The app has worked on the event: what follows and fails does not bring it back.
         if let Err(error) = self.follow(&ctx, answer.follow).await {
             tracing::error!(binding = %self.name, error = ?error, "what the app's answer asked for failed");

@@ -15,8 +15,11 @@ pub(crate) fn member(def: &'static Def) -> Member {
     let open: Open = Arc::new(move |_| {
         Box::pin(async move {
             let settings = [("schedule", "@every 1s")];
-            Arc::new(Cron(components::open_with(def, &settings, Path::new("."), &clock()).await.unwrap()))
-                as Arc<dyn Rig>
+            Arc::new(Cron(
+                components::open_with(def, &settings, Path::new("."), &components::NoStores, &clock())
+                    .await
+                    .unwrap(),
+            )) as Arc<dyn Rig>
         })
     });
     Member::Rig(open, no_server(), Vec::new())

@@ -57,7 +57,9 @@ impl Service {
         .await;
         let url = format!("{}/base/", server.url());
         let settings = [&[("url", url.as_str())], settings].concat();
-        let binding = components::open_with(def, &settings, Path::new("."), &clock()).await.unwrap();
+        let binding = components::open_with(def, &settings, Path::new("."), &components::NoStores, &clock())
+            .await
+            .unwrap();
         Self { binding, server }
     }
 

@@ -28,7 +28,9 @@ impl Files {
     async fn open(def: &Def) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = [("rootPath", "files")];
-        let binding = components::open_with(def, &settings, folder.path(), &clock()).await.unwrap();
+        let binding = components::open_with(def, &settings, folder.path(), &components::NoStores, &clock())
+            .await
+            .unwrap();
         Self { binding, folder }
     }
 

@@ -45,7 +45,9 @@ impl Sql {
         });
         let ((address, number), own) = server.await.unwrap();
         let settings = [("connectionString", address.as_str())];
-        let binding = components::open_with(def, &settings, Path::new("."), &clock()).await.unwrap();
+        let binding = components::open_with(def, &settings, Path::new("."), &components::NoStores, &clock())
+            .await
+            .unwrap();
         Self { binding, table: format!("bound_{number}"), own }
     }
 

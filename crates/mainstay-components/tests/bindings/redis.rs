@@ -40,7 +40,9 @@ impl Redis {
         let ((host, database), own) = server.await.unwrap();
         let database = database.to_string();
         let settings = [("redisHost", host.as_str()), ("redisDB", &database)];
-        let binding = components::open_with(def, &settings, Path::new("."), &clock()).await.unwrap();
+        let binding = components::open_with(def, &settings, Path::new("."), &components::NoStores, &clock())
+            .await
+            .unwrap();
         Self { binding, own }
     }
 

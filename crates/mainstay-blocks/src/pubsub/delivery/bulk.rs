@@ -5,6 +5,7 @@
 //! and is not with the app yet.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Deliverer, Ending, IN_WORK_MAX, PAUSES};
 use crate::hub::Broker;
+use crate::layers::Outcome;
 use crate::pubsub::CLOUD_EVENTS;
 use crate::pubsub::routing::Routed;
 
@@ -118,27 +120,14 @@ impl Deliverer {
         broker: &Broker,
         stop: &CancellationToken,
     ) {
-        let event = BulkEvent {
-            id: uuid::Uuid::now_v7().to_string(),
-            path: called.first().map(|one| one.path.clone()).unwrap_or_default(),
-            pubsub: self.subscription.pubsub.clone(),
-            topic: self.subscription.topic.clone(),
-            entries: called.iter().map(|one| one.entry.clone()).collect(),
-        };
-        let said = self.app.deliver_bulk(&Ctx::system(), &event).await;
-        let said = said.map_err(|error| {
-            tracing::warn!(topic = %event.topic, error = ?error, "a call of several messages failed");
-            error.message().to_owned()
-        });
+        let said = self.ask(&called, broker, stop).await;
         let mut again = Vec::new();
         for (at, one) in called.into_iter().enumerate() {
-            let ending = match &said {
-                Ok(verdicts) => match verdicts.get(at) {
-                    Some(Verdict::Done) => Ending::Done,
-                    Some(Verdict::Drop) => Ending::Dead("the app does not want it".to_owned()),
-                    _ => Ending::Again("the app asked to try again".to_owned()),
-                },
-                Err(why) => Ending::Again(why.clone()),
+            let ending = match said.get(at) {
+                Some(Ok(Verdict::Done)) => Ending::Done,
+                Some(Ok(Verdict::Drop)) => Ending::Dead("the app does not want it".to_owned()),
+                Some(Err(why)) => Ending::Again(why.clone()),
+                _ => Ending::Again("the app asked to try again".to_owned()),
             };
             let is_tried_here = one.delivery.lane.is_some() && self.subscription.dead_letter_topic.is_none();
             match ending {
@@ -155,6 +144,61 @@ impl Deliverer {
         for one in again.into_iter().rev() {
             waiting.push_front(one);
         }
+    }
+
+    /// Asks the app, again for what it wants again where the component's policies say so: what it said of each message, or
+    /// why it said nothing.
+    async fn ask(
+        &self,
+        called: &[Waiting],
+        broker: &Broker,
+        stop: &CancellationToken,
+    ) -> Vec<std::result::Result<Verdict, String>> {
+        let said = Mutex::new(vec![Err("the app did not say".to_owned()); called.len()]);
+        let lock = || said.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempt = async |ctx: Ctx| {
+            let left: Vec<usize> = (0..called.len())
+                .filter(|at| !matches!(lock().get(*at), Some(Ok(Verdict::Done | Verdict::Drop))))
+                .collect();
+            let event = self.event(left.iter().filter_map(|at| called.get(*at)));
+            let answered = self.app.deliver_bulk(&ctx, &event).await;
+            let mut said = lock();
+            let mut is_over = true;
+            for (place, at) in left.into_iter().enumerate() {
+                let verdict = match &answered {
+                    Ok(verdicts) => Ok(verdicts.get(place).copied().unwrap_or(Verdict::Again)),
+                    Err(error) => Err(error.message().to_owned()),
+                };
+                is_over &= verdict.as_ref().is_ok_and(|verdict| *verdict != Verdict::Again);
+                said[at] = verdict;
+            }
+            answered.map(|_| is_over)
+        };
+        let judge = |ended: &Result<bool>| match ended {
+            Ok(true) => Outcome::Fine,
+            Ok(false) => Outcome::Temporary(None),
+            Err(error) => Outcome::Temporary(error.answer()),
+        };
+        if let Err(error) = broker.inbound.run_judged(&Ctx::system(), Some(stop), attempt, judge).await {
+            let topic = &self.subscription.topic;
+            tracing::warn!(%topic, error = ?error, "a call of several messages failed");
+        }
+        said.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn event<'a>(&self, called: impl Iterator<Item = &'a Waiting>) -> BulkEvent {
+        let mut event = BulkEvent {
+            id: uuid::Uuid::now_v7().to_string(),
+            path: String::new(),
+            pubsub: self.subscription.pubsub.clone(),
+            topic: self.subscription.topic.clone(),
+            entries: Vec::new(),
+        };
+        for one in called {
+            event.path.clone_from(&one.path);
+            event.entries.push(one.entry.clone());
+        }
+        event
     }
 
     /// Settles a message.

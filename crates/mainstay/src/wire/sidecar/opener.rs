@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use mainstay_blocks::pubsub::Scopes;
 use mainstay_blocks::state::{Prefix, Rules};
-use mainstay_blocks::{App, Opened, Summary, Table, bindings as bound};
+use mainstay_blocks::{App, Opened, Summary, Table, bindings as bound, lock};
 use mainstay_components::def::Opening;
 use mainstay_components::pluggable::{Block, Plugged};
 use mainstay_components::settings::Settings;
-use mainstay_components::{bindings, pubsub, secret_stores, state};
+use mainstay_components::{bindings, locks, pubsub, secret_stores, state};
 use mainstay_config::resources::Placeholders;
 use mainstay_core::binding::Binding;
 use mainstay_core::component::{Component, Setting, SettingValue};
@@ -91,6 +91,8 @@ impl Opener<'_> {
             self.open_broker(&def.open, component, table).await?;
         } else if let Some(def) = bindings::find(&component.kind) {
             self.open_binding(&def.open, component, table).await?;
+        } else if let Some(def) = locks::find(&component.kind) {
+            self.open_locks(def, component, table).await?;
         } else if let Some(plugged) = self.plugged(component) {
             self.open_plugged(plugged, component, table).await?;
         }
@@ -170,6 +172,19 @@ impl Opener<'_> {
         let words = words.into_iter().filter_map(|(word, holds)| holds.then_some(word)).collect();
         table.bindings.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, words));
+        Ok(())
+    }
+
+    async fn open_locks(
+        &self,
+        def: &locks::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, settings)) = self.open(&def.open, component, table).await? else { return Ok(()) };
+        let rules = lock::Rules::of(settings.text("keyPrefix"), &component.name, self.app);
+        table.locks.insert(component.name.clone(), Opened::new(port, rules));
+        table.summaries.push(summary(component, Vec::new()));
         Ok(())
     }
 

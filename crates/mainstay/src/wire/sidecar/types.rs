@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use mainstay_components::def::{Def, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{bindings, pubsub, secret_stores, state};
+use mainstay_components::{bindings, locks, pubsub, secret_stores, state};
 use mainstay_config::resources::{SettingName, TypeDef};
 use mainstay_core::Fault;
 
@@ -66,6 +66,9 @@ const BINDING_SETTINGS: &[SettingDef] = &[
     of_block("direction", "`input`, `output`, or both."),
 ];
 
+/// Settings that every lock store has.
+const LOCK_SETTINGS: &[SettingDef] = &[of_block("keyPrefix", "What stands before the app's locks.")];
+
 /// Every type of component: made once.
 pub(crate) fn types() -> &'static [Listed] {
     static TYPES: LazyLock<Vec<Listed>> = LazyLock::new(listed);
@@ -78,7 +81,8 @@ fn listed() -> Vec<Listed> {
     let brokers = pubsub::ALL.iter().map(|def| Listed::of(def, PUBSUB_SETTINGS));
     let secrets = secret_stores::ALL.iter().map(|def| Listed::of(def, &[]));
     let bindings = bindings::ALL.iter().map(|def| Listed::of(def, BINDING_SETTINGS));
-    states.chain(brokers).chain(secrets).chain(bindings).collect()
+    let locks = locks::ALL.iter().map(|def| Listed::of(def, LOCK_SETTINGS));
+    states.chain(brokers).chain(secrets).chain(bindings).chain(locks).collect()
 }
 
 /// Checks the settings of a component of a type.
