@@ -1,16 +1,20 @@
 //! The app beside us behind the core `AppCallback` port, over HTTP: what it subscribes to, and messages on their way to it.
 //! It starts no process and retries nothing.
 
+mod bound;
+mod bulk;
 mod subscribed;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, StatusCode};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use mainstay_core::callback::{AppCallback, TopicEvent, Verdict};
+use mainstay_core::callback::{AppCallback, BindingAnswer, BindingEvent, BulkEvent, TopicEvent, Verdict};
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{Ctx, Error, Redacted, Result, codes};
 use mainstay_net::client::{Body, Client};
@@ -23,6 +27,9 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// What an envelope is declared as.
 const CLOUD_EVENTS: HeaderValue = HeaderValue::from_static("application/cloudevents+json");
+
+/// Headers that are the message's own frame: no metadata of an event replaces them.
+const FRAMING: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE];
 
 /// The app's HTTP server.
 #[derive(Debug)]
@@ -83,6 +90,15 @@ impl HttpCallback {
             .unwrap_or_else(|_| Err(Error::new(&codes::DEADLINE_EXCEEDED, "the app did not answer in time")))
     }
 
+    /// A request with JSON for a path.
+    fn post(&self, path: &str, body: Bytes) -> Result<Request<Body>> {
+        let mut request = Request::new(Body::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.url(path)?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(request)
+    }
+
     /// The URL of a path, which may come without its slash. Errors: `APP_REJECTED` for what is no path.
     fn url(&self, path: &str) -> Result<http::Uri> {
         let slash = if path.starts_with('/') { "" } else { "/" };
@@ -140,6 +156,38 @@ impl AppCallback for HttpCallback {
         headers.insert("pubsubname", header(&event.pubsub));
         let (status, _, body) = self.send(ctx, request).await?;
         verdict(status, &body, event)
+    }
+
+    async fn deliver_bulk(&self, ctx: &Ctx, event: &BulkEvent) -> Result<Vec<Verdict>> {
+        let mut request = self.post(&event.path, bulk::body(event)?)?;
+        request.headers_mut().insert("pubsubname", header(&event.pubsub));
+        let (status, _, body) = self.send(ctx, request).await?;
+        Ok(bulk::verdicts(status, &body, event))
+    }
+
+    async fn hears(&self, ctx: &Ctx, _binding: &str, route: &str) -> Result<bool> {
+        let mut request = Request::new(Body::default());
+        *request.method_mut() = Method::OPTIONS;
+        *request.uri_mut() = self.url(route)?;
+        let (status, _, _) = self.send(ctx, request).await?;
+        Ok(status.is_success() || status == StatusCode::METHOD_NOT_ALLOWED)
+    }
+
+    async fn tell(&self, ctx: &Ctx, event: &BindingEvent) -> Result<BindingAnswer> {
+        let mut request = self.post(&event.route, event.data.clone())?;
+        for (name, value) in &event.metadata {
+            let name = HeaderName::try_from(name.as_str()).ok().filter(|name| !FRAMING.contains(name));
+            if let (Some(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+                request.headers_mut().insert(name, value);
+            }
+        }
+        let (status, _, body) = self.send(ctx, request).await?;
+        if !status.is_success() {
+            let message =
+                format!("the app failed on an event of `{}`: status {}", event.binding, status.as_u16());
+            return Err(Error::new(&codes::APP_FAILED, message).with_answer(status.as_u16()));
+        }
+        Ok(bound::read(body))
     }
 }
 

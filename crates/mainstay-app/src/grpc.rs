@@ -7,7 +7,11 @@ mod subscribed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mainstay_core::callback::{AppCallback, TopicEvent, Verdict};
+use common::StateItem;
+use common::state_options::StateConcurrency;
+use mainstay_core::callback::{
+    AppCallback, BindingAnswer, BindingEvent, Follow, FollowState, TopicEvent, Verdict,
+};
 use mainstay_core::methods::{AppMethods, CallStatus, MethodAnswer, MethodCall};
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{Ctx, Error, Redacted, Result, codes};
@@ -178,6 +182,53 @@ impl AppCallback for GrpcApp {
             }
         })
     }
+
+    async fn hears(&self, ctx: &Ctx, binding: &str, _route: &str) -> Result<bool> {
+        let mut client = self.client();
+        match within(ctx, client.list_input_bindings(self.request(ctx, (), &[]))).await? {
+            Ok(answer) => Ok(answer.into_inner().bindings.iter().any(|name| name == binding)),
+            Err(status) if status.code() == Code::Unimplemented => Ok(false),
+            Err(status) => Err(failed("ask which bindings the app wants to hear of", &status)),
+        }
+    }
+
+    async fn tell(&self, ctx: &Ctx, event: &BindingEvent) -> Result<BindingAnswer> {
+        let message = wire::BindingEventRequest {
+            name: event.binding.clone(),
+            data: event.data.clone(),
+            metadata: event.metadata.clone(),
+        };
+        let mut client = self.client();
+        match within(ctx, client.on_binding_event(self.request(ctx, message, &[]))).await? {
+            Ok(answer) => Ok(follow(answer.into_inner())),
+            Err(status) => Err(failed("tell the app of a binding's event", &status)),
+        }
+    }
+}
+
+/// What an answer to a binding's event asks for.
+fn follow(answer: wire::BindingEventResponse) -> BindingAnswer {
+    let parallel = answer.concurrency() == wire::binding_event_response::BindingEventConcurrency::Parallel;
+    let state = |item: StateItem| FollowState {
+        key: item.key,
+        value: item.value,
+        is_json: item.metadata.get("contentType").is_some_and(|kind| kind == "application/json"),
+        etag: item.etag.map(|etag| etag.value),
+        concurrency: match item.options.unwrap_or_default().concurrency() {
+            StateConcurrency::ConcurrencyUnspecified => String::new(),
+            StateConcurrency::ConcurrencyFirstWrite => "first-write".to_owned(),
+            StateConcurrency::ConcurrencyLastWrite => "last-write".to_owned(),
+        },
+        metadata: item.metadata,
+    };
+    let follow = Follow {
+        store: answer.store_name,
+        state: answer.states.into_iter().map(state).collect(),
+        to: answer.to,
+        parallel,
+        data: answer.data.clone(),
+    };
+    BindingAnswer { data: answer.data, follow }
 }
 
 /// What an answer says of a message. A status that the protocol does not know is as good as none.

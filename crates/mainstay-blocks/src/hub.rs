@@ -41,6 +41,8 @@ pub struct Table {
     pub inbound: Pipeline,
     /// What calls to the app pass through.
     pub toward_app: Pipeline,
+    /// Bindings by name.
+    pub bindings: BTreeMap<String, crate::bindings::Binding>,
     /// Lock stores by name.
     pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.
@@ -55,6 +57,7 @@ impl Table {
         guard_all(&mut self.stores, &layers, "Statestore");
         guard_all(&mut self.brokers, &layers, "Pubsub");
         guard_all(&mut self.secrets, &layers, "Secretstore");
+        guard_all(&mut self.bindings, &layers, "Binding");
         guard_all(&mut self.locks, &layers, "Lock");
         self.layers = layers;
     }
@@ -66,7 +69,10 @@ impl Table {
             keep(&mut self.stores, &from.stores, name),
             keep(&mut self.brokers, &from.brokers, name),
             keep(&mut self.secrets, &from.secrets, name),
+            keep(&mut self.bindings, &from.bindings, name),
             keep(&mut self.locks, &from.locks, name),
+            keep(&mut self.vaults, &from.vaults, name),
+            keep(&mut self.middleware, &from.middleware, name),
         ];
         self.summaries.extend(from.summaries.iter().find(|summary| summary.name == name).cloned());
         kept.contains(&true)

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod crypto;
+pub mod bindings;
 pub mod door;
 mod hub;
 pub mod layers;

@@ -2,10 +2,12 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
+pub mod bindings;
 #[cfg(any(
     feature = "jetstream",
     feature = "kafka",
     feature = "mqtt",
+    feature = "pluggable",
     feature = "postgres",
     feature = "rabbitmq",
     feature = "redis",
@@ -18,6 +20,8 @@ pub mod def;
 mod keys;
 pub mod locks;
 pub mod middleware;
+#[cfg(all(unix, feature = "pluggable"))]
+pub mod pluggable;
 pub mod pubsub;
 pub mod reference;
 pub mod secret_stores;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::def::Def;
-use crate::{crypto, locks, middleware, pubsub, secret_stores, state};
+use crate::{bindings, crypto, locks, middleware, pubsub, secret_stores, state};
 
 /// The page, in Markdown.
 #[must_use]
@@ -13,6 +13,7 @@ pub fn page() -> String {
         .to_owned();
     block(&mut page, "State stores", state::ALL);
     block(&mut page, "Brokers", pubsub::ALL);
+    block(&mut page, "Bindings", bindings::ALL);
     block(&mut page, "Secret stores", secret_stores::ALL);
     block(&mut page, "Lock stores", locks::ALL);
     block(&mut page, "Key vaults", crypto::ALL);

@@ -1,9 +1,11 @@
-//! ★ The secret stores. To add a type: a file in `secret_stores/` with a `pub const DEF`, and a line in `ALL`.
+//! ★ The secret stores. To add a type: a file in `secret_stores/` with a `pub const DEF`, and a line in `ALL`. That line enrols it in
+//! the conformance suite (`tests/secret_stores.rs` wants a rig for it) and the reference page.
 //!
 //! A file has five parts in order: `//!` (what, link), `DEF`, pure settings, the `impl`, the error map.
 
 pub mod env;
 pub mod file;
+pub mod kubernetes;
 
 use mainstay_core::secret_store::SecretStore;
 
@@ -11,7 +13,7 @@ use mainstay_core::secret_store::SecretStore;
 pub type Def = crate::def::Def<dyn SecretStore>;
 
 /// Every type, in the order of the reference page.
-pub static ALL: &[Def] = &[env::DEF, file::DEF];
+pub static ALL: &[Def] = &[env::DEF, file::DEF, kubernetes::DEF];
 
 /// The type of this name.
 #[must_use]

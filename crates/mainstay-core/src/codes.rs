@@ -92,6 +92,7 @@ codes! {
     KEY_NOT_FOUND, NotFound, "no key has this name";
     KEY_UNSUITABLE, InvalidArgument, "the key cannot be used for this";
     CIPHERTEXT_INVALID, InvalidArgument, "the data was not encrypted so, or was changed since";
+    BINDING_FAILED, Unavailable, "what a binding speaks to cannot be reached or is failing";
     UNSUPPORTED, Unsupported, "this cannot be done here";
     INTERNAL, Internal, "an internal fault";
     CONFIG_YAML, InvalidArgument, "the spec is not valid YAML";

@@ -4,6 +4,7 @@
 //! Engines (ring 1) are written against the traits here; adapters (ring 2) implement them; the binary joins them.
 
 pub mod app;
+pub mod binding;
 pub mod callback;
 pub mod clock;
 pub mod codes;

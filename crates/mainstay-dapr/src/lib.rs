@@ -5,6 +5,7 @@
 mod about;
 mod apis;
 pub mod crypto;
+pub mod bindings;
 mod event;
 pub mod fault;
 pub mod invoke;

@@ -5,6 +5,8 @@
 mod apps;
 #[path = "e2e/blocks.rs"]
 mod blocks;
+#[path = "e2e/bindings.rs"]
+mod bindings;
 #[path = "e2e/checking.rs"]
 mod checking;
 #[path = "e2e/messages.rs"]

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{crypto, lock, metadata, pubsub, secrets, state, subscribe};
+use crate::{bindings, crypto, lock, metadata, pubsub, secrets, state, subscribe};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -58,6 +58,7 @@ serve! {
         publish_event(PublishEventRequest) -> () = pubsub::publish;
         bulk_publish_event(BulkPublishRequest) -> wire::BulkPublishResponse = pubsub::publish_bulk;
         bulk_publish_event_alpha1(BulkPublishRequest) -> wire::BulkPublishResponse = pubsub::publish_bulk;
+        invoke_binding(InvokeBindingRequest) -> wire::InvokeBindingResponse = bindings::invoke;
         get_secret(GetSecretRequest) -> wire::GetSecretResponse = secrets::get;
         get_bulk_secret(GetBulkSecretRequest) -> wire::GetBulkSecretResponse = secrets::get_bulk;
         try_lock_alpha1(TryLockRequest) -> wire::TryLockResponse = lock::try_lock;

@@ -4,12 +4,14 @@
 //! method that `dapr` names. It decides nothing about state, messages or secrets: the blocks do. It opens no socket and
 //! names no adapter. What it does not serve, it answers with UNIMPLEMENTED.
 
+mod bindings;
 mod call;
 mod crypto;
 mod dapr;
 mod head;
 mod lock;
 mod metadata;
+mod provider;
 mod pubsub;
 mod router;
 mod secrets;
@@ -19,5 +21,6 @@ mod subscribe;
 mod surface;
 
 pub use mainstay_dapr::About;
+pub use provider::Provider;
 pub use router::Router;
 pub use surface::{Parts, Surface};

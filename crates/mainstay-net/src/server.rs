@@ -2,6 +2,7 @@
 //! It routes nothing; the service does.
 
 mod connections;
+mod unix;
 mod watch;
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::sockets::SocketListener;
 use connections::{Connections, Entered, Order, drive};
+pub use unix::serve_unix;
 use watch::{Io, Watched};
 
 /// The other end of a TCP connection, put into each request's extensions.

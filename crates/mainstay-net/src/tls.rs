@@ -54,6 +54,40 @@ pub fn client_config_for(own: Own<'_>) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config.map_err(|fault| format!("the certificate and its key: {fault}"))?))
 }
 
+/// A client configuration with `roots` instead of the house's, and a certificate with its key to be shown, all as PEM.
+///
+/// # Errors
+/// Which of the three cannot be used, and why; never their text.
+pub fn config_of(
+    roots: Option<&[u8]>,
+    identity: Option<(&[u8], &[u8])>,
+) -> Result<Arc<ClientConfig>, String> {
+    let trusted = match roots {
+        None => root_certificates(),
+        Some(pem) => certificates(pem).map_err(|why| format!("the root certificates: {why}"))?,
+    };
+    let builder = with_roots(trusted);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = certificates(certificate).map_err(|why| format!("the client certificate: {why}"))?;
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|why| format!("the client key: {why}"))?;
+            let made = builder.with_client_auth_cert(chain, key);
+            made.map_err(|why| format!("the client certificate and its key: {why}"))?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    match found {
+        Ok(found) if found.is_empty() => Err("there is no certificate in it".to_owned()),
+        Ok(found) => Ok(found),
+        Err(why) => Err(why.to_string()),
+    }
+}
+
 /// A configuration that takes any certificate: for a process beside us, whose certificate is its own and whose address is
 /// what we trust. `h2` where it must speak HTTP/2.
 #[must_use]
@@ -150,5 +184,12 @@ mod tests {
         let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         check(Own { root_ca: Some(&pem), identity: Some((&pem, "x")) }, "key");
         assert!(client_config_for(Own { root_ca: Some(&pem), identity: Some((&pem, &key)) }).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_not_shown() {
+        let bad = config_of(Some(b"hunter2"), None).unwrap_err();
+        assert!(bad.contains("root certificates") && !bad.contains("hunter2"), "{bad}");
+        assert!(config_of(None, Some((b"x", b"y"))).unwrap_err().contains("client certificate"));
     }
 }

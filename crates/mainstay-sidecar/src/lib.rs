@@ -4,6 +4,7 @@
 //! about state, messages or secrets: the blocks do. It opens no socket and names no adapter.
 
 mod answer;
+mod bindings;
 mod call;
 mod crypto;
 mod health;

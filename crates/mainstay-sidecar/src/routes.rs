@@ -7,7 +7,7 @@ use http::Method;
 use mainstay_core::BoxStream;
 
 use crate::call::{Call, Result};
-use crate::{crypto, health, lock, metadata, pubsub, secrets, state};
+use crate::{bindings, crypto, health, lock, metadata, pubsub, secrets, state};
 
 /// A route.
 pub(crate) struct Route {
@@ -34,6 +34,7 @@ pub(crate) const WRITE: &[Method] = &[Method::POST, Method::PUT];
 pub(crate) static ALL: &[&[Route]] = &[
     state::ROUTES,
     pubsub::ROUTES,
+    bindings::ROUTES,
     secrets::ROUTES,
     lock::ROUTES,
     crypto::ROUTES,

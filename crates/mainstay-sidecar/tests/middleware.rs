@@ -73,7 +73,7 @@ impl House {
         .await;
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
         let app = App { id: "shop".to_owned(), namespace: None };
-        let rules = Rules { prefix: Prefix::of(None, "orders", &app) };
+        let rules = Rules { prefix: Prefix::of(None, "orders", &app), ..Rules::default() };
         let store = Store::new(components::state_store(&clock).await, rules);
         let table = Table {
             stores: BTreeMap::from([("orders".to_owned(), store)]),

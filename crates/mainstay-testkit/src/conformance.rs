@@ -2,10 +2,12 @@
 //! factory of its port and checks every promise of the port's documentation, both ways.
 
 pub mod crypto;
+pub mod bindings;
 pub mod journal;
 pub mod lock;
 pub mod middleware;
 pub mod provider;
 pub mod pubsub;
+pub mod secret_stores;
 pub mod state;
 pub mod tool;

@@ -4,6 +4,7 @@
 mod check;
 mod client;
 mod completions;
+mod components;
 mod dev;
 mod explain;
 mod healthcheck;
@@ -41,6 +42,7 @@ pub(crate) static ALL: &[Def] = &[
     run::DEF,
     stop::DEF,
     list::DEF,
+    components::DEF,
     check::DEF,
     invoke::DEF,
     #[cfg(feature = "local")]

@@ -87,6 +87,12 @@ pub(crate) fn pod_name() -> Option<&'static str> {
     NAME.get_or_init(|| text("POD_NAME")).as_deref()
 }
 
+/// Where the sockets of pluggable components are.
+pub(crate) fn sockets_folder() -> PathBuf {
+    path("DAPR_COMPONENTS_SOCKETS_FOLDER")
+        .unwrap_or_else(|| std::env::temp_dir().join("dapr-components-sockets"))
+}
+
 /// A variable that a resource file names. Which ones it may name, the reading of the file has decided.
 pub(crate) fn variable(name: &str) -> Option<String> {
     text(name)

@@ -3,6 +3,7 @@
 
 mod cli;
 mod commands;
+mod components;
 mod environment;
 mod exit;
 mod logging;

@@ -4,6 +4,7 @@
 //! and files that they refer to, stays open. Commands of apps are started when everything is open.
 
 mod origin;
+pub(crate) mod provider;
 pub(crate) mod sidecar;
 
 use std::collections::{BTreeMap, BTreeSet};

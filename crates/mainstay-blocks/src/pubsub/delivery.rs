@@ -3,6 +3,8 @@
 //!
 //! Messages of one lane wait for each other, also while one is tried again; others do not.
 
+mod bulk;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -106,6 +108,9 @@ impl Deliverer {
         if let Some(joined) = self.joined.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // Whoever waited may have gone.
             let _ = joined.send(());
+        }
+        if self.subscription.bulk.enabled {
+            return self.deliver_in_bulk(stream, &broker, stop).await;
         }
         // Ends with the stream: what is tried again then comes again to whoever joins next.
         let gone = stop.child_token();

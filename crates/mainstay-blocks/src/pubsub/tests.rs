@@ -1,5 +1,7 @@
 //! Delivery against a broker that a test writes and an app that answers as told.
 
+mod bulk;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 

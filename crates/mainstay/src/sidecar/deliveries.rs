@@ -1,9 +1,13 @@
-//! What is delivered to the app: what files declare, which may change, and what the app itself asked for.
+//! What is delivered to the app: messages, as files declare it, which may change, and as the app itself asked; and events of
+//! bindings.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mainstay_blocks::Blocks;
+use mainstay_blocks::bindings::Listener;
 use mainstay_blocks::pubsub::Deliverer;
+use mainstay_core::binding::Binding;
 use mainstay_core::callback::AppCallback;
 use mainstay_core::subscription::Subscription;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +17,8 @@ use tokio_util::task::TaskTracker;
 pub(super) struct Deliveries {
     blocks: Blocks,
     work: TaskTracker,
+    /// How long the app may take to say whether it wants a binding's events.
+    patience: Duration,
     inner: Mutex<Inner>,
 }
 
@@ -24,11 +30,19 @@ struct Inner {
     asked: Vec<Subscription>,
     /// What is delivered, and what ends it.
     running: Vec<(Subscription, CancellationToken)>,
+    /// The bindings that are listened to.
+    listening: Vec<(String, Arc<dyn Binding>, CancellationToken)>,
 }
 
 impl Deliveries {
-    pub(super) fn new(blocks: Blocks, work: TaskTracker, declared: Vec<Subscription>) -> Self {
-        Self { blocks, work, inner: Mutex::new(Inner { declared, ..Inner::default() }) }
+    pub(super) fn new(
+        blocks: &Blocks,
+        work: &TaskTracker,
+        declared: Vec<Subscription>,
+        patience: Duration,
+    ) -> Self {
+        let inner = Mutex::new(Inner { declared, ..Inner::default() });
+        Self { blocks: blocks.clone(), work: work.clone(), patience, inner }
     }
 
     /// Begins, until `leave`: what files declare, and what the app asked for.
@@ -43,7 +57,7 @@ impl Deliveries {
         self.follow(&mut inner, leave);
     }
 
-    /// Takes what files declare now: what is new begins, and what is gone ends.
+    /// Takes what files declare now, and the bindings that are open now: what is new begins, and what is gone ends.
     pub(super) fn declare(&self, declared: Vec<Subscription>, leave: &CancellationToken) {
         let mut inner = self.lock();
         inner.declared = declared;
@@ -52,6 +66,7 @@ impl Deliveries {
 
     fn follow(&self, inner: &mut Inner, leave: &CancellationToken) {
         let Some(app) = inner.app.clone() else { return };
+        self.listen(inner, &app, leave);
         let Inner { declared, asked, running, .. } = inner;
         let wanted: Vec<&Subscription> = declared.iter().chain(&*asked).collect();
         running.retain(|(subscription, end)| {
@@ -72,13 +87,29 @@ impl Deliveries {
         }
     }
 
+    fn listen(&self, inner: &mut Inner, app: &Arc<dyn AppCallback>, leave: &CancellationToken) {
+        let table = self.blocks.table();
+        let port = |name: &str| table.bindings.get(name).map(|binding| &binding.port);
+        inner.listening.retain(|(name, before, end)| {
+            let stays = port(name).is_some_and(|now| Arc::ptr_eq(now, before));
+            if !stays {
+                end.cancel();
+            }
+            stays
+        });
+        for listener in Listener::all(&self.blocks, app, self.patience) {
+            let name = listener.name().to_owned();
+            let Some(port) = port(&name).filter(|_| inner.listening.iter().all(|one| one.0 != name)) else {
+                continue;
+            };
+            let end = leave.child_token();
+            inner.listening.push((name, Arc::clone(port), end.clone()));
+            self.work.spawn(listener.run(end));
+        }
+    }
+
     fn deliver(&self, app: &Arc<dyn AppCallback>, subscription: Subscription, end: CancellationToken) {
         let (pubsub, topic) = (subscription.pubsub.clone(), subscription.topic.clone());
-        if subscription.bulk.enabled {
-            // The app expects several messages in one call, in another envelope: one by one it could not read them.
-            tracing::error!(%pubsub, %topic, "a subscription in bulk is passed over: that is not built yet");
-            return;
-        }
         match Deliverer::new(self.blocks.clone(), Arc::clone(app), subscription) {
             Ok(deliverer) => {
                 tracing::info!(%pubsub, %topic, "the app is subscribed");

@@ -63,6 +63,11 @@ const FLAGS: &[Flag] = &[
     flag("log-as-json", Kind::Switch, "Log as JSON lines"),
     flag("mode", Kind::Text, "standalone, or kubernetes"),
     flag("disable-init-endpoints", Kind::Text, "What the app is not asked at the start: config, subscribe"),
+    flag(
+        "app-binding-options-timeout",
+        Kind::Text,
+        "How long the app may take to say whether it wants a binding's events; 3s by default",
+    ),
     flag("app-max-concurrency", Kind::Ignored, ""),
     flag("app-ssl", Kind::IgnoredSwitch, ""),
     flag("dapr-internal-grpc-port", Kind::Ignored, ""),
@@ -96,7 +101,6 @@ const FLAGS: &[Flag] = &[
     flag("app-health-threshold", Kind::Ignored, ""),
     flag("disable-builtin-k8s-secret-store", Kind::IgnoredSwitch, ""),
     flag("hot-reload-reconcile-interval", Kind::Ignored, ""),
-    flag("app-binding-options-timeout", Kind::Ignored, ""),
 ];
 
 /// The flags for the command line.
@@ -139,10 +143,14 @@ pub(crate) struct Options {
     pub(crate) log_json: bool,
     /// Whether the app is asked what it subscribes to.
     pub(crate) asks_subscriptions: bool,
+    /// How long the app may take to say whether it wants a binding's events.
+    pub(crate) binding_patience: Duration,
     /// Flags that were given and have no effect.
     pub(crate) without_effect: Vec<&'static str>,
 }
 
+/// How long an app may take to say whether it wants a binding's events, where nothing is said.
+const BINDING_PATIENCE: Duration = Duration::from_secs(3);
 /// Largest body, where nothing is said.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -194,6 +202,11 @@ impl Options {
             log_level: text("log-level").map(str::to_owned),
             log_json: text("log-as-json").is_some_and(|text| text == "true"),
             asks_subscriptions: !not_asked.split(',').any(|one| one.trim() == "subscribe"),
+            binding_patience: match text("app-binding-options-timeout") {
+                None => BINDING_PATIENCE,
+                Some(text) => duration::parse(text)
+                    .ok_or_else(|| wrong("app-binding-options-timeout", "a duration such as `5s`"))?,
+            },
             without_effect: FLAGS
                 .iter()
                 .filter(|flag| matches!(flag.kind, Kind::Ignored | Kind::IgnoredSwitch))

@@ -73,7 +73,7 @@ impl Follower {
     }
 
     fn load(&self) -> anyhow::Result<Resources> {
-        Ok(resources::for_app(resources::load(&self.options)?, &self.options.app_id)?)
+        Ok(resources::for_app(resources::load(&self.options, self.beside.plugged())?, &self.options.app_id)?)
     }
 
     async fn take(&mut self, leave: &CancellationToken) {

@@ -40,7 +40,7 @@ pub(super) fn paths(options: &Options) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Reads the files that the flags name. Errors: a folder or file that cannot be read; `Explained` for faults in them.
-pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
+pub(super) fn load(options: &Options, plugged: &[registry::Plugged]) -> anyhow::Result<Resources> {
     let paths = paths(options)?;
     let texts = paths.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
     let mut texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
@@ -52,7 +52,13 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
     }
     let files: Vec<File<'_>> = texts.iter().map(|(name, text)| File { name, text }).collect();
     let types = registry::types();
-    let types: Vec<_> = types.iter().map(registry::Listed::def).collect();
+    let sockets = plugged.iter().map(|plugged| resources::TypeDef {
+        kind: &plugged.kind,
+        aliases: &[],
+        versions: &["v1"],
+        settings: &[],
+    });
+    let types: Vec<_> = types.iter().map(registry::Listed::def).chain(sockets).collect();
     let surroundings = Surroundings {
         types: Some(resources::Types { types: &types, check: &registry::check }),
         variables: &environment::variable,

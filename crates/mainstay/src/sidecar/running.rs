@@ -21,7 +21,7 @@ use super::deliveries::Deliveries;
 use super::flags::Options;
 use super::reload::Follower;
 use super::resources;
-use crate::wire::sidecar::{Beside, Inside};
+use crate::wire::sidecar::{Beside, Inside, Plugged, plugged};
 use crate::{environment, exit, terminal};
 
 /// Connections open at once on each address.
@@ -61,16 +61,27 @@ impl Sidecar {
     /// Reads the resources, binds the ports, opens the components, serves, and follows the files from then on. `is_process` says whether the process is there
     /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
-        let resources = resources::load(&options)?;
+        let plugged = plugged().await?;
+        let resources = resources::load(&options, &plugged)?;
         let follows = resources::for_app(resources.clone(), &options.app_id)?;
-        let sidecar = Self::open(options, resources, inside, is_process).await?;
+        let sidecar = Self::serve(options, resources, plugged, inside, is_process).await?;
         Ok(Self { follows: Some(follows), ..sidecar })
     }
 
-    /// The same with resources that are read already, and are for this app.
+    /// The same with resources that are read already, and that somebody else follows. They name no types that sockets serve.
     pub(crate) async fn open(
         options: Options,
         resources: Resources,
+        inside: &Inside,
+        is_process: bool,
+    ) -> anyhow::Result<Self> {
+        Self::serve(options, resources, Vec::new(), inside, is_process).await
+    }
+
+    async fn serve(
+        options: Options,
+        resources: Resources,
+        plugged: Vec<Plugged>,
         inside: &Inside,
         is_process: bool,
     ) -> anyhow::Result<Self> {
@@ -82,7 +93,7 @@ impl Sidecar {
         let http = bind(&options, options.http_port).await?;
         let grpc = bind(&options, options.grpc_port).await?;
         warn_of_strangers(&options);
-        let beside = Beside::open(&options, &resources, inside, shutdown(is_process)).await?;
+        let beside = Beside::open(&options, &resources, plugged, inside, shutdown(is_process)).await?;
         let ports = Ports { http: port_of(&http)?, grpc: port_of(&grpc)? };
         let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
         let mut addresses = Vec::new();
@@ -97,7 +108,7 @@ impl Sidecar {
         servers.close();
         beside.surface.reach(Phase::Outbound);
         let (beside, work) = (Arc::new(beside), TaskTracker::new());
-        let deliveries = Arc::new(Deliveries::new(beside.blocks.clone(), work.clone(), resources.subscriptions));
+        let deliveries = Arc::new(Deliveries::new(&beside.blocks, &work, resources.subscriptions, options.binding_patience));
         Ok(Self { options, beside, deliveries, follows: None, ports, addresses, started, stop, servers, work })
     }
 
@@ -157,7 +168,8 @@ impl Sidecar {
         }
         if let Some(url) = &self.options.app_url {
             let client = self.beside.client.clone();
-            let app = Arc::new(HttpCallback::new(client, url, environment::app_api_token()));
+            let app: Arc<dyn AppCallback> =
+                Arc::new(HttpCallback::new(client, url, environment::app_api_token()));
             wait_for(&*app, url).await;
             let asked = if self.options.asks_subscriptions { ask(&*app).await } else { Vec::new() };
             self.deliveries.begin(app, asked, leave);

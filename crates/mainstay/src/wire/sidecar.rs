@@ -2,8 +2,8 @@
 //! adapter and a surface.
 
 mod opener;
-mod store_rules;
 mod pipelines;
+mod store_rules;
 mod types;
 
 use std::path::PathBuf;
@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::environment;
 use crate::sidecar::flags::Options;
+pub(crate) use mainstay_components::pluggable::Plugged;
 use opener::Opener;
 pub(crate) use types::{Listed, check, types};
 
@@ -46,6 +47,7 @@ pub(crate) struct Beside {
     inside: Inside,
     /// What is open was opened from these.
     components: AsyncMutex<Vec<Component>>,
+    plugged: Vec<Plugged>,
 }
 
 /// The stores inside this process. Several sidecars may share them, as they would share a server.
@@ -72,6 +74,7 @@ impl Beside {
     pub(crate) async fn open(
         options: &Options,
         resources: &Resources,
+        plugged: Vec<Plugged>,
         inside: &Inside,
         (asked, shutdown): (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>),
     ) -> anyhow::Result<Self> {
@@ -86,6 +89,7 @@ impl Beside {
             runtime: &resources.runtime,
             folder: options.folder.clone(),
             before: None,
+            plugged: &plugged,
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
         let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
@@ -115,7 +119,13 @@ impl Beside {
             shutdown,
         });
         let (relays, components) = (Mutex::default(), AsyncMutex::new(resources.components.clone()));
-        Ok(Self { blocks, surface, grpc, client, asked, relays, clock, inside: inside.clone(), components })
+        let inside = inside.clone();
+        Ok(Self { blocks, surface, grpc, client, asked, relays, clock, inside, components, plugged })
+    }
+
+    /// The types that sockets served at the start.
+    pub(crate) fn plugged(&self) -> &[Plugged] {
+        &self.plugged
     }
 
     /// Opens what has changed anew and swaps it in; what has not stays as it is, with its connections. Calls at work end with
@@ -131,6 +141,7 @@ impl Beside {
             runtime: &resources.runtime,
             folder: options.folder.clone(),
             before: Some((&open, &components)),
+            plugged: &self.plugged,
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
         // Breakers keep what they know while the policies are the same.
@@ -155,6 +166,19 @@ impl Beside {
     pub(crate) async fn asked_to_stop(&self) {
         self.asked.notified().await;
     }
+}
+
+/// The types that the sockets of the folder serve, where there is one. A socket that does not answer is told, and its types are
+/// not there.
+pub(crate) async fn plugged() -> mainstay_core::Result<Vec<Plugged>> {
+    let found = mainstay_components::pluggable::discover(&environment::sockets_folder()).await?;
+    for (socket, error) in &found.silent {
+        tracing::warn!(socket = %socket.display(), error = ?error, "a socket of pluggable components is passed over");
+    }
+    for plugged in &found.types {
+        tracing::info!(kind = %plugged.kind, "a pluggable component is there");
+    }
+    Ok(found.types)
 }
 
 fn about(options: &Options) -> About {

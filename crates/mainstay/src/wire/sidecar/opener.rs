@@ -8,22 +8,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use mainstay_blocks::pubsub::Scopes;
-use mainstay_blocks::{App, Opened, Summary, Table, lock};
-use mainstay_components::def::{Def, Opening};
+use mainstay_blocks::{App, Opened, Summary, Table, bindings as bound, lock};
+use mainstay_components::def::Opening;
+use mainstay_components::pluggable::{Block, Plugged};
 use mainstay_components::settings::Settings;
-use mainstay_components::{crypto, locks, middleware, pubsub, secret_stores, state};
+use mainstay_components::{bindings, crypto, locks, middleware, pubsub, secret_stores, state};
 use mainstay_config::resources::Placeholders;
+use mainstay_core::binding::Binding;
 use mainstay_core::component::{Component, Setting, SettingValue};
 use mainstay_core::http_endpoint::HttpEndpoint;
+use mainstay_core::pubsub::PubSub;
 use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::secret_store::SecretStore;
+use mainstay_core::state::StateStore;
 use mainstay_core::{Clock, Ctx, Error, codes};
 use mainstay_journal::Stores;
 use mainstay_net::client::Client;
 use mainstay_sidecar::Target;
 
-use super::{pipelines, store_rules, types};
+use super::{pipelines, store_rules};
 use crate::environment;
 
 pub(super) struct Opener<'a> {
@@ -33,9 +38,14 @@ pub(super) struct Opener<'a> {
     pub(super) stores: &'a Arc<Stores>,
     pub(super) runtime: &'a RuntimeConfig,
     pub(super) folder: PathBuf,
+    /// Types that sockets serve.
+    pub(super) plugged: &'a [Plugged],
     /// What is open already, and what it was opened from: what is the same is taken over as it is.
     pub(super) before: Option<(&'a Table, &'a [Component])>,
 }
+
+/// Opens a port: a type's own way, or a socket's.
+type Open<'o, P> = dyn for<'a> Fn(Opening<'a>) -> BoxFuture<'a, mainstay_core::Result<Arc<P>>> + Sync + 'o;
 
 impl Opener<'_> {
     pub(super) async fn open_all(&self, components: &[Component]) -> anyhow::Result<Table> {
@@ -59,7 +69,11 @@ impl Opener<'_> {
     }
 
     async fn open_secrets(&self, component: &Component, table: &mut Table) -> anyhow::Result<()> {
-        let Some(def) = secret_stores::find(&component.kind) else { return Ok(()) };
+        let plugged = self.plugged(component).filter(|plugged| plugged.block == Block::SecretStores);
+        let def = secret_stores::find(&component.kind);
+        if def.is_none() && plugged.is_none() {
+            return Ok(());
+        }
         let scope = self.runtime.secrets.get(&component.name).cloned();
         let rules = Arc::new(scope.unwrap_or_default());
         if self.keep(component, table) {
@@ -69,7 +83,15 @@ impl Opener<'_> {
             }
             return Ok(());
         }
-        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
+        let opened = match (def, plugged) {
+            (Some(def), _) => self.open(&def.open, component, table).await?,
+            (None, Some(plugged)) => {
+                self.open(&|opening| Box::pin(plugged.clone().secret_store(opening)), component, table)
+                    .await?
+            }
+            (None, None) => None,
+        };
+        let Some((port, _)) = opened else { return Ok(()) };
         table.secrets.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
@@ -82,15 +104,19 @@ impl Opener<'_> {
             return Ok(());
         }
         if let Some(def) = state::find(&component.kind) {
-            self.open_store(def, component, table).await?;
+            self.open_store(&def.open, component, table).await?;
         } else if let Some(def) = pubsub::find(&component.kind) {
-            self.open_broker(def, component, table).await?;
+            self.open_broker(&def.open, component, table).await?;
+        } else if let Some(def) = bindings::find(&component.kind) {
+            self.open_binding(&def.open, component, table).await?;
         } else if let Some(def) = locks::find(&component.kind) {
             self.open_locks(def, component, table).await?;
         } else if let Some(def) = crypto::find(&component.kind) {
             self.open_vault(def, component, table).await?;
         } else if let Some(def) = middleware::find(&component.kind) {
             self.open_middleware(def, component, table).await?;
+        } else if let Some(plugged) = self.plugged(component) {
+            self.open_plugged(plugged, component, table).await?;
         }
         Ok(())
     }
@@ -110,13 +136,41 @@ impl Opener<'_> {
         same(component) && keeps_secrets && table.keep(open, &component.name)
     }
 
-    async fn open_store(
+    /// The type that a socket serves, if one does.
+    fn plugged(&self, component: &Component) -> Option<&Plugged> {
+        self.plugged.iter().find(|plugged| plugged.kind.eq_ignore_ascii_case(&component.kind))
+    }
+
+    async fn open_plugged(
         &self,
-        def: &state::Def,
+        plugged: &Plugged,
         component: &Component,
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
+        match plugged.block {
+            Block::State => {
+                self.open_store(&|opening| Box::pin(plugged.clone().state_store(opening)), component, table)
+                    .await
+            }
+            Block::PubSub => {
+                self.open_broker(&|opening| Box::pin(plugged.clone().pubsub(opening)), component, table).await
+            }
+            Block::Bindings => {
+                self.open_binding(&|opening| Box::pin(plugged.clone().binding(opening)), component, table)
+                    .await
+            }
+            // Opened before all others.
+            Block::SecretStores => Ok(()),
+        }
+    }
+
+    async fn open_store(
+        &self,
+        open: &Open<'_, dyn StateStore>,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, settings)) = self.open(open, component, table).await? else { return Ok(()) };
         let able = port.capabilities();
         let rules =
             store_rules::rules(component, &settings, self.app, &able).with_context(|| at(component))?;
@@ -127,14 +181,31 @@ impl Opener<'_> {
 
     async fn open_broker(
         &self,
-        def: &pubsub::Def,
+        open: &Open<'_, dyn PubSub>,
         component: &Component,
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
+        let Some((port, settings)) = self.open(open, component, table).await? else { return Ok(()) };
         let rules = Scopes::of(|name| settings.text(name));
         table.brokers.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
+        Ok(())
+    }
+
+    async fn open_binding(
+        &self,
+        open: &Open<'_, dyn Binding>,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, settings)) = self.open(open, component, table).await? else { return Ok(()) };
+        let (route, direction) = (settings.text("route"), settings.text("direction"));
+        let rules = bound::Rules::of(&component.name, route, direction);
+        let able = port.capabilities();
+        let words = [("INPUT_BINDING", able.events), ("OUTPUT_BINDING", !able.operations.is_empty())];
+        let words = words.into_iter().filter_map(|(word, holds)| holds.then_some(word)).collect();
+        table.bindings.insert(component.name.clone(), Opened::new(port, rules));
+        table.summaries.push(summary(component, words));
         Ok(())
     }
 
@@ -144,7 +215,7 @@ impl Opener<'_> {
         component: &Component,
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
+        let Some((port, settings)) = self.open(&def.open, component, table).await? else { return Ok(()) };
         let rules = lock::Rules::of(settings.text("keyPrefix"), &component.name, self.app);
         table.locks.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
@@ -157,7 +228,7 @@ impl Opener<'_> {
         component: &Component,
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
+        let Some((port, _)) = self.open(&def.open, component, table).await? else { return Ok(()) };
         table.vaults.insert(component.name.clone(), Opened::new(port, ()));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
@@ -169,7 +240,7 @@ impl Opener<'_> {
         component: &Component,
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
+        let Some((port, _)) = self.open(&def.open, component, table).await? else { return Ok(()) };
         table.middleware.insert(component.name.clone(), port);
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
@@ -188,7 +259,7 @@ impl Opener<'_> {
     /// Opens a component within its time. `None` for one that cannot be opened and need not be.
     async fn open<P: ?Sized>(
         &self,
-        def: &Def<P>,
+        open: &Open<'_, P>,
         component: &Component,
         table: &Table,
     ) -> anyhow::Result<Option<(Arc<P>, Settings)>> {
@@ -204,7 +275,7 @@ impl Opener<'_> {
                 clock: self.clock,
                 client: self.client,
             };
-            Ok(((def.open)(opening).await?, settings))
+            Ok((open(opening).await?, settings))
         });
         let opened = opened.await.unwrap_or_else(|_| {
             let message = format!("it did not open within {} s", component.init_timeout.as_secs_f32());

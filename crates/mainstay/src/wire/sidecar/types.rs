@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use mainstay_components::def::{Def, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{crypto, locks, middleware, pubsub, secret_stores, state};
+use mainstay_components::{bindings, crypto, locks, middleware, pubsub, secret_stores, state};
 use mainstay_config::resources::{SettingName, TypeDef};
 use mainstay_core::Fault;
 
@@ -66,6 +66,11 @@ const PUBSUB_SETTINGS: &[SettingDef] = &[
     of_block("subscriptionScopes", "Topics that apps may subscribe to."),
     of_block("consumerID", "The group of the app's subscriptions."),
 ];
+/// Settings that every binding has.
+const BINDING_SETTINGS: &[SettingDef] = &[
+    of_block("route", "The app's path for the events."),
+    of_block("direction", "`input`, `output`, or both."),
+];
 
 /// Settings that every lock store has.
 const LOCK_SETTINGS: &[SettingDef] = &[of_block("keyPrefix", "What stands before the app's locks.")];
@@ -81,10 +86,11 @@ fn listed() -> Vec<Listed> {
     let states = state::ALL.iter().map(|def| Listed::of(def, STATE_SETTINGS));
     let brokers = pubsub::ALL.iter().map(|def| Listed::of(def, PUBSUB_SETTINGS));
     let secrets = secret_stores::ALL.iter().map(|def| Listed::of(def, &[]));
+    let bindings = bindings::ALL.iter().map(|def| Listed::of(def, BINDING_SETTINGS));
     let locks = locks::ALL.iter().map(|def| Listed::of(def, LOCK_SETTINGS));
     let vaults = crypto::ALL.iter().map(|def| Listed::of(def, &[]));
     let handlers = middleware::ALL.iter().map(|def| Listed::of(def, &[]));
-    states.chain(brokers).chain(secrets).chain(locks).chain(vaults).chain(handlers).collect()
+    states.chain(brokers).chain(secrets).chain(bindings).chain(locks).chain(vaults).chain(handlers).collect()
 }
 
 /// Checks the settings of a component of a type.

@@ -1,0 +1,103 @@
+//! The rig of Redis: a database of its own on the shared server, or a server of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mainstay_components::bindings::Def;
+use mainstay_core::Ctx;
+use mainstay_core::binding::{Binding, Operation};
+use mainstay_testkit::components;
+use mainstay_testkit::conformance::bindings::{Need, Open, Rig};
+use mainstay_testkit::servers::{Server, redis};
+
+use crate::{Member, clock, operation, own};
+
+pub(crate) fn member(def: &'static Def) -> Member {
+    if let Some(missing) = redis::RECIPE.missing() {
+        return Member::NotRun(missing);
+    }
+    let open: Open =
+        Arc::new(move |need| Box::pin(async move { Arc::new(Redis::open(def, need).await) as Arc<dyn Rig> }));
+    let own = vec![own("redis::a_key_is_set_counted_read_and_removed", move || story(def))];
+    Member::Rig(open, Vec::new(), own)
+}
+
+struct Redis {
+    binding: Arc<dyn Binding>,
+    own: Option<Arc<Server>>,
+}
+
+impl Redis {
+    async fn open(def: &'static Def, need: Need) -> Self {
+        let server = tokio::task::spawn_blocking(move || match need {
+            Need::Namespace => (redis::database(), None),
+            Need::Server => {
+                let server = redis::RECIPE.start();
+                ((format!("127.0.0.1:{}", server.port()), 0), Some(Arc::new(server)))
+            }
+        });
+        let ((host, database), own) = server.await.unwrap();
+        let database = database.to_string();
+        let settings = [("redisHost", host.as_str()), ("redisDB", &database)];
+        let binding = components::open_with(def, &settings, Path::new("."), &components::NoStores, &clock())
+            .await
+            .unwrap();
+        Self { binding, own }
+    }
+
+    async fn server(&self, act: fn(&Server)) {
+        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
+        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+    }
+
+    async fn text(&self, operation: Operation) -> Option<String> {
+        let outcome = self.binding.invoke(&Ctx::system(), operation).await.unwrap()?;
+        Some(String::from_utf8(outcome.data.to_vec()).unwrap())
+    }
+}
+
+async fn story(def: &'static Def) {
+    let redis = Redis::open(def, Need::Namespace).await;
+    let key = [("key", "k")];
+    assert_eq!(redis.text(operation("create", "41", &key)).await, None);
+    assert_eq!(redis.text(operation("increment", "", &[("key", "k"), ("ttlInSeconds", "60")])).await, None);
+    assert_eq!(redis.text(operation("get", "", &key)).await.unwrap(), "42");
+    assert_eq!(redis.text(operation("get", "", &[("key", "k"), ("delete", "true")])).await.unwrap(), "42");
+    assert_eq!(redis.text(operation("get", "", &key)).await.unwrap(), "");
+    assert_eq!(redis.text(operation("delete", "", &key)).await, None);
+    let odd = operation("create", "x", &[("key", "k"), ("ttlInSeconds", "soon")]);
+    assert_eq!(redis.binding.invoke(&Ctx::system(), odd).await.unwrap_err().code().id, "INVALID_FIELD");
+}
+
+#[async_trait]
+impl Rig for Redis {
+    fn binding(&self) -> Arc<dyn Binding> {
+        Arc::clone(&self.binding)
+    }
+
+    fn samples(&self) -> Vec<Operation> {
+        let names = ["create", "increment", "get", "delete"];
+        names.iter().map(|name| operation(name, "1", &[("key", "k")])).collect()
+    }
+
+    fn lacking(&self) -> Option<Operation> {
+        Some(operation("get", "", &[]))
+    }
+
+    async fn stop(&self) {
+        self.server(Server::stop).await;
+    }
+
+    async fn start(&self) {
+        self.server(Server::start).await;
+    }
+
+    async fn freeze(&self) {
+        self.server(Server::freeze).await;
+    }
+
+    async fn thaw(&self) {
+        self.server(Server::thaw).await;
+    }
+}

@@ -1,0 +1,144 @@
+//! What every `Binding` must do. To add a check: an `async fn` in a file below and its name in that file's list.
+//!
+//! Each check opens a binding of its own. What an operation does, and what a member makes of its settings, it tests itself.
+
+mod events;
+mod operations;
+mod outages;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use libtest_mimic::Trial;
+use mainstay_core::binding::{Binding, Operation};
+use mainstay_core::{Ctx, Error};
+
+/// What a check needs below its binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A namespace of its own on a server that others use too.
+    Namespace,
+    /// A server of its own, which it will stop.
+    Server,
+}
+
+/// A binding, and what is on its other side.
+#[async_trait]
+pub trait Rig: Send + Sync {
+    /// The binding under test.
+    fn binding(&self) -> Arc<dyn Binding>;
+
+    /// One operation of each name that is declared, each of which works after those before it.
+    fn samples(&self) -> Vec<Operation>;
+
+    /// An operation that lacks metadata it cannot do without, where there is one.
+    fn lacking(&self) -> Option<Operation> {
+        None
+    }
+
+    /// Makes an event happen, within seconds. Only where events are declared.
+    async fn provoke(&self) {}
+
+    /// Stops the server: nobody answers at its address. Only with [`Need::Server`].
+    async fn stop(&self) {
+        panic!("this rig has no server to stop");
+    }
+
+    /// Starts it again at the same address, with its data. Only after [`Rig::stop`].
+    async fn start(&self) {
+        panic!("this rig has no server to start");
+    }
+
+    /// Freezes the server: it takes calls and does not answer. Only with [`Need::Server`].
+    async fn freeze(&self) {
+        panic!("this rig has no server to freeze");
+    }
+
+    /// Lets it go on.
+    async fn thaw(&self) {
+        panic!("this rig has no server to thaw");
+    }
+}
+
+/// Opens a binding.
+pub type Open = Arc<dyn Fn(Need) -> BoxFuture<'static, Arc<dyn Rig>> + Send + Sync>;
+
+/// One promise of the port.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// The promise, as a test's name.
+    pub name: &'static str,
+    /// Panics when the binding breaks it.
+    pub run: fn(Open) -> BoxFuture<'static, ()>,
+}
+
+/// The checks that need a server that can be stopped: not run by a member without one.
+pub const OUTAGES: &[Check] = outages::CHECKS;
+
+/// Every check, in the order of the files.
+pub fn checks() -> impl Iterator<Item = Check> {
+    [operations::CHECKS, events::CHECKS, outages::CHECKS].into_iter().flatten().copied()
+}
+
+/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with the
+/// reason; they are shown as ignored.
+///
+/// # Panics
+/// Where `not_run` names a check that does not exist.
+pub fn trials(member: &str, open: &Open, not_run: &[(&str, &'static str)]) -> Vec<Trial> {
+    for (name, _) in not_run {
+        assert!(checks().any(|check| check.name == *name), "no check is called `{name}`");
+    }
+    let trial = |check: Check| {
+        let name = format!("{member}::{}", check.name);
+        if let Some((_, reason)) = not_run.iter().find(|(name, _)| *name == check.name) {
+            return Trial::test(name, || Ok(())).with_kind(*reason).with_ignored_flag(true);
+        }
+        let open = Arc::clone(open);
+        Trial::test(name, move || {
+            prove(check, open);
+            Ok(())
+        })
+    };
+    checks().map(trial).collect()
+}
+
+/// Runs one check on a runtime of two threads. Panics when the promise is broken.
+///
+/// # Panics
+/// See above.
+pub fn prove(check: Check, open: Open) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime of two threads starts").block_on(async {
+        let bounded = tokio::time::timeout(Duration::from_secs(90), (check.run)(open));
+        bounded.await.expect("the check ends within 90 seconds");
+    });
+}
+
+/// Lists async functions of this file as checks under their own names.
+macro_rules! promises {
+    ($($name:ident),* $(,)?) => {
+        pub(super) const CHECKS: &[super::Check] =
+            &[$(super::Check { name: stringify!($name), run: |open| Box::pin($name(open)) }),*];
+    };
+}
+use promises;
+
+/// Longest wait for a condition.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The context of most calls: a deadline that only a fault reaches.
+fn ctx() -> Ctx {
+    within(PATIENCE)
+}
+
+fn within(time: Duration) -> Ctx {
+    Ctx::system().with_deadline(Instant::now() + time)
+}
+
+#[track_caller]
+fn is_code(error: &Error, code: &str) {
+    assert_eq!(error.code().id, code, "{error:?}");
+}
