@@ -30,6 +30,15 @@ COMPONENTS = {
         metadata: { name: bus }
         spec: { type: pubsub.embedded, version: v1, metadata: [] }
     """,
+    "conf.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: conf }
+        spec:
+          type: configuration.embedded
+          version: v1
+          metadata: [{ name: file, value: items.yaml }]
+    """,
     "locks.yaml": """
         apiVersion: dapr.io/v1alpha1
         kind: Component
@@ -80,6 +89,9 @@ class Sidecar:
         resources.mkdir(exist_ok=True)
         for name, text in COMPONENTS.items():
             (resources / name).write_text(textwrap.dedent(text))
+        if not (folder / "items.yaml").exists():
+            (folder / "items.yaml").write_text("greeting: hello\nlimit: { value: 10, version: v2 }\n")
+        self.folder = folder
         self.http_port, self.grpc_port = free_port(), free_port()
         command = [os.environ["MAINSTAY_BIN"], "sidecar", "--app-id", "shop", "--resources-path", str(resources)]
         command += ["--dapr-http-port", str(self.http_port), "--dapr-grpc-port", str(self.grpc_port)]
@@ -90,6 +102,11 @@ class Sidecar:
         health = f"http://127.0.0.1:{self.http_port}/v1.0/healthz"
         until(lambda: answers(health) or self.process.poll() is not None, "the sidecar is up")
         assert self.process.poll() is None, f"the sidecar ended with {self.process.returncode}"
+
+    def configure(self, text: str) -> None:
+        """Replaces the items of the configuration store, as an operator does."""
+        (self.folder / "new.yaml").write_text(text)
+        (self.folder / "new.yaml").rename(self.folder / "items.yaml")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

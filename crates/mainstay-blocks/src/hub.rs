@@ -1,13 +1,15 @@
 //! The components that are open to the app beside us. A reload swaps the whole table; calls at work keep theirs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use mainstay_core::callback::AppCallback;
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::Mutex as AsyncMutex;
 
+use crate::configuration::Watches;
 use crate::layers::Guard;
 use crate::pubsub::Scopes;
 use crate::state::Store;
@@ -30,6 +32,8 @@ pub struct Table {
     pub brokers: BTreeMap<String, Broker>,
     /// Secret stores by name.
     pub secrets: BTreeMap<String, crate::secrets::Store>,
+    /// Configuration stores by name.
+    pub configuration: BTreeMap<String, crate::configuration::Store>,
     /// Lock stores by name.
     pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.
@@ -84,6 +88,8 @@ pub(crate) struct Inner {
     pub(crate) app: App,
     pub(crate) clock: Arc<dyn Clock>,
     table: ArcSwap<Table>,
+    callback: OnceLock<Arc<dyn AppCallback>>,
+    watches: Arc<Watches>,
     /// Set by the app: names and values that whoever asks about us sees.
     extended: AsyncMutex<BTreeMap<String, String>>,
 }
@@ -102,6 +108,8 @@ impl Blocks {
             app,
             clock,
             table: ArcSwap::from_pointee(table),
+            callback: OnceLock::new(),
+            watches: Arc::default(),
             extended: AsyncMutex::default(),
         }))
     }
@@ -121,6 +129,25 @@ impl Blocks {
     #[must_use]
     pub fn table(&self) -> Arc<Table> {
         self.0.table.load_full()
+    }
+
+    /// Says how the app beside us is called; the first word holds.
+    pub fn meet(&self, app: Arc<dyn AppCallback>) {
+        let _ = self.0.callback.set(app);
+    }
+
+    /// The app beside us, once it was said how it is called.
+    pub(crate) fn callback(&self) -> Option<Arc<dyn AppCallback>> {
+        self.0.callback.get().cloned()
+    }
+
+    pub(crate) fn watches(&self) -> &Arc<Watches> {
+        &self.0.watches
+    }
+
+    /// Ends every watch of configuration, and those that would begin: the process is about to end.
+    pub fn end_watches(&self) {
+        self.0.watches.end_all();
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -1,9 +1,10 @@
 //! Ring 1: the building blocks. Each is the rules of an API family over its port: whose key it is, what an etag asks for, what
 //! an envelope holds, who may publish where. It knows no wire format, no route and no backend.
 //!
-//! [`Blocks`] is the hub: the components that are open, by name. Surfaces call [`state`], [`secrets`], [`pubsub`] and
-//! [`lock`] with it.
+//! [`Blocks`] is the hub: the components that are open, by name. Surfaces call [`state`], [`secrets`], [`pubsub`],
+//! [`lock`] and [`configuration`] with it.
 
+pub mod configuration;
 mod hub;
 pub mod layers;
 pub mod lock;

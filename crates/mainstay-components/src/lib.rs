@@ -4,6 +4,7 @@
 
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
+pub mod configuration;
 pub mod def;
 pub mod locks;
 pub mod pubsub;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::configuration::Items;
 use crate::subscription::Subscription;
-use crate::{Ctx, Result};
+use crate::{Ctx, Error, Result, codes};
 
 /// A message on its way to the app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,17 @@ pub struct TopicEvent {
     pub envelope: Bytes,
     /// What the broker says besides.
     pub metadata: BTreeMap<String, String>,
+}
+
+/// Configuration that changed while the app watches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigurationChange {
+    /// The watch's id.
+    pub id: String,
+    /// The configuration store's name.
+    pub store: String,
+    /// What changed, those that are gone among them.
+    pub items: Items,
 }
 
 /// What the app made of a message.
@@ -46,4 +58,12 @@ pub trait AppCallback: Send + Sync {
 
     /// Delivers a message. An app that fails in a way that says to try again gives `Again`, not an error.
     async fn deliver(&self, ctx: &Ctx, event: &TopicEvent) -> Result<Verdict>;
+
+    /// Tells the app of configuration that changed. Errors, besides: `UNSUPPORTED` for an app that is told in another way.
+    async fn configuration_changed(&self, _ctx: &Ctx, _change: &ConfigurationChange) -> Result<()> {
+        Err(Error::new(
+            &codes::UNSUPPORTED,
+            "tell the app of changed configuration: it has no way to hear it",
+        ))
+    }
 }

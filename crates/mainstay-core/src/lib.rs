@@ -8,6 +8,7 @@ pub mod callback;
 pub mod clock;
 pub mod codes;
 pub mod component;
+pub mod configuration;
 pub mod ctx;
 pub mod duration;
 pub mod embedded;

@@ -3,6 +3,7 @@
 //! no server and no backend.
 
 mod about;
+pub mod configuration;
 mod event;
 pub mod fault;
 pub mod lock;

@@ -5,6 +5,7 @@
 //! names no adapter. What it does not serve, it answers with UNIMPLEMENTED.
 
 mod call;
+mod configuration;
 mod dapr;
 mod head;
 mod lock;

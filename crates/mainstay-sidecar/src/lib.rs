@@ -5,6 +5,7 @@
 
 mod answer;
 mod call;
+mod configuration;
 mod health;
 mod invoke;
 mod lock;

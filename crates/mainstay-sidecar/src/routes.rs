@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use http::Method;
 
 use crate::call::{Call, Result};
-use crate::{health, lock, metadata, pubsub, secrets, state};
+use crate::{configuration, health, lock, metadata, pubsub, secrets, state};
 
 /// A route.
 pub(crate) struct Route {
@@ -27,5 +27,12 @@ pub(crate) const POST: &[Method] = &[Method::POST];
 pub(crate) const WRITE: &[Method] = &[Method::POST, Method::PUT];
 
 /// Every file's routes.
-pub(crate) static ALL: &[&[Route]] =
-    &[state::ROUTES, pubsub::ROUTES, secrets::ROUTES, lock::ROUTES, metadata::ROUTES, health::ROUTES];
+pub(crate) static ALL: &[&[Route]] = &[
+    state::ROUTES,
+    pubsub::ROUTES,
+    secrets::ROUTES,
+    configuration::ROUTES,
+    lock::ROUTES,
+    metadata::ROUTES,
+    health::ROUTES,
+];

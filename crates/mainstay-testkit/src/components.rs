@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt as _;
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
+use mainstay_core::configuration::ConfigurationStore;
 use mainstay_core::embedded::Embedded;
 use mainstay_core::lock::LockStore;
 use mainstay_core::pubsub::PubSub;
@@ -20,6 +21,16 @@ use mainstay_net::client::{Client, ClientOptions};
 /// Never: it needs nothing that could be missing.
 pub async fn state_store(clock: &Arc<dyn Clock>) -> Arc<dyn StateStore> {
     open(&mainstay_components::state::in_memory::DEF, clock).await.expect("a store in memory opens")
+}
+
+/// The configuration store of a file.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub async fn configuration_file(path: &Path, clock: &Arc<dyn Clock>) -> Result<Arc<dyn ConfigurationStore>> {
+    let def = &mainstay_components::configuration::embedded::DEF;
+    let settings = [("file", path.to_str().unwrap_or_default())];
+    open_with(def, &settings, Path::new("."), &NoStores, clock).await
 }
 
 /// A lock store in memory.

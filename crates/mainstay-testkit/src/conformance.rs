@@ -1,6 +1,7 @@
 //! ★ The conformance suites, one per port. To add one: a file in `conformance/` and a line here. Each suite takes a
 //! factory of its port and checks every promise of the port's documentation, both ways.
 
+pub mod configuration;
 pub mod journal;
 pub mod lock;
 pub mod provider;

@@ -98,6 +98,7 @@ async fn live(options: &Options, started: Instant) -> anyhow::Result<()> {
     }
     beside.surface.reach(Phase::Ending);
     beside.grpc.set_draining();
+    beside.blocks.end_watches();
     leave.cancel();
     work.close();
     let finished = async {
@@ -137,6 +138,7 @@ async fn attend(
 ) -> anyhow::Result<()> {
     if let Some(url) = &options.app_url {
         let app = Arc::new(HttpCallback::new(beside.client.clone(), url, environment::app_api_token()));
+        beside.blocks.meet(Arc::clone(&app) as _);
         wait_for(&*app, url).await;
         let mut subscriptions = declared;
         if options.asks_subscriptions {

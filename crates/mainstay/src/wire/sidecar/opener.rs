@@ -13,7 +13,7 @@ use mainstay_blocks::state::{Prefix, Rules};
 use mainstay_blocks::{App, Opened, Summary, Table, lock};
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
-use mainstay_components::{locks, pubsub, secret_stores, state};
+use mainstay_components::{configuration, locks, pubsub, secret_stores, state};
 use mainstay_config::resources::Placeholders;
 use mainstay_core::component::{Component, Setting, SettingValue};
 use mainstay_core::http_endpoint::HttpEndpoint;
@@ -72,6 +72,8 @@ impl Opener<'_> {
             self.open_store(def, component, table).await?;
         } else if let Some(def) = pubsub::find(&component.kind) {
             self.open_broker(def, component, table).await?;
+        } else if let Some(def) = configuration::find(&component.kind) {
+            self.open_configuration(def, component, table).await?;
         } else if let Some(def) = locks::find(&component.kind) {
             self.open_locks(def, component, table).await?;
         }
@@ -105,6 +107,18 @@ impl Opener<'_> {
         let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
         let rules = Scopes::of(|name| settings.text(name));
         table.brokers.insert(component.name.clone(), Opened::new(port, rules));
+        table.summaries.push(summary(component, Vec::new()));
+        Ok(())
+    }
+
+    async fn open_configuration(
+        &self,
+        def: &configuration::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
+        table.configuration.insert(component.name.clone(), Opened::new(port, ()));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use mainstay_components::def::{Def, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{locks, pubsub, secret_stores, state};
+use mainstay_components::{configuration, locks, pubsub, secret_stores, state};
 use mainstay_config::resources::{SettingName, TypeDef};
 use mainstay_core::Fault;
 
@@ -76,7 +76,8 @@ fn listed() -> Vec<Listed> {
     let brokers = pubsub::ALL.iter().map(|def| Listed::of(def, PUBSUB_SETTINGS));
     let secrets = secret_stores::ALL.iter().map(|def| Listed::of(def, &[]));
     let locks = locks::ALL.iter().map(|def| Listed::of(def, LOCK_SETTINGS));
-    states.chain(brokers).chain(secrets).chain(locks).collect()
+    let configuration = configuration::ALL.iter().map(|def| Listed::of(def, &[]));
+    states.chain(brokers).chain(secrets).chain(configuration).chain(locks).collect()
 }
 
 /// Checks the settings of a component of a type.
