@@ -39,6 +39,12 @@ COMPONENTS = {
           version: v1
           metadata: [{ name: file, value: items.yaml }]
     """,
+    "echo.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: echo }
+        spec: { type: conversation.echo, version: v1, metadata: [] }
+    """,
     "locks.yaml": """
         apiVersion: dapr.io/v1alpha1
         kind: Component

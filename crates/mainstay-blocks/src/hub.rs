@@ -34,6 +34,8 @@ pub struct Table {
     pub secrets: BTreeMap<String, crate::secrets::Store>,
     /// Configuration stores by name.
     pub configuration: BTreeMap<String, crate::configuration::Store>,
+    /// Conversation components by name.
+    pub conversations: BTreeMap<String, crate::conversation::Component>,
     /// Lock stores by name.
     pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.

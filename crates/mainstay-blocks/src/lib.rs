@@ -2,9 +2,10 @@
 //! an envelope holds, who may publish where. It knows no wire format, no route and no backend.
 //!
 //! [`Blocks`] is the hub: the components that are open, by name. Surfaces call [`state`], [`secrets`], [`pubsub`],
-//! [`lock`] and [`configuration`] with it.
+//! [`lock`], [`configuration`] and [`conversation`] with it.
 
 pub mod configuration;
+pub mod conversation;
 mod hub;
 pub mod layers;
 pub mod lock;

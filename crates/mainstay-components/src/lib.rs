@@ -5,6 +5,7 @@
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
 pub mod configuration;
+pub mod conversation;
 pub mod def;
 pub mod locks;
 pub mod pubsub;

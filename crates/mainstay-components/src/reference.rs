@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::def::Def;
-use crate::{configuration, locks, pubsub, secret_stores, state};
+use crate::{configuration, conversation, locks, pubsub, secret_stores, state};
 
 /// The page, in Markdown.
 #[must_use]
@@ -15,6 +15,7 @@ pub fn page() -> String {
     block(&mut page, "Brokers", pubsub::ALL);
     block(&mut page, "Secret stores", secret_stores::ALL);
     block(&mut page, "Configuration stores", configuration::ALL);
+    block(&mut page, "Conversation components", conversation::ALL);
     block(&mut page, "Lock stores", locks::ALL);
     page
 }

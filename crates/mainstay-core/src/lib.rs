@@ -9,6 +9,7 @@ pub mod clock;
 pub mod codes;
 pub mod component;
 pub mod configuration;
+pub mod conversation;
 pub mod ctx;
 pub mod duration;
 pub mod embedded;

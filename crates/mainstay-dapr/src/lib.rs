@@ -4,6 +4,7 @@
 
 mod about;
 pub mod configuration;
+pub mod conversation;
 mod event;
 pub mod fault;
 pub mod lock;

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{configuration, lock, metadata, pubsub, secrets, state, subscribe};
+use crate::{configuration, conversation, lock, metadata, pubsub, secrets, state, subscribe};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -75,6 +75,8 @@ serve! {
             configuration::unsubscribe;
         unsubscribe_configuration_alpha1(UnsubscribeConfigurationRequest)
             -> wire::UnsubscribeConfigurationResponse = configuration::unsubscribe;
+        converse_alpha1(ConversationRequest) -> wire::ConversationResponse = conversation::alpha1;
+        converse_alpha2(ConversationRequestAlpha2) -> wire::ConversationResponseAlpha2 = conversation::alpha2;
         try_lock_alpha1(TryLockRequest) -> wire::TryLockResponse = lock::try_lock;
         unlock_alpha1(UnlockRequest) -> wire::UnlockResponse = lock::unlock;
         get_metadata(GetMetadataRequest) -> wire::GetMetadataResponse = metadata::get;

@@ -6,6 +6,7 @@
 
 mod call;
 mod configuration;
+mod conversation;
 mod dapr;
 mod head;
 mod lock;

@@ -6,6 +6,7 @@
 mod answer;
 mod call;
 mod configuration;
+mod conversation;
 mod health;
 mod invoke;
 mod lock;

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use http::Method;
 
 use crate::call::{Call, Result};
-use crate::{configuration, health, lock, metadata, pubsub, secrets, state};
+use crate::{configuration, conversation, health, lock, metadata, pubsub, secrets, state};
 
 /// A route.
 pub(crate) struct Route {
@@ -32,6 +32,7 @@ pub(crate) static ALL: &[&[Route]] = &[
     pubsub::ROUTES,
     secrets::ROUTES,
     configuration::ROUTES,
+    conversation::ROUTES,
     lock::ROUTES,
     metadata::ROUTES,
     health::ROUTES,

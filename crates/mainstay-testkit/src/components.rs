@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
+use mainstay_components::conversation::Endpoint;
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
 use mainstay_core::configuration::ConfigurationStore;
+use mainstay_core::conversation::Conversation;
 use mainstay_core::embedded::Embedded;
 use mainstay_core::lock::LockStore;
 use mainstay_core::pubsub::PubSub;
@@ -31,6 +33,17 @@ pub async fn configuration_file(path: &Path, clock: &Arc<dyn Clock>) -> Result<A
     let def = &mainstay_components::configuration::embedded::DEF;
     let settings = [("file", path.to_str().unwrap_or_default())];
     open_with(def, &settings, Path::new("."), &NoStores, clock).await
+}
+
+/// A conversation component that answers with what it was asked.
+///
+/// # Panics
+/// Never: it needs nothing that could be missing.
+pub async fn echo(clock: &Arc<dyn Clock>) -> Arc<dyn Conversation> {
+    match &*open(&mainstay_components::conversation::echo::DEF, clock).await.expect("it opens") {
+        Endpoint::Own(own) => Arc::clone(own),
+        Endpoint::Vendor(vendor) => unreachable!("it has no vendor, and this is {}", vendor.provider),
+    }
 }
 
 /// A lock store in memory.

@@ -144,6 +144,8 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
     let bus: Arc<dyn PubSub> = Arc::new(bus);
     let vault: Arc<dyn SecretStore> = Arc::new(Vault);
     let locks = mainstay_testkit::components::lock_store(clock).await;
+    let llm = mainstay_testkit::components::echo(clock).await;
+    let llm = Opened::new(llm, mainstay_blocks::conversation::Rules::default());
     let locks = Opened::new(locks, mainstay_blocks::lock::Rules::of(None, "locks", app));
     let scope = Arc::new(SecretScope { denied: vec!["hidden".to_owned()], ..SecretScope::default() });
     let summary = Summary {
@@ -161,6 +163,7 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
         secrets: BTreeMap::from([("vault".to_owned(), Opened::new(vault, scope))]),
         locks: BTreeMap::from([("locks".to_owned(), locks)]),
         configuration: BTreeMap::new(),
+        conversations: BTreeMap::from([("llm".to_owned(), llm)]),
         summaries: vec![summary],
     }
 }

@@ -1,6 +1,7 @@
 //! Joins components to the building blocks and those to the sidecar's surfaces. With `wire.rs` it is what names both an
 //! adapter and a surface.
 
+mod conversation;
 mod opener;
 mod types;
 
@@ -54,6 +55,7 @@ impl Beside {
             stores: &stores,
             runtime: &resources.runtime,
             folder: PathBuf::from("."),
+            telemetry: Arc::new(mainstay_telemetry::Prometheus::new(&[])),
         };
         let table = opener.open_all(&resources.components).await?;
         let targets = Targets {

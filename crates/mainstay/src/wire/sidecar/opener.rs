@@ -13,12 +13,13 @@ use mainstay_blocks::state::{Prefix, Rules};
 use mainstay_blocks::{App, Opened, Summary, Table, lock};
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
-use mainstay_components::{configuration, locks, pubsub, secret_stores, state};
+use mainstay_components::{configuration, conversation, locks, pubsub, secret_stores, state};
 use mainstay_config::resources::Placeholders;
 use mainstay_core::component::{Component, Setting, SettingValue};
 use mainstay_core::http_endpoint::HttpEndpoint;
 use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::secret_store::SecretStore;
+use mainstay_core::telemetry::Telemetry;
 use mainstay_core::{Clock, Ctx, Error, codes};
 use mainstay_journal::Stores;
 use mainstay_net::client::Client;
@@ -34,6 +35,8 @@ pub(super) struct Opener<'a> {
     pub(super) stores: &'a Arc<Stores>,
     pub(super) runtime: &'a RuntimeConfig,
     pub(super) folder: PathBuf,
+    /// What is told of calls of models.
+    pub(super) telemetry: Arc<dyn Telemetry>,
 }
 
 impl Opener<'_> {
@@ -74,6 +77,8 @@ impl Opener<'_> {
             self.open_broker(def, component, table).await?;
         } else if let Some(def) = configuration::find(&component.kind) {
             self.open_configuration(def, component, table).await?;
+        } else if let Some(def) = conversation::find(&component.kind) {
+            self.open_conversation(def, component, table).await?;
         } else if let Some(def) = locks::find(&component.kind) {
             self.open_locks(def, component, table).await?;
         }
@@ -119,6 +124,20 @@ impl Opener<'_> {
     ) -> anyhow::Result<()> {
         let Some((port, _)) = self.open(def, component, table).await? else { return Ok(()) };
         table.configuration.insert(component.name.clone(), Opened::new(port, ()));
+        table.summaries.push(summary(component, Vec::new()));
+        Ok(())
+    }
+
+    async fn open_conversation(
+        &self,
+        def: &conversation::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((endpoint, settings)) = self.open(def, component, table).await? else { return Ok(()) };
+        let port = super::conversation::open(&endpoint, &self.telemetry, self.client)?;
+        let rules = mainstay_blocks::conversation::Rules::of(types::kept(&settings));
+        table.conversations.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
     }
