@@ -40,13 +40,22 @@ pub struct HttpCallback {
     base: String,
     /// What the app wants to see in `dapr-api-token`.
     token: Option<Redacted<String>>,
+    /// Where it says whether it is well.
+    health_path: String,
 }
 
 impl HttpCallback {
     /// The app at `base` (`http://127.0.0.1:8000`).
     #[must_use]
     pub fn new(client: Client, base: &str, token: Option<Redacted<String>>) -> Self {
-        Self { client, base: base.trim_end_matches('/').to_owned(), token }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { client, base, token, health_path: "/healthz".to_owned() }
+    }
+
+    /// The same, which says at this path whether it is well; `/healthz` without.
+    #[must_use]
+    pub fn with_health_path(self, path: &str) -> Self {
+        Self { health_path: path.to_owned(), ..self }
     }
 
     async fn send(&self, ctx: &Ctx, mut request: Request<Body>) -> Result<(StatusCode, HeaderMap, Bytes)> {
@@ -95,16 +104,18 @@ impl HttpCallback {
 impl AppCallback for HttpCallback {
     async fn ready(&self, _ctx: &Ctx) -> Result<()> {
         let address = self.base.split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
-        match tokio::time::timeout(health::PROBE_TIMEOUT, tokio::net::TcpStream::connect(address)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                let message = format!("the app does not listen at `{address}`");
-                Err(Error::new(&codes::APP_UNAVAILABLE, message).with_source(error))
-            }
-            Err(_) => {
-                Err(Error::new(&codes::APP_UNAVAILABLE, format!("the app does not answer at `{address}`")))
-            }
+        health::listens(address).await
+    }
+
+    async fn healthy(&self, ctx: &Ctx) -> Result<()> {
+        let mut request = Request::new(Body::default());
+        *request.uri_mut() = self.url(&self.health_path)?;
+        let (status, ..) = self.send(ctx, request).await?;
+        if status.is_success() {
+            return Ok(());
         }
+        let message = format!("the app answers {status} at `{}`", self.health_path);
+        Err(Error::new(&codes::APP_UNAVAILABLE, message))
     }
 
     async fn subscriptions(&self, ctx: &Ctx) -> Result<Vec<Subscription>> {
@@ -136,7 +147,7 @@ impl AppCallback for HttpCallback {
         headers.insert(CONTENT_TYPE, CLOUD_EVENTS);
         headers.insert("pubsubname", header(&event.pubsub));
         let (status, _, body) = self.send(ctx, request).await?;
-        Ok(verdict(status, &body, event))
+        verdict(status, &body, event)
     }
 
     async fn configuration_changed(&self, ctx: &Ctx, change: &ConfigurationChange) -> Result<()> {
@@ -172,19 +183,20 @@ fn header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// What an answer says of a message.
-fn verdict(status: StatusCode, body: &[u8], event: &TopicEvent) -> Verdict {
+/// What an answer says of a message. Errors: `APP_FAILED` with the status.
+fn verdict(status: StatusCode, body: &[u8], event: &TopicEvent) -> Result<Verdict> {
     if status == StatusCode::NOT_FOUND {
         tracing::error!(path = %event.path, topic = %event.topic, "the app has no such path: the message is dropped");
-        return Verdict::Drop;
+        return Ok(Verdict::Drop);
     }
     if !status.is_success() {
         tracing::warn!(path = %event.path, status = status.as_u16(), "the app failed on a message");
-        return Verdict::Again;
+        let message = format!("the app answered with the status {}", status.as_u16());
+        return Err(Error::new(&codes::APP_FAILED, message).with_answer(status.as_u16()));
     }
     let said = serde_json::from_slice::<serde_json::Value>(body).ok();
     let word = said.as_ref().and_then(|said| said.get("status")?.as_str()).unwrap_or_default();
-    match word {
+    Ok(match word {
         "" | "SUCCESS" => Verdict::Done,
         "DROP" => Verdict::Drop,
         "RETRY" => Verdict::Again,
@@ -192,7 +204,7 @@ fn verdict(status: StatusCode, body: &[u8], event: &TopicEvent) -> Verdict {
             tracing::warn!(path = %event.path, status = %other, "the app's verdict on a message is unknown");
             Verdict::Again
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -208,9 +220,10 @@ mod tests {
             envelope: Bytes::new(),
             metadata: std::collections::BTreeMap::new(),
         };
+        let made =
+            |status: u16, body: &str| verdict(StatusCode::from_u16(status).unwrap(), body.as_bytes(), &event);
         let check = |status: u16, body: &str, expect: Verdict| {
-            let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(verdict(status, body.as_bytes(), &event), expect, "{status} {body}");
+            assert_eq!(made(status, body).unwrap(), expect, "{status} {body}");
         };
         check(200, "", Verdict::Done);
         check(204, "", Verdict::Done);
@@ -221,7 +234,8 @@ mod tests {
         check(200, r#"{"status":"DROP"}"#, Verdict::Drop);
         check(200, r#"{"status":"LATER"}"#, Verdict::Again);
         check(404, "", Verdict::Drop);
-        check(500, r#"{"status":"SUCCESS"}"#, Verdict::Again);
-        check(301, "", Verdict::Again);
+        let failed = |status, body| made(status, body).unwrap_err().answer();
+        assert_eq!(failed(500, r#"{"status":"SUCCESS"}"#), Some(500));
+        assert_eq!(failed(301, ""), Some(301));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mainstay_core::{Error, codes};
 use mainstay_net::client::{Body, Client, SendError};
 
 /// Longest wait for one answer.
@@ -19,6 +20,18 @@ pub(crate) async fn probe(client: &Client, url: &http::Uri, limit: Duration) -> 
         Ok(Err(SendError::Connect(_))) => Err("does not accept connections at its `url`".to_owned()),
         Ok(Err(error)) => Err(format!("does not answer at `{}`: {error}", url.path())),
         Err(_) => Err(format!("does not answer at `{}` within {} ms", url.path(), limit.as_millis())),
+    }
+}
+
+/// Whether somebody takes connections at `address` (`127.0.0.1:8000`). Errors: `APP_UNAVAILABLE`.
+pub(crate) async fn listens(address: &str) -> Result<(), Error> {
+    match tokio::time::timeout(PROBE_TIMEOUT, tokio::net::TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => {
+            let message = format!("the app does not listen at `{address}`");
+            Err(Error::new(&codes::APP_UNAVAILABLE, message).with_source(error))
+        }
+        Err(_) => Err(Error::new(&codes::APP_UNAVAILABLE, format!("the app does not answer at `{address}`"))),
     }
 }
 

@@ -5,9 +5,11 @@
 //! run is made of; nothing here invents a port: `url` says where the app listens.
 
 mod backoff;
+pub mod beside;
 mod callback;
 mod channel;
 mod contract;
+mod grpc;
 mod health;
 mod output;
 mod process;
@@ -16,6 +18,7 @@ mod supervisor;
 
 pub use backoff::Restart;
 pub use callback::HttpCallback;
+pub use grpc::GrpcApp;
 pub use output::{Line, Sink, Source};
 pub use process::orphans::reap_orphans;
 pub use service::{AppService, Opening};

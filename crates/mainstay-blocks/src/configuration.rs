@@ -52,7 +52,7 @@ pub async fn tell_app(
     keys: Vec<String>,
     metadata: BTreeMap<String, String>,
 ) -> Result<String> {
-    find(blocks, store)?;
+    let inbound = find(blocks, store)?.inbound;
     let no_app = || Error::new(&codes::APP_UNAVAILABLE, "there is no app that could be told");
     let app = blocks.callback().ok_or_else(no_app)?;
     let mut watch = watch(blocks, ctx, store, keys, metadata).await?;
@@ -62,7 +62,9 @@ pub async fn tell_app(
         while let Some(items) = watch.next().await {
             let change = ConfigurationChange { id: id.clone(), store: store.clone(), items };
             for tried in 1..=TELLS {
-                let told = app.configuration_changed(&Ctx::system(), &change).await;
+                let (app, change) = (&app, &change);
+                let tell = |ctx: Ctx| async move { app.configuration_changed(&ctx, change).await };
+                let told = inbound.run(&Ctx::system(), tell).await;
                 let Err(error) = told else { break };
                 tracing::warn!(%store, %error, tried, "the app was not told of changed configuration");
                 if tried < TELLS {

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use mainstay_core::callback::AppCallback;
 use mainstay_core::pubsub::PubSub;
+use mainstay_core::resiliency::Direction;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::configuration::Watches;
-use crate::layers::Guard;
+use crate::layers::{AppGuard, Guard, Layers};
 use crate::pubsub::Scopes;
 use crate::state::Store;
 
@@ -40,6 +41,29 @@ pub struct Table {
     pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.
     pub summaries: Vec<Summary>,
+    /// What stands around calls.
+    pub layers: Layers,
+}
+
+impl Table {
+    /// Puts around the calls of each component what is asked for it. To add a block: its line.
+    pub fn guard(&mut self, layers: Layers) {
+        guard_all(&mut self.stores, &layers, "Statestore");
+        guard_all(&mut self.brokers, &layers, "Pubsub");
+        guard_all(&mut self.secrets, &layers, "Secretstore");
+        guard_all(&mut self.configuration, &layers, "Configuration");
+        guard_all(&mut self.conversations, &layers, "Conversation");
+        guard_all(&mut self.locks, &layers, "Lock");
+        self.layers = layers;
+    }
+}
+
+/// `block` is the building block as names of policies have it.
+fn guard_all<P: ?Sized, R>(opened: &mut BTreeMap<String, Opened<P, R>>, layers: &Layers, block: &str) {
+    for (name, opened) in opened {
+        opened.guard = layers.component(name, block, Direction::Outbound);
+        opened.inbound = layers.component(name, block, Direction::Inbound);
+    }
 }
 
 /// A broker that is open.
@@ -53,19 +77,26 @@ pub struct Opened<P: ?Sized, R> {
     pub rules: R,
     /// What stands around its calls.
     pub guard: Guard,
+    /// What stands around what comes from it to the app.
+    pub inbound: Guard,
 }
 
 impl<P: ?Sized, R> Opened<P, R> {
     /// A component of which nothing is asked besides.
     #[must_use]
     pub fn new(port: Arc<P>, rules: R) -> Self {
-        Self { port, rules, guard: Guard::default() }
+        Self { port, rules, guard: Guard::default(), inbound: Guard::default() }
     }
 }
 
 impl<P: ?Sized, R: Clone> Clone for Opened<P, R> {
     fn clone(&self) -> Self {
-        Self { port: Arc::clone(&self.port), rules: self.rules.clone(), guard: self.guard.clone() }
+        Self {
+            port: Arc::clone(&self.port),
+            rules: self.rules.clone(),
+            guard: self.guard.clone(),
+            inbound: self.inbound.clone(),
+        }
     }
 }
 
@@ -150,6 +181,12 @@ impl Blocks {
     /// Ends every watch of configuration, and those that would begin: the process is about to end.
     pub fn end_watches(&self) {
         self.0.watches.end_all();
+    }
+
+    /// What stands around calls of an app, or of an external service, at one of its endpoints.
+    #[must_use]
+    pub fn app_guard(&self, app: &str, endpoint: &str) -> AppGuard {
+        self.0.table.load().layers.app(app, endpoint)
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -2,7 +2,7 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
-#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
 pub mod configuration;
 pub mod conversation;

@@ -20,6 +20,7 @@ pub mod journal;
 pub mod kind;
 pub mod lock;
 pub mod message;
+pub mod methods;
 pub mod model;
 pub mod plan;
 pub mod provider;

@@ -16,7 +16,6 @@ mod router;
 mod secrets;
 mod state;
 mod status;
-mod structs;
 mod subscribe;
 mod surface;
 

@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request};
 use mainstay_core::Ctx;
+use mainstay_dapr::Token;
 use mainstay_proto::FILE_DESCRIPTOR_SET;
 use mainstay_proto::runtime::v1::dapr_server::{DaprServer, SERVICE_NAME};
 use tonic::body::Body;
@@ -22,9 +23,6 @@ use tower_service::Service as _;
 use crate::dapr::Service;
 use crate::surface::Shared;
 use crate::{head, status};
-
-/// Where callers show the API token.
-const TOKEN: &str = "dapr-api-token";
 
 type Response = http::Response<Body>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -91,8 +89,8 @@ impl Services {
             return response;
         }
         // Removed, for what serves the call has no use for it and must not pass it on.
-        let token = request.headers_mut().remove(TOKEN);
-        if let Err(denied) = self.shared.admit(token.as_ref().map(HeaderValue::as_bytes)) {
+        let token = request.headers_mut().remove(Token::HEADER);
+        if let Err(denied) = self.shared.api_token.admit(token.as_ref().map(HeaderValue::as_bytes)) {
             return status::of_denied(denied).into_http();
         }
         let ctx = head::context(request.headers());

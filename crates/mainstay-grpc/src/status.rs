@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use mainstay_core::Error;
 use mainstay_dapr::fault::DOMAIN;
-use mainstay_dapr::{Detail, Fault, Grpc};
+use mainstay_dapr::{Denied, Detail, Fault, Grpc};
 use mainstay_proto::rpc;
 use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
-
-use crate::surface::Denied;
 
 /// Bytes of a text in a failure. Failures travel as trailers, of which clients take 8 KiB, and a key that a caller chose
 /// stands in more than one place.

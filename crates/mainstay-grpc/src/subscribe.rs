@@ -17,7 +17,6 @@ use mainstay_blocks::pubsub::{Deliverer, may_subscribe};
 use mainstay_core::callback::{AppCallback, TopicEvent, Verdict};
 use mainstay_core::subscription::{Bulk, Rule, Subscription};
 use mainstay_core::{Ctx, Error, codes};
-use mainstay_dapr::Event;
 use mainstay_proto::runtime::v1 as wire;
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -30,7 +29,7 @@ use wire::subscribe_topic_events_response_alpha1::SubscribeTopicEventsResponseTy
 use wire::topic_event_response::TopicEventResponseStatus;
 
 use crate::call::{Call, Result};
-use crate::{pubsub, structs};
+use crate::pubsub;
 
 type Answer = wire::SubscribeTopicEventsResponseAlpha1;
 type Requests = Streaming<wire::SubscribeTopicEventsRequestAlpha1>;
@@ -201,6 +200,10 @@ impl AppCallback for App {
         Ok(())
     }
 
+    async fn healthy(&self, _: &Ctx) -> mainstay_core::Result<()> {
+        Ok(())
+    }
+
     async fn subscriptions(&self, _: &Ctx) -> mainstay_core::Result<Vec<Subscription>> {
         Ok(Vec::new())
     }
@@ -227,19 +230,7 @@ impl AppCallback for App {
 
 /// The event as the app gets it. Errors: why it cannot.
 fn message(event: &TopicEvent, bytes_max: usize) -> std::result::Result<wire::TopicEventRequest, String> {
-    let read = Event::read(&event.envelope)?;
-    let message = wire::TopicEventRequest {
-        id: read.id,
-        source: read.source,
-        r#type: read.kind,
-        spec_version: read.spec_version,
-        data_content_type: read.content_type,
-        data: read.data,
-        topic: event.topic.clone(),
-        pubsub_name: event.pubsub.clone(),
-        path: event.path.clone(),
-        extensions: Some(structs::of(read.extensions)),
-    };
+    let message = mainstay_dapr::topic_event(event)?;
     // The message around it takes a tag and a length.
     let size = message.encoded_len() + FRAME_BYTES_MAX;
     if size > bytes_max { Err(format!("it has {size} bytes; the bound is {bytes_max}")) } else { Ok(message) }

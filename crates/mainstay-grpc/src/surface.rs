@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use mainstay_blocks::Blocks;
 use mainstay_core::Redacted;
-use mainstay_dapr::About;
-use sha2::{Digest as _, Sha256};
+use mainstay_dapr::{About, Token};
 use tokio_util::sync::CancellationToken;
 
 use crate::router::Router;
@@ -35,32 +34,13 @@ impl std::fmt::Debug for Parts {
 /// What all calls share.
 pub(crate) struct Shared {
     pub(crate) blocks: Blocks,
-    /// The token's hash: comparing hashes says nothing about how much of a guess was right.
-    api_token: Option<[u8; 32]>,
+    pub(crate) api_token: Token,
     pub(crate) message_bytes_max: usize,
     pub(crate) reflection: bool,
     pub(crate) about: About,
     pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
     /// Ends what would last.
     pub(crate) stop: CancellationToken,
-}
-
-/// Why a caller is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// No token was shown.
-    Missing,
-    /// Another one.
-    Wrong,
-}
-
-impl Shared {
-    /// Lets a caller in who shows this token.
-    pub(crate) fn admit(&self, token: Option<&[u8]>) -> Result<(), Denied> {
-        let Some(wanted) = &self.api_token else { return Ok(()) };
-        let token = token.ok_or(Denied::Missing)?;
-        if Sha256::digest(token).as_slice() == wanted { Ok(()) } else { Err(Denied::Wrong) }
-    }
 }
 
 /// The surface; cheap to clone.
@@ -77,10 +57,9 @@ impl Surface {
     /// A surface. Serves nothing by itself.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let token = parts.api_token.filter(|token| !token.expose().is_empty());
         Self(Arc::new(Shared {
             blocks: parts.blocks,
-            api_token: token.map(|token| Sha256::digest(token.expose().as_bytes()).into()),
+            api_token: Token::new(parts.api_token.as_ref()),
             message_bytes_max: parts.message_bytes_max,
             reflection: parts.reflection,
             about: parts.about,

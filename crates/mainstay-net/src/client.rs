@@ -9,19 +9,22 @@
 
 mod answer;
 mod body;
-mod connect;
+pub(crate) mod connect;
 mod framing;
 mod head;
 mod link;
 mod pool;
-mod stream;
+pub(crate) mod stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use mainstay_core::{Error, codes};
 
 use crate::guard::Addresses;
+use crate::multiplexed::Channel;
+use crate::sockets::Sockets;
 pub use answer::AnswerBody;
 pub use body::Body;
 use connect::Connector;
@@ -58,6 +61,8 @@ impl Default for ClientOptions {
 pub struct Client {
     connector: Connector,
     pool: Pool,
+    /// Where the one server that it is for speaks HTTP/2 alone.
+    channel: Option<Channel<Body>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -102,7 +107,28 @@ impl Client {
         Self {
             connector: Connector::new(options),
             pool: Pool::new(options.idle_timeout, options.idle_per_host_max),
+            channel: None,
         }
+    }
+
+    /// A client for one server, which is spoken to over HTTP/2.
+    #[must_use]
+    pub fn over(channel: Channel<Body>) -> Self {
+        Self { channel: Some(channel), ..Self::new(ClientOptions::default()) }
+    }
+
+    /// A client that speaks TLS in a way of its own, with its own pool.
+    #[must_use]
+    pub fn with_tls(options: ClientOptions, tls: Arc<rustls::ClientConfig>) -> Self {
+        let client = Self::new(options);
+        Self { connector: client.connector.with_tls(tls), ..client }
+    }
+
+    /// A client for Unix sockets: a URL's host is a socket's name. With its own pool.
+    #[must_use]
+    pub fn to_sockets(options: ClientOptions, sockets: Sockets) -> Self {
+        let client = Self::new(options);
+        Self { connector: client.connector.over_sockets(sockets), ..client }
     }
 
     /// Sends a request to its absolute URL and returns when the response's head is there. Dropping the future or the
@@ -111,6 +137,9 @@ impl Client {
     /// # Errors
     /// [`SendError`] says whether the request can have reached the other side.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<AnswerBody>, SendError> {
+        if let Some(channel) = &self.channel {
+            return Ok(channel.send(request).await?.map(AnswerBody::multiplexed));
+        }
         let url = request.uri().clone();
         let origin = Origin::of(&url).ok_or_else(|| SendError::Connect("the URL has no host".into()))?;
         let mut outgoing = Outgoing::new(request, origin.host());

@@ -12,17 +12,48 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::sockets::SocketListener;
 use connections::{Connections, Entered, Order, drive};
 use watch::{Io, Watched};
 
-/// The other end of the connection, put into each request's extensions.
+/// The other end of a TCP connection, put into each request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// Where connections come from.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next connection, and who made it, where that has an address.
+    fn next(&self) -> impl Future<Output = std::io::Result<(Self::Stream, Option<Peer>)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> std::io::Result<(TcpStream, Option<Peer>)> {
+        let (stream, peer) = self.accept().await?;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        Ok((stream, Some(Peer(peer))))
+    }
+}
+
+impl Listener for SocketListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> std::io::Result<(UnixStream, Option<Peer>)> {
+        Ok((self.accept().await?, None))
+    }
+}
 
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +80,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves `listener` until `stop`, then closes idle connections, lets busy ones finish and returns; what is still open
 /// after `close_timeout` is cut.
-pub async fn serve<S, B>(listener: TcpListener, service: S, options: ServeOptions, stop: CancellationToken)
+pub async fn serve<L, S, B>(listener: L, service: S, options: ServeOptions, stop: CancellationToken)
 where
+    L: Listener,
     S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
         + Clone
         + Send
@@ -72,7 +104,7 @@ where
         };
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
+            accepted = listener.next() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
@@ -125,13 +157,14 @@ fn connection_builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn serve_connection<S, B>(
+async fn serve_connection<I, S, B>(
     builder: Arc<auto::Builder<TokioExecutor>>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: I,
+    peer: Option<Peer>,
     service: S,
     entered: Entered,
 ) where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
         + Clone
         + Send
@@ -141,13 +174,12 @@ async fn serve_connection<S, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
     let watch = Arc::clone(&entered.handle.watch);
     let io = TokioIo::new(Io { stream, watch: Arc::clone(&watch) });
     let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let busy = watch.request(request.version());
         let answer = service.clone().call(request);
         async move { Ok::<_, Infallible>(answer.await?.map(|body| Watched { body, _busy: busy })) }

@@ -1,10 +1,9 @@
 //! Service invocation: a call to an app, an external service of a file, or any URL, passed on as it comes and answered as it
-//! comes, in both directions. Chunked calls are not kept, so they are tried once; others again while nobody can be reached.
+//! comes, in both directions. Chunked calls are not kept, so they are tried once; others again as policies ask for it.
 
+mod guarded;
 mod headers;
 mod target;
-
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -20,10 +19,6 @@ use crate::call::Result;
 use crate::surface::Shared;
 pub use target::Target;
 pub(crate) use target::{Asked, asked};
-
-/// Tries of a call whose target cannot be reached, and the pause between them: the protocol's built-in policy.
-const TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What calls can be passed on to.
 #[derive(Debug, Default)]
@@ -54,18 +49,22 @@ where
         value.set_sensitive(true);
         heads.insert("dapr-api-token", value);
     }
+    let guard = shared.blocks.app_guard(&id, &asked.path);
     let sent = match body.size_hint().exact() {
         Some(length) if length <= shared.body_bytes_max as u64 => {
             let body =
                 body.collect().await.map_err(|_| Fault::malformed("the body ended before its length"))?;
-            again_and_again(&shared.client, &parts.method, &url, &heads, &body.to_bytes()).await
+            let body = body.to_bytes();
+            let send =
+                async || once(&shared.client, &parts.method, &url, heads.clone(), body.clone().into()).await;
+            guarded::again(&guard, send).await
         }
         Some(_) => {
             let message =
                 format!("the body is larger than {} bytes; raise `max-body-size`", shared.body_bytes_max);
             return Err(Fault::new(413, Grpc::ResourceExhausted, "ERR_BODY_TOO_LARGE", message));
         }
-        None => once(&shared.client, &parts.method, &url, heads, streamed(body)).await,
+        None => guarded::once(&guard, once(&shared.client, &parts.method, &url, heads, streamed(body))).await,
     };
     let answer = sent.map_err(|error| {
         tracing::warn!(target = %id, error = %error.chain(), "a call could not be passed on");
@@ -76,24 +75,6 @@ where
 
 fn failed(id: &str, why: &str) -> Fault {
     Fault::new(500, Grpc::Internal, "ERR_DIRECT_INVOKE", format!("failed to invoke, id: {id}, err: {why}"))
-}
-
-async fn again_and_again(
-    client: &Client,
-    method: &Method,
-    url: &Uri,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> std::result::Result<http::Response<AnswerBody>, SendError> {
-    let mut tried = 1;
-    loop {
-        match once(client, method, url, headers.clone(), Outgoing::from(body.clone())).await {
-            // Nothing was sent, so nothing can happen twice.
-            Err(SendError::Connect(_)) if tried < TRIES => tried += 1,
-            ended => return ended,
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }
 
 async fn once(

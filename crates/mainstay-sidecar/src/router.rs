@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use mainstay_core::{Ctx, Principal, RequestId};
-use mainstay_dapr::{Fault, Grpc};
+use mainstay_dapr::{Fault, Grpc, Token};
 
 use crate::answer::{self, Answer, Body};
 use crate::call::Call;
@@ -91,8 +91,8 @@ impl Table {
         let path = cleaned(parts.uri.path());
         let found = self.paths.at(&path).ok();
         let route = found.as_ref().and_then(|found| of_method(found.value, &parts.method));
-        let token = parts.headers.get("dapr-api-token").map(http::HeaderValue::as_bytes);
-        if !route.is_some_and(|route| route.open) && !self.shared.admits(token) {
+        let token = parts.headers.get(Token::HEADER).map(http::HeaderValue::as_bytes);
+        if !route.is_some_and(|route| route.open) && self.shared.api_token.admit(token).is_err() {
             return Ok(answer::text(StatusCode::UNAUTHORIZED, "invalid api token"));
         }
         if route.is_none()

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use mainstay_blocks::Blocks;
 use mainstay_core::Redacted;
-use mainstay_dapr::About;
+use mainstay_dapr::{About, Token};
 use mainstay_net::client::Client;
-use sha2::{Digest as _, Sha256};
 
 use crate::invoke::Targets;
 use crate::router::Router;
@@ -52,8 +51,7 @@ pub enum Phase {
 
 pub(crate) struct Shared {
     pub(crate) blocks: Blocks,
-    /// The token's hash: comparing hashes says nothing about how much of a guess was right.
-    api_token: Option<[u8; 32]>,
+    pub(crate) api_token: Token,
     pub(crate) body_bytes_max: usize,
     pub(crate) targets: Targets,
     pub(crate) client: Client,
@@ -63,12 +61,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Whether a caller who shows this token is let in.
-    pub(crate) fn admits(&self, token: Option<&[u8]>) -> bool {
-        let Some(wanted) = &self.api_token else { return true };
-        token.is_some_and(|token| Sha256::digest(token).as_slice() == wanted)
-    }
-
     pub(crate) fn is_at_least(&self, phase: Phase) -> bool {
         let now = self.phase.load(Ordering::Acquire);
         now >= phase as u8 && now != Phase::Ending as u8
@@ -89,10 +81,9 @@ impl Surface {
     /// A surface that is starting.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let token = parts.api_token.filter(|token| !token.expose().is_empty());
         Self(Arc::new(Shared {
             blocks: parts.blocks,
-            api_token: token.map(|token| Sha256::digest(token.expose().as_bytes()).into()),
+            api_token: Token::new(parts.api_token.as_ref()),
             body_bytes_max: parts.body_bytes_max,
             targets: parts.targets,
             client: parts.client,

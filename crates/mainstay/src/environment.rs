@@ -30,6 +30,17 @@ pub(crate) fn data_folder() -> Option<PathBuf> {
     path("MAINSTAY_DATA_FOLDER")
 }
 
+/// The folder in which programs on this host find each other, for this user alone.
+pub(crate) fn runtime_folder() -> PathBuf {
+    if let Some(folder) = path("MAINSTAY_RUNTIME_FOLDER") {
+        return folder;
+    }
+    match path("XDG_RUNTIME_DIR") {
+        Some(folder) => folder.join("mainstay"),
+        None => std::env::temp_dir().join(format!("mainstay-{}", rustix::process::getuid().as_raw())),
+    }
+}
+
 /// The log filter, e.g. `info,mainstay_agents=debug`.
 pub(crate) fn log_filter() -> Option<String> {
     text("MAINSTAY_LOG")

@@ -42,7 +42,7 @@ pub(super) fn read(document: &Section<'_, '_>, spec: Option<Section<'_, '_>>, co
         section.finish();
     }
     if let Some(section) = spec.section("accessControl") {
-        config.access = Some(access(section));
+        config.access = access(section);
     }
     if let Some(mut section) = spec.section("api") {
         set_rules(&mut section, "allowed", &mut config.api_allowed);
@@ -214,9 +214,12 @@ fn action(section: &mut Section<'_, '_>, key: &'static str) -> Option<Action> {
     Some(Action::Deny)
 }
 
-fn access(mut section: Section<'_, '_>) -> AccessControl {
+/// Who may call. Nothing at all is no access control; a list of policies, or a trust domain alone, lets in whom it names
+/// and nobody else.
+fn access(mut section: Section<'_, '_>) -> Option<AccessControl> {
     let default = action(&mut section, "defaultAction");
     let trust_domain = section.text("trustDomain").map(|said| said.value).unwrap_or_default();
+    let has_list = section.entry("policies").is_some();
     let mut policies = Vec::new();
     for mut policy in section.sections("policies", None) {
         let app = policy.required_text("appId", "the caller that the policy is for");
@@ -237,7 +240,13 @@ fn access(mut section: Section<'_, '_>) -> AccessControl {
         });
     }
     section.finish();
-    AccessControl { default: default.unwrap_or_default(), trust_domain, policies }
+    let is_empty = policies.is_empty();
+    if default.is_none() && is_empty && trust_domain.is_empty() {
+        return None;
+    }
+    let lets_in = has_list && is_empty;
+    let default = default.unwrap_or(if lets_in { Action::Allow } else { Action::Deny });
+    Some(AccessControl { default, trust_domain, policies })
 }
 
 fn operation(mut section: Section<'_, '_>) -> Operation {

@@ -165,6 +165,7 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
         configuration: BTreeMap::new(),
         conversations: BTreeMap::from([("llm".to_owned(), llm)]),
         summaries: vec![summary],
+        ..Table::default()
     }
 }
 

@@ -11,11 +11,14 @@ use http_body::{Frame, SizeHint};
 use super::framing::Framing;
 use super::link::Link;
 use super::pool::{Origin, Pool};
+use crate::multiplexed;
 
 /// A body as it arrives.
 pub struct AnswerBody {
     /// None once the answer is over.
     held: Option<Held>,
+    /// Where it comes over HTTP/2.
+    multiplexed: Option<Box<multiplexed::Answer>>,
 }
 
 struct Held {
@@ -32,9 +35,13 @@ impl std::fmt::Debug for AnswerBody {
 
 impl AnswerBody {
     pub(super) fn new(link: Link, pool: Pool, origin: Origin) -> Self {
-        let mut body = Self { held: Some(Held { link, pool, origin }) };
+        let mut body = Self { held: Some(Held { link, pool, origin }), multiplexed: None };
         body.release();
         body
+    }
+
+    pub(super) fn multiplexed(answer: multiplexed::Answer) -> Self {
+        Self { held: None, multiplexed: Some(Box::new(answer)) }
     }
 
     /// Gives the connection back if the answer is over.
@@ -57,6 +64,9 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(answer) = &mut self.multiplexed {
+            return Pin::new(answer).poll_frame(cx).map_err(io::Error::other);
+        }
         let Some(held) = &mut self.held else { return Poll::Ready(None) };
         let polled = ready!(held.link.poll_body(cx));
         self.release();
@@ -64,10 +74,13 @@ impl http_body::Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_none()
+        self.held.is_none() && self.multiplexed.as_ref().is_none_or(|answer| answer.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some(answer) = &self.multiplexed {
+            return answer.size_hint();
+        }
         match self.held.as_ref().map(|held| held.link.framing()) {
             None => SizeHint::with_exact(0),
             Some(Framing::Length(left)) => SizeHint::with_exact(*left),

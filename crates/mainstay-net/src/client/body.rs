@@ -3,9 +3,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use mainstay_core::BoxStream;
 
 /// A body.
@@ -83,6 +85,19 @@ impl More {
         }
     }
 
+    /// The next piece as it is, for a connection that frames what it sends by itself. Errors: the body has another length.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        let next = ready!(stream.as_mut().poll_next(cx)).transpose()?;
+        let Some(left) = &mut self.length else { return Poll::Ready(next.map(Ok)) };
+        match (&next, left.checked_sub(next.as_ref().map_or(0, |piece| piece.len() as u64))) {
+            (Some(_), Some(rest)) => *left = rest,
+            (None, Some(0)) => {}
+            _ => return Poll::Ready(Some(Err(io::Error::other("the body has another length than it said")))),
+        }
+        Poll::Ready(next.map(Ok))
+    }
+
     fn framed(&mut self, piece: Bytes) -> io::Result<Vec<Bytes>> {
         let length = piece.len() as u64;
         let Some(left) = &mut self.length else {
@@ -93,6 +108,30 @@ impl More {
             .checked_sub(length)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the body is longer than it said"))?;
         Ok(vec![piece])
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let Some(more) = &mut self.more else { return Poll::Ready(None) };
+        Poll::Ready(ready!(more.poll_piece(cx)).map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty() && self.more.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

@@ -39,6 +39,10 @@ impl AppCallback for App {
         Ok(())
     }
 
+    async fn healthy(&self, _: &Ctx) -> Result<()> {
+        Ok(())
+    }
+
     async fn subscriptions(&self, _: &Ctx) -> Result<Vec<Subscription>> {
         Ok(Vec::new())
     }

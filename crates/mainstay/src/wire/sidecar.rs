@@ -8,7 +8,10 @@ mod types;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+use mainstay_blocks::layers::Layers;
 use mainstay_blocks::{App, Blocks};
+use mainstay_config::resources::policies;
 use mainstay_core::Clock;
 use mainstay_core::resources::Resources;
 use mainstay_dapr::{About, AppConnection};
@@ -32,8 +35,26 @@ pub(crate) struct Beside {
     pub(crate) surface: Surface,
     pub(crate) grpc: mainstay_grpc::Surface,
     pub(crate) client: Client,
-    stores: Arc<Stores>,
     asked: Arc<Notify>,
+}
+
+/// The stores inside this process. Several sidecars may share them, as they would share a server.
+#[derive(Clone)]
+pub(crate) struct Inside(Arc<Stores>);
+
+impl Inside {
+    /// Stores in a folder, each opened when a component asks for it.
+    pub(crate) fn of(folder: PathBuf) -> Self {
+        Self(Arc::new(Stores::new(EmbeddedOptions::new(folder), Arc::new(SystemClock))))
+    }
+
+    /// Writes what waits and lets go of the folder.
+    pub(crate) async fn close(&self) {
+        let stores = Arc::clone(&self.0);
+        if let Err(error) = tokio::task::spawn_blocking(move || stores.close()).await {
+            tracing::error!(%error, "closing the stores failed; nothing acknowledged is lost");
+        }
+    }
 }
 
 impl Beside {
@@ -41,23 +62,25 @@ impl Beside {
     pub(crate) async fn open(
         options: &Options,
         resources: &Resources,
+        inside: &Inside,
         (asked, shutdown): (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>),
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let stores =
-            Arc::new(Stores::new(EmbeddedOptions::new(data_folder(&options.app_id)), Arc::clone(&clock)));
         let client = Client::new(ClientOptions::default());
         let app = App { id: options.app_id.clone(), namespace: environment::namespace() };
         let opener = Opener {
             app: &app,
             clock: &clock,
             client: &client,
-            stores: &stores,
+            stores: &inside.0,
             runtime: &resources.runtime,
-            folder: PathBuf::from("."),
+            folder: options.folder.clone(),
             telemetry: Arc::new(mainstay_telemetry::Prometheus::new(&[])),
         };
-        let table = opener.open_all(&resources.components).await?;
+        let policies = policies(&resources.resiliencies, &options.app_id);
+        let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
+        let mut table = opener.open_all(&resources.components).await?;
+        table.guard(layers);
         let targets = Targets {
             app: options.app_url.clone().map(|base| Target { base, is_app: true, ..Target::default() }),
             app_token: environment::app_api_token(),
@@ -81,26 +104,13 @@ impl Beside {
             about: about(options),
             shutdown,
         });
-        Ok(Self { blocks, surface, grpc, client, stores, asked })
+        Ok(Self { blocks, surface, grpc, client, asked })
     }
 
     /// Waits until the app asks this process to stop.
     pub(crate) async fn asked_to_stop(&self) {
         self.asked.notified().await;
     }
-
-    /// Closes the stores inside the process.
-    pub(crate) async fn close(&self) {
-        let stores = Arc::clone(&self.stores);
-        if let Err(error) = tokio::task::spawn_blocking(move || stores.close()).await {
-            tracing::error!(%error, "closing the stores failed; nothing acknowledged is lost");
-        }
-    }
-}
-
-fn data_folder(app_id: &str) -> PathBuf {
-    let folder = environment::data_folder().unwrap_or_else(|| PathBuf::from(".mainstay"));
-    if app_id.is_empty() { folder.join("sidecar") } else { folder.join("apps").join(app_id) }
 }
 
 fn about(options: &Options) -> About {

@@ -7,7 +7,8 @@ use prost_types::{ListValue, Struct};
 use serde_json::{Map, Value};
 
 /// Members as a `Struct`.
-pub(crate) fn of(members: BTreeMap<String, Value>) -> Struct {
+#[must_use]
+pub fn of(members: BTreeMap<String, Value>) -> Struct {
     Struct { fields: members.into_iter().map(|(name, value)| (name, value_of(value))).collect() }
 }
 

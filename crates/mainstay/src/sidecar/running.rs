@@ -1,0 +1,264 @@
+//! A sidecar at work: started, attending to its app, drained, closed; the steps are its owner's to take, in that order. It
+//! hears no signal and ends no process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mainstay_app::HttpCallback;
+use mainstay_blocks::pubsub::Deliverer;
+use mainstay_core::callback::AppCallback;
+use mainstay_core::subscription::Subscription;
+use mainstay_core::{Ctx, Error, codes};
+use mainstay_net::server::{ServeOptions, serve};
+use mainstay_sidecar::Phase;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::flags::Options;
+use super::resources;
+use crate::wire::sidecar::{Beside, Inside};
+use crate::{environment, exit, terminal};
+
+/// Connections open at once on each address.
+const CONNECTIONS_MAX: u32 = 10_000;
+/// Pauses between two looks at an app that does not listen yet.
+const APP_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is said that the app does not listen yet.
+const APP_PATIENCE: Duration = Duration::from_secs(10);
+/// What asking the app for its subscriptions may take, and how often it is tried.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+const ASK_TRIES: u32 = 4;
+
+/// A sidecar that serves.
+pub(crate) struct Sidecar {
+    options: Options,
+    beside: Beside,
+    declared: Vec<Subscription>,
+    /// Where its APIs are.
+    pub(crate) ports: Ports,
+    started: Instant,
+    stop: CancellationToken,
+    servers: TaskTracker,
+    work: TaskTracker,
+}
+
+/// The ports of a sidecar's two APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    pub(crate) http: u16,
+    pub(crate) grpc: u16,
+}
+
+impl Sidecar {
+    /// Reads the resources, binds the ports, opens the components and serves. `is_process` says whether the process is there
+    /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
+    pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        for name in &options.without_effect {
+            tracing::debug!("the flag `--{name}` has no effect here");
+        }
+        let resources = resources::load(&options)?;
+        let http = bind(&options, options.http_port).await?;
+        let grpc = bind(&options, options.grpc_port).await?;
+        warn_of_strangers(&options);
+        let beside = Beside::open(&options, &resources, inside, shutdown(is_process)).await?;
+        let ports = Ports { http: port_of(&http)?, grpc: port_of(&grpc)? };
+        let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
+        for listener in http {
+            terminal::print(&format!("mainstay: listening on http://{}\n", listener.local_addr()?));
+            servers.spawn(serve(listener, beside.surface.router(), bounds(&options), stop.clone()));
+        }
+        for listener in grpc {
+            tracing::info!(address = %listener.local_addr()?, "the gRPC API is up");
+            servers.spawn(serve(listener, beside.grpc.router(), bounds(&options), stop.clone()));
+        }
+        servers.close();
+        beside.surface.reach(Phase::Outbound);
+        let (declared, work) = (resources.subscriptions, TaskTracker::new());
+        Ok(Self { options, beside, declared, ports, started, stop, servers, work })
+    }
+
+    /// Waits until the app asks it to stop.
+    pub(crate) async fn asked_to_stop(&self) {
+        self.beside.asked_to_stop().await;
+    }
+
+    /// Keeps what is said about the app among the metadata; what does not fit is left out.
+    pub(crate) async fn note(&self, name: &str, value: String) {
+        if let Err(error) = self.beside.blocks.extend(name.to_owned(), value).await {
+            tracing::warn!(%error, "the metadata lacks `{name}`");
+        }
+    }
+
+    /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
+    pub(crate) async fn attend(&self, leave: &CancellationToken) {
+        if let Some(url) = &self.options.app_url {
+            let client = self.beside.client.clone();
+            let app = Arc::new(HttpCallback::new(client, url, environment::app_api_token()));
+            self.beside.blocks.meet(Arc::clone(&app) as _);
+            wait_for(&*app, url).await;
+            let mut subscriptions = self.declared.clone();
+            if self.options.asks_subscriptions {
+                subscriptions.extend(ask(&*app).await);
+            }
+            for subscription in subscriptions {
+                self.deliver(&app, subscription, leave);
+            }
+        }
+        self.beside.surface.reach(Phase::Ready);
+        let elapsed_ms = self.started.elapsed().as_millis();
+        // Scripts that start daprd wait for this line.
+        tracing::info!("dapr initialized. Status: Running. Init Elapsed {elapsed_ms}ms");
+    }
+
+    fn deliver(&self, app: &Arc<HttpCallback>, subscription: Subscription, leave: &CancellationToken) {
+        let (pubsub, topic) = (subscription.pubsub.clone(), subscription.topic.clone());
+        if subscription.bulk.enabled {
+            // The app expects several messages in one call, in another envelope: one by one it could not read them.
+            tracing::error!(%pubsub, %topic, "a subscription in bulk is passed over: that is not built yet");
+            return;
+        }
+        match Deliverer::new(self.beside.blocks.clone(), Arc::clone(app) as _, subscription) {
+            Ok(deliverer) => {
+                tracing::info!(%pubsub, %topic, "the app is subscribed");
+                self.work.spawn(deliverer.run(leave.clone()));
+            }
+            Err(error) => tracing::error!(%pubsub, %topic, %error, "a subscription is passed over"),
+        }
+    }
+
+    /// Serves on for as long as `--dapr-block-shutdown-duration` asks.
+    pub(crate) async fn linger(&self) {
+        let block = self.options.block;
+        if !block.is_zero() {
+            let seconds = block.as_secs_f32();
+            tracing::info!(seconds, "serving on, as `--dapr-block-shutdown-duration` asks");
+            tokio::time::sleep(block).await;
+        }
+    }
+
+    /// Delivers nothing new, and waits for what is at the app, up to the grace. The APIs are still there.
+    pub(crate) async fn drain(&self, leave: &CancellationToken) {
+        self.beside.surface.reach(Phase::Ending);
+        self.beside.grpc.set_draining();
+        self.beside.blocks.end_watches();
+        leave.cancel();
+        self.work.close();
+        if tokio::time::timeout(self.options.grace, self.work.wait()).await.is_err() {
+            tracing::warn!("not waiting any longer for what the app is working on; it is delivered again");
+        }
+    }
+
+    /// Ends the APIs, and waits for calls at work, up to the grace.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        if tokio::time::timeout(self.options.grace, self.servers.wait()).await.is_err() {
+            tracing::warn!("cutting what did not finish in time");
+        }
+    }
+}
+
+/// Says that whoever reaches this host reaches the app's state, where that is so.
+fn warn_of_strangers(options: &Options) {
+    let is_loopback = |host: &String| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    if !options.listen.iter().all(is_loopback) && environment::dapr_api_token().is_none() {
+        tracing::warn!(
+            "listening beyond this host without DAPR_API_TOKEN: whoever can connect can use every component"
+        );
+    }
+}
+
+async fn wait_for(app: &dyn AppCallback, url: &str) {
+    let mut told = Instant::now();
+    tracing::info!("waiting for the app to listen at {url}");
+    while let Err(error) = app.ready(&Ctx::system()).await {
+        if told.elapsed() >= APP_PATIENCE {
+            told = Instant::now();
+            tracing::warn!(%error, "still waiting for the app");
+        }
+        tokio::time::sleep(APP_PAUSE).await;
+    }
+}
+
+/// What the app subscribes to. An app that is not able to say it goes without.
+async fn ask(app: &dyn AppCallback) -> Vec<Subscription> {
+    let mut pause = Duration::from_millis(500);
+    for tried in 1..=ASK_TRIES {
+        let ctx = Ctx::system().with_deadline(Instant::now() + ASK_TIMEOUT);
+        match app.subscriptions(&ctx).await {
+            Ok(subscriptions) => return subscriptions,
+            Err(error) if tried == ASK_TRIES => {
+                tracing::error!(error = ?error, "the app does not say what it subscribes to");
+            }
+            Err(error) => {
+                tracing::warn!(error = ?error, "asking the app what it subscribes to; trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// Binds a port at every address. A host without IPv6 has no `::1`: one address is enough.
+async fn bind(options: &Options, port: u16) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut last = None;
+    for host in &options.listen {
+        let at = listeners
+            .first()
+            .and_then(|first| first.local_addr().ok())
+            .map_or(port, |at: SocketAddr| at.port());
+        match TcpListener::bind(format!("{host}:{at}")).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => last = Some((host, error)),
+        }
+    }
+    match last {
+        Some((host, error)) if listeners.is_empty() || error.kind() == std::io::ErrorKind::AddrInUse => {
+            let message = format!("cannot listen on `{host}:{port}`: {error}");
+            let help = "another process may hold the port; choose one with `--dapr-http-port`";
+            Err(Error::new(&codes::NOT_READY, message).with_help(help).into())
+        }
+        _ => Ok(listeners),
+    }
+}
+
+fn port_of(listeners: &[TcpListener]) -> std::io::Result<u16> {
+    listeners.first().map_or(Ok(0), |listener| listener.local_addr().map(|at| at.port()))
+}
+
+fn bounds(options: &Options) -> ServeOptions {
+    ServeOptions {
+        // Clients of gRPC connect long before they call, and keep their connections.
+        header_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(300),
+        write_timeout: Duration::from_secs(60),
+        connections_max: CONNECTIONS_MAX,
+        close_timeout: options.grace,
+    }
+}
+
+/// What `POST /v1.0/shutdown` does: asks the sidecar to stop as a signal does, or ends the process that is there for it
+/// shortly.
+fn shutdown(is_process: bool) -> (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>) {
+    let asked = Arc::new(Notify::new());
+    let told = Arc::clone(&asked);
+    let shutdown = move |force: bool| {
+        if force && is_process {
+            tokio::spawn(async {
+                // The answer to whoever asked goes out first.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                std::process::exit(i32::from(exit::FAILED));
+            });
+        }
+        told.notify_one();
+    };
+    (asked, Arc::new(shutdown))
+}
