@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,6 +47,13 @@ async function sidecar(t, appPort) {
     vault: "secretstores.local.env",
     locks: "lock.embedded",
   };
+  const configure = (text) => {
+    writeFileSync(join(folder, "new.yaml"), text);
+    renameSync(join(folder, "new.yaml"), join(folder, "items.yaml"));
+  };
+  configure("greeting: hello\nlimit: { value: 10, version: v2 }\n");
+  const file = "[{ name: file, value: items.yaml }]";
+  writeFileSync(join(folder, "resources", "conf.yaml"), component("conf", "configuration.embedded").replace("[]", file));
   for (const [name, type] of Object.entries(components)) {
     writeFileSync(join(folder, "resources", `${name}.yaml`), component(name, type));
   }
@@ -71,7 +78,7 @@ async function sidecar(t, appPort) {
   await until(answers, "the sidecar is up");
   // The gRPC client asks for the health over HTTP.
   process.env.DAPR_HTTP_PORT = http;
-  return { http, grpc };
+  return { http, grpc, configure };
 }
 
 for (const protocol of ["HTTP", "GRPC"]) {
@@ -96,6 +103,19 @@ for (const protocol of ["HTTP", "GRPC"]) {
     assert.deepEqual(await client.secret.get("vault", "FAVOURITE_COLOUR"), { FAVOURITE_COLOUR: "green" });
     const published = await client.pubsub.publish("bus", "orders", { n: 1 });
     assert.equal(published.error, undefined);
+    // The SDK has it over gRPC alone.
+    if (protocol === "GRPC") {
+      const conf = await client.configuration.get("conf", ["limit", "missing"]);
+      assert.deepEqual(Object.keys(conf.items), ["limit"]);
+      assert.deepEqual([conf.items.limit.value, conf.items.limit.version], ["10", "v2"]);
+      const seen = [];
+      const watch = await client.configuration.subscribeWithKeys("conf", ["limit"], async (data) => seen.push(data.items));
+      // It does not say when the stream is open: the item goes on changing until one of its changes is heard.
+      let limit = 10;
+      await until(() => (ports.configure(`limit: ${(limit += 1)}\n`), seen.length), "a change is heard");
+      assert.ok(Number(seen[0].limit.value) > 10);
+      watch.stop();
+    }
     const locked = async (owner) => (await client.lock.lock("locks", "r", owner, 60)).success;
     assert.deepEqual([await locked("a"), await locked("b")], [true, false]);
     const given = async (owner) => (await client.lock.unlock("locks", "r", owner)).status;

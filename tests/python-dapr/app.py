@@ -31,6 +31,11 @@ async def echo(name: str, request: Request):
     return seen | {"caller": request.headers.get("dapr-caller-app-id")}
 
 
+@app.post("/configuration/{store}/{key}")
+async def configuration(store: str, key: str, request: Request):
+    note("configuration", {"store": store, "key": key} | await request.json())
+
+
 @dapr.subscribe(pubsub="bus", topic="orders", dead_letter_topic="dead")
 def order(event=Body()):
     note("order", event)

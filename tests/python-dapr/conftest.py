@@ -31,6 +31,21 @@ COMPONENTS = {
         metadata: { name: bus }
         spec: { type: pubsub.embedded, version: v1, metadata: [] }
     """,
+    "conf.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: conf }
+        spec:
+          type: configuration.embedded
+          version: v1
+          metadata: [{ name: file, value: items.yaml }]
+    """,
+    "echo.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: echo }
+        spec: { type: conversation.echo, version: v1, metadata: [] }
+    """,
     "locks.yaml": """
         apiVersion: dapr.io/v1alpha1
         kind: Component
@@ -102,6 +117,9 @@ class Sidecar:
         keys.mkdir(exist_ok=True)
         (keys / "bytes").write_bytes(bytes(range(32)))
         (keys / "rsa.pem").write_bytes((KEYS / "rsa.pem").read_bytes())
+        if not (folder / "items.yaml").exists():
+            (folder / "items.yaml").write_text("greeting: hello\nlimit: { value: 10, version: v2 }\n")
+        self.folder = folder
         self.http_port, self.grpc_port = free_port(), free_port()
         command = [os.environ["MAINSTAY_BIN"], "sidecar", "--app-id", "shop", "--resources-path", str(resources)]
         command += ["--dapr-http-port", str(self.http_port), "--dapr-grpc-port", str(self.grpc_port)]
@@ -112,6 +130,11 @@ class Sidecar:
         health = f"http://127.0.0.1:{self.http_port}/v1.0/healthz"
         until(lambda: answers(health) or self.process.poll() is not None, "the sidecar is up")
         assert self.process.poll() is None, f"the sidecar ended with {self.process.returncode}"
+
+    def configure(self, text: str) -> None:
+        """Replaces the items of the configuration store, as an operator does."""
+        (self.folder / "new.yaml").write_text(text)
+        (self.folder / "new.yaml").rename(self.folder / "items.yaml")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

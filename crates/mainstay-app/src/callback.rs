@@ -14,7 +14,9 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use mainstay_core::callback::{AppCallback, BindingAnswer, BindingEvent, BulkEvent, TopicEvent, Verdict};
+use mainstay_core::callback::{
+    AppCallback, BindingAnswer, BindingEvent, BulkEvent, ConfigurationChange, TopicEvent, Verdict,
+};
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{Ctx, Error, Redacted, Result, codes};
 use mainstay_net::client::{Body, Client};
@@ -25,6 +27,14 @@ use crate::health;
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// How long an app may take to answer, where the context says nothing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// What must not stand in a path's segment as it is (RFC 3986, section 3.3).
+const SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'@');
 /// What an envelope is declared as.
 const CLOUD_EVENTS: HeaderValue = HeaderValue::from_static("application/cloudevents+json");
 
@@ -189,6 +199,34 @@ impl AppCallback for HttpCallback {
         }
         Ok(bound::read(body))
     }
+
+    async fn configuration_changed(&self, ctx: &Ctx, change: &ConfigurationChange) -> Result<()> {
+        let items: serde_json::Map<String, serde_json::Value> = change
+            .items
+            .iter()
+            .map(|(key, item)| (key.clone(), mainstay_dapr::configuration::shown(item)))
+            .collect();
+        let body = Bytes::from(serde_json::json!({"id": change.id, "items": items}).to_string());
+        // The app has a path a key, and each call says all that changed.
+        for key in change.items.keys() {
+            let mut request = Request::new(Body::from(body.clone()));
+            *request.method_mut() = http::Method::POST;
+            let (store, key) = (escaped(&change.store), escaped(key));
+            *request.uri_mut() = self.url(&format!("/configuration/{store}/{key}"))?;
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let (status, _, _) = self.send(ctx, request).await?;
+            if !status.is_success() {
+                let message = format!("the app answered {} to a change of configuration", status.as_u16());
+                return Err(Error::new(&codes::APP_FAILED, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text as it may stand in a path's segment.
+fn escaped(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, SEGMENT).to_string()
 }
 
 fn header(text: &str) -> HeaderValue {

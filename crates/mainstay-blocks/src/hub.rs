@@ -1,15 +1,17 @@
 //! The components that are open to the app beside us. A reload swaps the whole table; calls at work keep theirs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use mainstay_core::middleware::Middleware;
+use mainstay_core::callback::AppCallback;
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::resiliency::Direction;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
+use crate::configuration::Watches;
 use crate::layers::{AppGuard, Guard, Layers};
 use crate::middleware::Pipeline;
 use crate::pubsub::Scopes;
@@ -43,6 +45,10 @@ pub struct Table {
     pub toward_app: Pipeline,
     /// Bindings by name.
     pub bindings: BTreeMap<String, crate::bindings::Binding>,
+    /// Configuration stores by name.
+    pub configuration: BTreeMap<String, crate::configuration::Store>,
+    /// Conversation components by name.
+    pub conversations: BTreeMap<String, crate::conversation::Component>,
     /// Lock stores by name.
     pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.
@@ -58,6 +64,8 @@ impl Table {
         guard_all(&mut self.brokers, &layers, "Pubsub");
         guard_all(&mut self.secrets, &layers, "Secretstore");
         guard_all(&mut self.bindings, &layers, "Binding");
+        guard_all(&mut self.configuration, &layers, "Configuration");
+        guard_all(&mut self.conversations, &layers, "Conversation");
         guard_all(&mut self.locks, &layers, "Lock");
         self.layers = layers;
     }
@@ -70,6 +78,8 @@ impl Table {
             keep(&mut self.brokers, &from.brokers, name),
             keep(&mut self.secrets, &from.secrets, name),
             keep(&mut self.bindings, &from.bindings, name),
+            keep(&mut self.configuration, &from.configuration, name),
+            keep(&mut self.conversations, &from.conversations, name),
             keep(&mut self.locks, &from.locks, name),
             keep(&mut self.vaults, &from.vaults, name),
             keep(&mut self.middleware, &from.middleware, name),
@@ -150,6 +160,8 @@ pub(crate) struct Inner {
     table: ArcSwap<Table>,
     /// Told at each new table.
     reloads: watch::Sender<()>,
+    callback: OnceLock<Arc<dyn AppCallback>>,
+    watches: Arc<Watches>,
     /// Set by the app: names and values that whoever asks about us sees.
     extended: AsyncMutex<BTreeMap<String, String>>,
 }
@@ -169,6 +181,8 @@ impl Blocks {
             clock,
             table: ArcSwap::from_pointee(table),
             reloads: watch::Sender::new(()),
+            callback: OnceLock::new(),
+            watches: Arc::default(),
             extended: AsyncMutex::default(),
         }))
     }
@@ -194,6 +208,25 @@ impl Blocks {
     /// Sees each new table.
     pub(crate) fn reloads(&self) -> watch::Receiver<()> {
         self.0.reloads.subscribe()
+    }
+
+    /// Says how the app beside us is called; the first word holds.
+    pub fn meet(&self, app: Arc<dyn AppCallback>) {
+        let _ = self.0.callback.set(app);
+    }
+
+    /// The app beside us, once it was said how it is called.
+    pub(crate) fn callback(&self) -> Option<Arc<dyn AppCallback>> {
+        self.0.callback.get().cloned()
+    }
+
+    pub(crate) fn watches(&self) -> &Arc<Watches> {
+        &self.0.watches
+    }
+
+    /// Ends every watch of configuration, and those that would begin: the process is about to end.
+    pub fn end_watches(&self) {
+        self.0.watches.end_all();
     }
 
     /// What stands around calls of an app, or of an external service, at one of its endpoints.

@@ -7,6 +7,8 @@
 pub mod access;
 pub mod crypto;
 pub mod bindings;
+pub mod configuration;
+pub mod conversation;
 pub mod door;
 mod hub;
 pub mod layers;

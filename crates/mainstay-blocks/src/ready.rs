@@ -45,6 +45,7 @@ fn probes<'t>(table: &'t Table, ctx: &'t Ctx) -> Vec<(&'t str, BoxFuture<'t, Res
     probes.extend(table.brokers.iter().map(|(name, one)| (name.as_str(), one.port.ready(ctx))));
     probes.extend(table.secrets.iter().map(|(name, one)| (name.as_str(), one.port.ready(ctx))));
     probes.extend(table.bindings.iter().map(|(name, one)| (name.as_str(), one.port.ready(ctx))));
+    probes.extend(table.configuration.iter().map(|(name, one)| (name.as_str(), one.port.ready(ctx))));
     probes.extend(table.vaults.iter().map(|(name, one)| (name.as_str(), one.port.ready(ctx))));
     probes.extend(table.locks.iter().map(|(name, one)| (name.as_str(), one.port.ready(ctx))));
     probes

@@ -15,6 +15,8 @@ pub mod bindings;
 ))]
 mod clients;
 pub mod crypto;
+pub mod configuration;
+pub mod conversation;
 pub mod def;
 #[cfg(feature = "crypto")]
 mod keys;

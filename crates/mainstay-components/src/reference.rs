@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::def::Def;
-use crate::{bindings, crypto, locks, middleware, pubsub, secret_stores, state};
+use crate::{bindings, configuration, conversation, crypto, locks, middleware, pubsub, secret_stores, state};
 
 /// The page, in Markdown.
 #[must_use]
@@ -15,6 +15,8 @@ pub fn page() -> String {
     block(&mut page, "Brokers", pubsub::ALL);
     block(&mut page, "Bindings", bindings::ALL);
     block(&mut page, "Secret stores", secret_stores::ALL);
+    block(&mut page, "Configuration stores", configuration::ALL);
+    block(&mut page, "Conversation components", conversation::ALL);
     block(&mut page, "Lock stores", locks::ALL);
     block(&mut page, "Key vaults", crypto::ALL);
     block(&mut page, "Middleware", middleware::ALL);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::configuration::Items;
 use crate::subscription::Subscription;
 use crate::{Ctx, Error, Result, codes};
 
@@ -21,6 +22,17 @@ pub struct TopicEvent {
     pub envelope: Bytes,
     /// What the broker says besides.
     pub metadata: BTreeMap<String, String>,
+}
+
+/// Configuration that changed while the app watches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigurationChange {
+    /// The watch's id.
+    pub id: String,
+    /// The configuration store's name.
+    pub store: String,
+    /// What changed, those that are gone among them.
+    pub items: Items,
 }
 
 /// What the app made of a message.
@@ -150,5 +162,13 @@ pub trait AppCallback: Send + Sync {
     /// comes again is the binding's to decide.
     async fn tell(&self, _ctx: &Ctx, _event: &BindingEvent) -> Result<BindingAnswer> {
         Err(Error::new(&codes::UNSUPPORTED, "tell this app of a binding's event"))
+    }
+
+    /// Tells the app of configuration that changed. Errors, besides: `UNSUPPORTED` for an app that is told in another way.
+    async fn configuration_changed(&self, _ctx: &Ctx, _change: &ConfigurationChange) -> Result<()> {
+        Err(Error::new(
+            &codes::UNSUPPORTED,
+            "tell the app of changed configuration: it has no way to hear it",
+        ))
     }
 }

@@ -10,6 +10,8 @@ pub mod clock;
 pub mod codes;
 pub mod component;
 pub mod crypto;
+pub mod configuration;
+pub mod conversation;
 pub mod ctx;
 pub mod duration;
 pub mod embedded;

@@ -6,6 +6,8 @@ mod about;
 mod apis;
 pub mod crypto;
 pub mod bindings;
+pub mod configuration;
+pub mod conversation;
 mod event;
 pub mod fault;
 pub mod invoke;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Members as a `Struct`.
 #[must_use]
@@ -24,6 +24,35 @@ fn value_of(value: Value) -> prost_types::Value {
         Value::Object(members) => Kind::StructValue(of(members.into_iter().collect())),
     };
     prost_types::Value { kind: Some(kind) }
+}
+
+/// A `Struct` as JSON.
+#[must_use]
+pub fn json(of: Struct) -> Value {
+    of.fields.into_iter().map(|(name, value)| (name, json_value(value))).collect::<Map<_, _>>().into()
+}
+
+/// A list as JSON.
+#[must_use]
+pub fn json_list(of: ListValue) -> Value {
+    of.values.into_iter().map(json_value).collect()
+}
+
+/// A value as JSON; a number that is whole as a whole one.
+#[must_use]
+pub fn json_value(value: prost_types::Value) -> Value {
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(value)) => value.into(),
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and fits")]
+        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            (number as i64).into()
+        }
+        Some(Kind::NumberValue(number)) => number.into(),
+        Some(Kind::StringValue(text)) => text.into(),
+        Some(Kind::ListValue(list)) => json_list(list),
+        Some(Kind::StructValue(members)) => json(members),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{bindings, crypto, lock, metadata, pubsub, secrets, state, subscribe};
+use crate::{bindings, configuration, conversation, crypto, lock, metadata, pubsub, secrets, state, subscribe};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -25,6 +25,7 @@ impl Service {
 macro_rules! serve {
     (
         messages { $($method:ident($message:ident) -> $answer:ty = $function:path;)+ }
+        watches { $($watch:ident($wanted:ident) -> $update:ident = $watches:path;)+ }
         streams { $($stream:ident($item:ident) -> $out:ident = $opens:path;)+ }
     ) => {
         #[tonic::async_trait]
@@ -33,6 +34,14 @@ macro_rules! serve {
                 let (call, message) = Call::open(&self.0, request);
                 let answer = $function(&call, message).await?;
                 call.answer(answer)
+            })+
+
+            $(async fn $watch(
+                &self,
+                request: Request<wire::$wanted>,
+            ) -> Result<Response<BoxStream<wire::$update>>> {
+                let (call, message) = Call::open(&self.0, request);
+                $watches(&call, message).await.map(Response::new)
             })+
 
             $(async fn $stream(
@@ -61,11 +70,25 @@ serve! {
         invoke_binding(InvokeBindingRequest) -> wire::InvokeBindingResponse = bindings::invoke;
         get_secret(GetSecretRequest) -> wire::GetSecretResponse = secrets::get;
         get_bulk_secret(GetBulkSecretRequest) -> wire::GetBulkSecretResponse = secrets::get_bulk;
+        get_configuration(GetConfigurationRequest) -> wire::GetConfigurationResponse = configuration::get;
+        get_configuration_alpha1(GetConfigurationRequest) -> wire::GetConfigurationResponse = configuration::get;
+        unsubscribe_configuration(UnsubscribeConfigurationRequest) -> wire::UnsubscribeConfigurationResponse =
+            configuration::unsubscribe;
+        unsubscribe_configuration_alpha1(UnsubscribeConfigurationRequest)
+            -> wire::UnsubscribeConfigurationResponse = configuration::unsubscribe;
+        converse_alpha1(ConversationRequest) -> wire::ConversationResponse = conversation::alpha1;
+        converse_alpha2(ConversationRequestAlpha2) -> wire::ConversationResponseAlpha2 = conversation::alpha2;
         try_lock_alpha1(TryLockRequest) -> wire::TryLockResponse = lock::try_lock;
         unlock_alpha1(UnlockRequest) -> wire::UnlockResponse = lock::unlock;
         get_metadata(GetMetadataRequest) -> wire::GetMetadataResponse = metadata::get;
         set_metadata(SetMetadataRequest) -> () = metadata::set;
         shutdown(ShutdownRequest) -> () = metadata::shutdown;
+    }
+    watches {
+        subscribe_configuration(SubscribeConfigurationRequest) -> SubscribeConfigurationResponse =
+            configuration::subscribe;
+        subscribe_configuration_alpha1(SubscribeConfigurationRequest) -> SubscribeConfigurationResponse =
+            configuration::subscribe;
     }
     streams {
         subscribe_topic_events_alpha1(SubscribeTopicEventsRequestAlpha1) -> SubscribeTopicEventsResponseAlpha1 =

@@ -7,6 +7,8 @@
 mod bindings;
 mod call;
 mod crypto;
+mod configuration;
+mod conversation;
 mod dapr;
 mod head;
 mod lock;

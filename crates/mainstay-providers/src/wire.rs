@@ -79,10 +79,12 @@ impl Endpoint {
     }
 
     fn uri(&self, path: &str) -> Result<http::Uri> {
-        let (base, path) = (self.base_url.as_str(), path);
-        let mut text = String::with_capacity(base.len() + path.len());
+        // A query of the address itself stands behind the path.
+        let (base, query) = self.base_url.split_at(self.base_url.find('?').unwrap_or(self.base_url.len()));
+        let mut text = String::with_capacity(self.base_url.len() + path.len());
         text.push_str(base);
         text.push_str(path);
+        text.push_str(query);
         http::Uri::try_from(text).map_err(unsound)
     }
 

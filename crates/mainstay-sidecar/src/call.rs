@@ -54,6 +54,13 @@ impl Call {
             .map(|(_, value)| value.into_owned())
     }
 
+    /// Every parameter of the query of this name.
+    pub(crate) fn queries(&self, name: &str) -> Vec<String> {
+        let query = self.parts.uri.query().unwrap_or_default();
+        let found = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+        found.map(|(_, value)| value.into_owned()).collect()
+    }
+
     /// The parameters of the query that are called `metadata.<name>`, by their name.
     pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
         let query = self.parts.uri.query().unwrap_or_default();

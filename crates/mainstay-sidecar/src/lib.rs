@@ -7,6 +7,8 @@ mod answer;
 mod bindings;
 mod call;
 mod crypto;
+mod configuration;
+mod conversation;
 mod health;
 mod invoke;
 mod lock;

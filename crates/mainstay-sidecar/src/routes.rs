@@ -7,7 +7,7 @@ use http::Method;
 use mainstay_core::BoxStream;
 
 use crate::call::{Call, Result};
-use crate::{bindings, crypto, health, lock, metadata, pubsub, secrets, state};
+use crate::{bindings, configuration, conversation, crypto, health, lock, metadata, pubsub, secrets, state};
 
 /// A route.
 pub(crate) struct Route {
@@ -36,6 +36,8 @@ pub(crate) static ALL: &[&[Route]] = &[
     pubsub::ROUTES,
     bindings::ROUTES,
     secrets::ROUTES,
+    configuration::ROUTES,
+    conversation::ROUTES,
     lock::ROUTES,
     crypto::ROUTES,
     metadata::ROUTES,

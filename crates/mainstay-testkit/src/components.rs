@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
+use mainstay_components::conversation::Endpoint;
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
 use mainstay_core::crypto::KeyVault;
+use mainstay_core::configuration::ConfigurationStore;
+use mainstay_core::conversation::Conversation;
 use mainstay_core::embedded::Embedded;
 use mainstay_core::lock::LockStore;
 use mainstay_core::middleware::Middleware;
@@ -46,6 +49,27 @@ pub async fn middleware(
 ) -> Arc<dyn Middleware> {
     let def = mainstay_components::middleware::find(kind).expect("there is such a type");
     open_in(def, settings, Path::new("."), clock).await.expect("the handler opens")
+}
+
+/// The configuration store of a file.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub async fn configuration_file(path: &Path, clock: &Arc<dyn Clock>) -> Result<Arc<dyn ConfigurationStore>> {
+    let def = &mainstay_components::configuration::embedded::DEF;
+    let settings = [("file", path.to_str().unwrap_or_default())];
+    open_with(def, &settings, Path::new("."), &NoStores, clock).await
+}
+
+/// A conversation component that answers with what it was asked.
+///
+/// # Panics
+/// Never: it needs nothing that could be missing.
+pub async fn echo(clock: &Arc<dyn Clock>) -> Arc<dyn Conversation> {
+    match &*open(&mainstay_components::conversation::echo::DEF, clock).await.expect("it opens") {
+        Endpoint::Own(own) => Arc::clone(own),
+        Endpoint::Vendor(vendor) => unreachable!("it has no vendor, and this is {}", vendor.provider),
+    }
 }
 
 /// A lock store in memory.

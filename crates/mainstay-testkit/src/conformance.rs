@@ -3,6 +3,7 @@
 
 pub mod crypto;
 pub mod bindings;
+pub mod configuration;
 pub mod journal;
 pub mod lock;
 pub mod middleware;

@@ -4,11 +4,14 @@
 mod address;
 mod tls;
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use mainstay_core::error::Retry;
 use mainstay_core::{Error, Fault, Result, codes};
+use tokio::sync::mpsc;
+use tokio_postgres::AsyncMessage;
 use tokio_postgres::error::SqlState;
 
 use crate::clients::{TIME, time};
@@ -112,6 +115,64 @@ impl Postgres {
             error => Error::new(&codes::STORE_UNAVAILABLE, "call PostgreSQL: there is no connection")
                 .with_internal(error.to_string()),
         })
+    }
+}
+
+/// What is notified to a channel, as its payloads; the stream ends when the connection is cut, is silent beyond `ping`, or
+/// `waiting_max` payloads wait. Dropping it ends the connection. Errors: `STORE_UNAVAILABLE`.
+pub(crate) async fn listen(
+    options: &Options,
+    channel: &str,
+    waiting_max: usize,
+    ping: Duration,
+) -> Result<mpsc::Receiver<String>> {
+    let tls = tls::Tls::new(&options.address)?;
+    let address = options.address.config().map_err(|why| Error::bug(format!("a checked address: {why}")))?;
+    let (client, mut connection) = address.connect(tls).await.map_err(failed)?;
+    let (tell, told) = mpsc::channel(waiting_max);
+    tokio::spawn(async move {
+        let pass = |message: Option<std::result::Result<AsyncMessage, _>>| match message {
+            Some(Ok(AsyncMessage::Notification(notice))) => {
+                tell.try_send(notice.payload().to_owned()).is_ok()
+            }
+            Some(Ok(_)) => true,
+            Some(Err(_)) | None => false,
+        };
+        loop {
+            let going_on = tokio::select! {
+                message = poll_fn(|cx| connection.poll_message(cx)) => pass(message),
+                () = tell.closed() => false,
+            };
+            if !going_on {
+                return;
+            }
+        }
+    });
+    client.batch_execute(&format!("LISTEN {channel}")).await.map_err(failed)?;
+    let (passed, told) = (told, mpsc::channel(waiting_max));
+    tokio::spawn(attend(client, passed, told.0, ping));
+    Ok(told.1)
+}
+
+/// Passes payloads on while the server answers; the connection ends with its client.
+async fn attend(
+    client: tokio_postgres::Client,
+    mut payloads: mpsc::Receiver<String>,
+    out: mpsc::Sender<String>,
+    ping: Duration,
+) {
+    let mut tick = tokio::time::interval(ping);
+    loop {
+        let going_on = tokio::select! {
+            payload = payloads.recv() => payload.is_some_and(|payload| out.try_send(payload).is_ok()),
+            _ = tick.tick() => {
+                matches!(tokio::time::timeout(ping, client.simple_query("")).await, Ok(Ok(_)))
+            }
+            () = out.closed() => false,
+        };
+        if !going_on {
+            return;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mainstay_core::codes::Code;
 use mainstay_core::{Error, Fault, Result, Retry, codes};
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::{
@@ -112,6 +112,16 @@ impl Options {
         }
     }
 
+    /// Whether they are for a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.cluster
+    }
+
+    /// The number of the database.
+    pub(crate) fn database(&self) -> i64 {
+        self.database
+    }
+
     /// The same for calls that the server answers as late as `longest` by themselves.
     pub(crate) fn blocking(&self, longest: Duration) -> Self {
         Self { read_timeout: self.read_timeout.map(|timeout| timeout + longest), ..self.clone() }
@@ -197,14 +207,27 @@ impl Redis {
     }
 }
 
-async fn node(options: &Options) -> std::result::Result<Redis, RedisError> {
+/// A connection to one server for what is published there. Errors: `STORE_UNAVAILABLE`.
+pub(crate) async fn subscriber(options: &Options) -> Result<PubSub> {
+    let client = client(options).map_err(failed)?;
+    let connected = tokio::time::timeout(options.dial_timeout, client.get_async_pubsub()).await;
+    let late = |_| Error::new(&codes::STORE_UNAVAILABLE, "call Redis: it did not answer in time");
+    connected.map_err(late)?.map_err(failed)
+}
+
+/// The client of one server.
+fn client(options: &Options) -> std::result::Result<Client, RedisError> {
     let (host, port) =
         options.hosts.first().map_or(("localhost", PORT), |(host, port)| (host.as_str(), *port));
     let server = options.server(host, port)?;
-    let client = match &options.tls {
-        None => Client::open(server)?,
-        Some(certificates) => Client::build_with_tls(server, certificates.clone())?,
-    };
+    match &options.tls {
+        None => Client::open(server),
+        Some(certificates) => Client::build_with_tls(server, certificates.clone()),
+    }
+}
+
+async fn node(options: &Options) -> std::result::Result<Redis, RedisError> {
+    let client = client(options)?;
     // No attempts of its own: a call fails at once while the server is gone, and the next one tries again.
     let config = ConnectionManagerConfig::new()
         .set_number_of_retries(0)

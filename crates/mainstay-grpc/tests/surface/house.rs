@@ -38,6 +38,7 @@ pub(crate) struct House {
     pub(crate) shutdowns: Arc<Mutex<Vec<bool>>>,
     news: Arc<Notify>,
     stop: CancellationToken,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for House {
@@ -67,7 +68,14 @@ impl House {
         let app = App { id: "shop".to_owned(), namespace: None };
         let news = Arc::new(Notify::new());
         let bus = Bus { published: Arc::clone(&published), news: Arc::clone(&news), queue: Arc::default() };
-        let table = if with.bare { Table::default() } else { table(&clock, &app, bus).await };
+        let folder = tempfile::tempdir().unwrap();
+        let items = folder.path().join("items.yaml");
+        std::fs::write(&items, "a: { value: 1, version: v1, metadata: { team: blue } }\nb: two\n").unwrap();
+        let conf = mainstay_testkit::components::configuration_file(&items, &clock).await.unwrap();
+        let mut table = if with.bare { Table::default() } else { table(&clock, &app, bus).await };
+        if !with.bare {
+            table.configuration.insert("conf".to_owned(), Opened::new(conf, ()));
+        }
         let ends = Arc::clone(&shutdowns);
         let surface = Surface::new(Parts {
             blocks: Blocks::new(app, clock, table),
@@ -81,7 +89,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, surface.router(), patient(), stop.clone()));
-        Self { surface, address, published, shutdowns, news, stop }
+        Self { surface, address, published, shutdowns, news, stop, folder }
     }
 
     /// Waits until something is published to a topic.
@@ -95,6 +103,13 @@ impl House {
             }
             news.await;
         }
+    }
+
+    /// Replaces the items of the configuration store.
+    pub(crate) fn configure(&self, text: &str) {
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.folder.path().join("items.yaml")).unwrap();
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -130,6 +145,8 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
     let bus: Arc<dyn PubSub> = Arc::new(bus);
     let vault: Arc<dyn SecretStore> = Arc::new(Vault);
     let locks = mainstay_testkit::components::lock_store(clock).await;
+    let llm = mainstay_testkit::components::echo(clock).await;
+    let llm = Opened::new(llm, mainstay_blocks::conversation::Rules::default());
     let locks = Opened::new(locks, mainstay_blocks::lock::Rules::of(None, "locks", app));
     let scope = Arc::new(SecretScope { denied: vec!["hidden".to_owned()], ..SecretScope::default() });
     let summary = Summary {
@@ -146,6 +163,8 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
         brokers: BTreeMap::from([("bus".to_owned(), Broker::new(bus, scopes))]),
         secrets: BTreeMap::from([("vault".to_owned(), Opened::new(vault, scope))]),
         locks: BTreeMap::from([("locks".to_owned(), locks)]),
+        configuration: BTreeMap::new(),
+        conversations: BTreeMap::from([("llm".to_owned(), llm)]),
         summaries: vec![summary],
         vaults: BTreeMap::from([("keys".to_owned(), Opened::new(keys, ()))]),
         ..Table::default()

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
 
 mod crypto;
+mod configuration;
+mod conversation;
 mod house;
 mod lock;
 mod metadata;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 pub(crate) struct House {
+    pub(crate) blocks: Blocks,
     surface: Surface,
 }
 
@@ -28,8 +29,9 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 
 impl House {
     pub(crate) fn new(table: Table) -> Self {
+        let blocks = Blocks::new(app(), clock(), table);
         let surface = Surface::new(Parts {
-            blocks: Blocks::new(app(), clock(), table),
+            blocks: blocks.clone(),
             api_token: None,
             body_bytes_max: 64 << 10,
             targets: Targets::default(),
@@ -37,7 +39,7 @@ impl House {
             about: About::default(),
             shutdown: Arc::new(|_| ()),
         });
-        Self { surface }
+        Self { blocks, surface }
     }
 
     /// The status and the body; `Null` where there is none.

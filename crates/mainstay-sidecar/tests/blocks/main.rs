@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
 
+mod configuration;
+mod conversation;
 mod house;
 mod lock;

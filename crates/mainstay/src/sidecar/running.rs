@@ -170,6 +170,7 @@ impl Sidecar {
             let client = self.beside.client.clone();
             let app: Arc<dyn AppCallback> =
                 Arc::new(HttpCallback::new(client, url, environment::app_api_token()));
+            self.beside.blocks.meet(Arc::clone(&app));
             wait_for(&*app, url).await;
             let asked = if self.options.asks_subscriptions { ask(&*app).await } else { Vec::new() };
             self.deliveries.begin(app, asked, leave);
@@ -194,6 +195,7 @@ impl Sidecar {
     pub(crate) async fn drain(&self, leave: &CancellationToken) {
         self.beside.surface.reach(Phase::Ending);
         self.beside.grpc.set_draining();
+        self.beside.blocks.end_watches();
         leave.cancel();
         self.work.close();
         if tokio::time::timeout(self.options.grace, self.work.wait()).await.is_err() {

@@ -1,6 +1,7 @@
 //! Joins components to the building blocks and those to the sidecar's surfaces. With `wire.rs` it is what names both an
 //! adapter and a surface.
 
+mod conversation;
 mod opener;
 mod pipelines;
 mod store_rules;
@@ -17,6 +18,7 @@ use mainstay_config::resources::policies;
 use mainstay_core::Clock;
 use mainstay_core::component::Component;
 use mainstay_core::resources::Resources;
+use mainstay_core::telemetry::Telemetry;
 use mainstay_dapr::{About, AppConnection};
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
@@ -48,6 +50,7 @@ pub(crate) struct Beside {
     /// What is open was opened from these.
     components: AsyncMutex<Vec<Component>>,
     plugged: Vec<Plugged>,
+    telemetry: Arc<dyn Telemetry>,
 }
 
 /// The stores inside this process. Several sidecars may share them, as they would share a server.
@@ -80,6 +83,7 @@ impl Beside {
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let client = Client::new(ClientOptions::default());
+        let telemetry: Arc<dyn Telemetry> = Arc::new(mainstay_telemetry::Prometheus::new(&[]));
         let app = App { id: options.app_id.clone(), namespace: environment::namespace() };
         let opener = Opener {
             app: &app,
@@ -90,6 +94,7 @@ impl Beside {
             folder: options.folder.clone(),
             before: None,
             plugged: &plugged,
+            telemetry: Arc::clone(&telemetry),
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
         let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
@@ -120,7 +125,7 @@ impl Beside {
         });
         let (relays, components) = (Mutex::default(), AsyncMutex::new(resources.components.clone()));
         let inside = inside.clone();
-        Ok(Self { blocks, surface, grpc, client, asked, relays, clock, inside, components, plugged })
+        Ok(Self { blocks, surface, grpc, client, asked, relays, clock, inside, components, plugged, telemetry })
     }
 
     /// The types that sockets served at the start.
@@ -142,6 +147,7 @@ impl Beside {
             folder: options.folder.clone(),
             before: Some((&open, &components)),
             plugged: &self.plugged,
+            telemetry: Arc::clone(&self.telemetry),
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
         // Breakers keep what they know while the policies are the same.

@@ -14,7 +14,9 @@ use mainstay_blocks::{App, Opened, Summary, Table, bindings as bound, lock};
 use mainstay_components::def::Opening;
 use mainstay_components::pluggable::{Block, Plugged};
 use mainstay_components::settings::Settings;
-use mainstay_components::{bindings, crypto, locks, middleware, pubsub, secret_stores, state};
+use mainstay_components::{
+    bindings, configuration, conversation, crypto, locks, middleware, pubsub, secret_stores, state,
+};
 use mainstay_config::resources::Placeholders;
 use mainstay_core::binding::Binding;
 use mainstay_core::component::{Component, Setting, SettingValue};
@@ -23,12 +25,13 @@ use mainstay_core::pubsub::PubSub;
 use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::secret_store::SecretStore;
 use mainstay_core::state::StateStore;
+use mainstay_core::telemetry::Telemetry;
 use mainstay_core::{Clock, Ctx, Error, codes};
 use mainstay_journal::Stores;
 use mainstay_net::client::Client;
 use mainstay_sidecar::Target;
 
-use super::{pipelines, store_rules};
+use super::{pipelines, store_rules, types};
 use crate::environment;
 
 pub(super) struct Opener<'a> {
@@ -42,6 +45,8 @@ pub(super) struct Opener<'a> {
     pub(super) plugged: &'a [Plugged],
     /// What is open already, and what it was opened from: what is the same is taken over as it is.
     pub(super) before: Option<(&'a Table, &'a [Component])>,
+    /// What is told of calls of models.
+    pub(super) telemetry: Arc<dyn Telemetry>,
 }
 
 /// Opens a port: a type's own way, or a socket's.
@@ -109,6 +114,10 @@ impl Opener<'_> {
             self.open_broker(&def.open, component, table).await?;
         } else if let Some(def) = bindings::find(&component.kind) {
             self.open_binding(&def.open, component, table).await?;
+        } else if let Some(def) = configuration::find(&component.kind) {
+            self.open_configuration(def, component, table).await?;
+        } else if let Some(def) = conversation::find(&component.kind) {
+            self.open_conversation(def, component, table).await?;
         } else if let Some(def) = locks::find(&component.kind) {
             self.open_locks(def, component, table).await?;
         } else if let Some(def) = crypto::find(&component.kind) {
@@ -206,6 +215,32 @@ impl Opener<'_> {
         let words = words.into_iter().filter_map(|(word, holds)| holds.then_some(word)).collect();
         table.bindings.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, words));
+        Ok(())
+    }
+
+    async fn open_configuration(
+        &self,
+        def: &configuration::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, _)) = self.open(&def.open, component, table).await? else { return Ok(()) };
+        table.configuration.insert(component.name.clone(), Opened::new(port, ()));
+        table.summaries.push(summary(component, Vec::new()));
+        Ok(())
+    }
+
+    async fn open_conversation(
+        &self,
+        def: &conversation::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((endpoint, settings)) = self.open(&def.open, component, table).await? else { return Ok(()) };
+        let port = super::conversation::open(&endpoint, &self.telemetry, self.client)?;
+        let rules = mainstay_blocks::conversation::Rules::of(types::kept(&settings));
+        table.conversations.insert(component.name.clone(), Opened::new(port, rules));
+        table.summaries.push(summary(component, Vec::new()));
         Ok(())
     }
 

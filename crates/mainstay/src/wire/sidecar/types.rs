@@ -1,10 +1,11 @@
 //! ★ The types of components that there are, of all blocks, with the settings that blocks read themselves.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use mainstay_components::def::{Def, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{bindings, crypto, locks, middleware, pubsub, secret_stores, state};
+use mainstay_components::{bindings, configuration, conversation, crypto, locks, middleware, pubsub, secret_stores, state};
 use mainstay_config::resources::{SettingName, TypeDef};
 use mainstay_core::Fault;
 
@@ -75,6 +76,19 @@ const BINDING_SETTINGS: &[SettingDef] = &[
 /// Settings that every lock store has.
 const LOCK_SETTINGS: &[SettingDef] = &[of_block("keyPrefix", "What stands before the app's locks.")];
 
+/// Settings that every conversation component has.
+const CONVERSATION_SETTINGS: &[SettingDef] = &[
+    of_block(KEPT[0], "How long an answer is kept for requests that are the same."),
+    of_block(KEPT[1], "The same."),
+];
+/// The names of the time that answers are kept.
+const KEPT: [&str; 2] = ["responseCacheTTL", "cacheTTL"];
+
+/// How long a conversation component keeps answers.
+pub(super) fn kept(settings: &Settings) -> Option<Duration> {
+    settings.text_of(&KEPT).and_then(mainstay_core::duration::parse).filter(|time| !time.is_zero())
+}
+
 /// Every type of component: made once.
 pub(crate) fn types() -> &'static [Listed] {
     static TYPES: LazyLock<Vec<Listed>> = LazyLock::new(listed);
@@ -90,7 +104,10 @@ fn listed() -> Vec<Listed> {
     let locks = locks::ALL.iter().map(|def| Listed::of(def, LOCK_SETTINGS));
     let vaults = crypto::ALL.iter().map(|def| Listed::of(def, &[]));
     let handlers = middleware::ALL.iter().map(|def| Listed::of(def, &[]));
-    states.chain(brokers).chain(secrets).chain(bindings).chain(locks).chain(vaults).chain(handlers).collect()
+    let configuration = configuration::ALL.iter().map(|def| Listed::of(def, &[]));
+    let conversations = conversation::ALL.iter().map(|def| Listed::of(def, CONVERSATION_SETTINGS));
+    let stores = states.chain(brokers).chain(secrets).chain(bindings).chain(configuration).chain(conversations);
+    stores.chain(locks).chain(vaults).chain(handlers).collect()
 }
 
 /// Checks the settings of a component of a type.
