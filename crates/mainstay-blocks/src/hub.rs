@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mainstay_core::pubsub::PubSub;
+use mainstay_core::subscription::Subscription;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::layers::Guard;
-use crate::pubsub::Scopes;
+use crate::pubsub::{Known, Noted, Scopes, Sort};
 use crate::state::Store;
 
 /// The app beside us.
@@ -82,6 +83,7 @@ pub(crate) struct Inner {
     pub(crate) app: App,
     pub(crate) clock: Arc<dyn Clock>,
     table: ArcSwap<Table>,
+    known: Known,
     /// Set by the app: names and values that whoever asks about us sees.
     extended: AsyncMutex<BTreeMap<String, String>>,
 }
@@ -100,6 +102,7 @@ impl Blocks {
             app,
             clock,
             table: ArcSwap::from_pointee(table),
+            known: Known::default(),
             extended: AsyncMutex::default(),
         }))
     }
@@ -123,6 +126,18 @@ impl Blocks {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.0.clock
+    }
+
+    /// Says that a subscription is at work, until what this gives is dropped.
+    #[must_use]
+    pub fn note(&self, subscription: &Subscription, sort: Sort) -> Noted {
+        self.0.known.note(subscription.clone(), sort)
+    }
+
+    /// The subscriptions at work, in the order in which they began.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<(Subscription, Sort)> {
+        self.0.known.all()
     }
 
     /// What the app has said about itself.

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{metadata, pubsub, secrets, state, subscribe};
+use crate::{invoke, metadata, pubsub, secrets, state, subscribe};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -25,6 +25,7 @@ impl Service {
 macro_rules! serve {
     (
         messages { $($method:ident($message:ident) -> $answer:ty = $function:path;)+ }
+        with_metadata { $($called:ident($request:ident) -> $response:ty = $calls:path;)+ }
         streams { $($stream:ident($item:ident) -> $out:ident = $opens:path;)+ }
     ) => {
         #[tonic::async_trait]
@@ -33,6 +34,11 @@ macro_rules! serve {
                 let (call, message) = Call::open(&self.0, request);
                 let answer = $function(&call, message).await?;
                 call.answer(answer)
+            })+
+
+            $(async fn $called(&self, request: Request<wire::$request>) -> Result<Response<$response>> {
+                let (call, message) = Call::open(&self.0, request);
+                $calls(&call, message).await
             })+
 
             $(async fn $stream(
@@ -63,6 +69,9 @@ serve! {
         get_metadata(GetMetadataRequest) -> wire::GetMetadataResponse = metadata::get;
         set_metadata(SetMetadataRequest) -> () = metadata::set;
         shutdown(ShutdownRequest) -> () = metadata::shutdown;
+    }
+    with_metadata {
+        invoke_service(InvokeServiceRequest) -> mainstay_proto::common::v1::InvokeResponse = invoke::invoke;
     }
     streams {
         subscribe_topic_events_alpha1(SubscribeTopicEventsRequestAlpha1) -> SubscribeTopicEventsResponseAlpha1 =

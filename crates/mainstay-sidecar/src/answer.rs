@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
+use mainstay_blocks::door::Place;
 use mainstay_dapr::Fault;
 use mainstay_net::client::AnswerBody;
 use serde::Serialize;
@@ -22,8 +23,8 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub enum Body {
     /// At hand; empty when spent.
     Whole(Bytes),
-    /// Passed on as it comes.
-    Passed(AnswerBody),
+    /// Passed on as it comes, with the place that it keeps meanwhile.
+    Passed(AnswerBody, Option<Place>),
 }
 
 impl Default for Body {
@@ -45,21 +46,21 @@ impl http_body::Body for Body {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Self::Passed(body) => Pin::new(body).poll_frame(cx),
+            Self::Passed(body, _) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Passed(body) => body.is_end_stream(),
+            Self::Passed(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Passed(body) => body.size_hint(),
+            Self::Passed(body, _) => body.size_hint(),
         }
     }
 }

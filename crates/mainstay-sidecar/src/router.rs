@@ -37,7 +37,9 @@ impl Router {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         let mut by_path: Vec<(String, Vec<&'static Route>)> = Vec::new();
         for route in routes::ALL.iter().copied().flatten() {
-            for version in route.versions {
+            // An API that may not be used has no routes; those of health are nobody's API.
+            let may = |version: &&&str| route.open || shared.apis.allows_path(version, route.path);
+            for version in route.versions.iter().filter(may) {
                 let path = format!("/{version}/{}", route.path);
                 match by_path.iter_mut().find(|(known, _)| *known == path) {
                     Some((_, routes)) => routes.push(route),
@@ -70,14 +72,23 @@ where
         let table = Arc::clone(&self.0);
         Box::pin(async move {
             let (parts, body) = request.into_parts();
+            let origins = table.shared.origins.clone();
+            if let Some(answer) = origins.as_ref().and_then(|origins| origins.preflight(&parts)) {
+                return Ok(answer);
+            }
+            let allowed = origins.as_ref().and_then(|origins| origins.allowed(&parts.headers));
             let answered = table.answer(parts, body).await;
-            Ok(answered.unwrap_or_else(|fault| {
+            let mut answer = answered.unwrap_or_else(|fault| {
                 // Whoever waits for the start asks often.
                 if fault.http >= 500 && fault.code != health::NOT_READY {
                     tracing::warn!(code = fault.code, message = %fault.message, "a call failed");
                 }
                 answer::fault(&fault)
-            }))
+            });
+            if let Some(origins) = &origins {
+                origins.add(&mut answer, allowed);
+            }
+            Ok(answer)
         })
     }
 }
@@ -96,6 +107,7 @@ impl Table {
             return Ok(answer::text(StatusCode::UNAUTHORIZED, "invalid api token"));
         }
         if route.is_none()
+            && self.shared.apis.allows_path("v1.0", "invoke")
             && let Some(asked) = invoke::asked(&parts)
         {
             return invoke::invoke(&self.shared, parts, body, asked).await;

@@ -30,6 +30,17 @@ pub(crate) fn data_folder() -> Option<PathBuf> {
     path("MAINSTAY_DATA_FOLDER")
 }
 
+/// The folder of this user's sockets, by which sidecars on this host find each other.
+pub(crate) fn runtime_folder() -> PathBuf {
+    if let Some(folder) = path("MAINSTAY_RUNTIME_DIR") {
+        return folder;
+    }
+    match path("XDG_RUNTIME_DIR") {
+        Some(folder) => folder.join("mainstay"),
+        None => std::env::temp_dir().join(format!("mainstay-{}", rustix::process::geteuid().as_raw())),
+    }
+}
+
 /// The log filter, e.g. `info,mainstay_agents=debug`.
 pub(crate) fn log_filter() -> Option<String> {
     text("MAINSTAY_LOG")

@@ -1,5 +1,6 @@
 //! The life of a sidecar: parse → bind → open → serve → wait for the app → deliver → finish → exit code 0.
 
+mod delivering;
 pub(crate) mod flags;
 mod resources;
 
@@ -8,11 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mainstay_app::HttpCallback;
-use mainstay_blocks::pubsub::Deliverer;
-use mainstay_core::callback::AppCallback;
+use mainstay_blocks::pubsub::Sort;
 use mainstay_core::subscription::Subscription;
-use mainstay_core::{Ctx, Error, codes};
+use mainstay_core::{Error, codes};
 use mainstay_net::server::{ServeOptions, serve};
 use mainstay_sidecar::Phase;
 use tokio::net::TcpListener;
@@ -29,14 +28,6 @@ use flags::Options;
 const BLOCKING_THREADS_MAX: usize = 64;
 /// Connections open at once on each address.
 const CONNECTIONS_MAX: u32 = 10_000;
-/// Pauses between two looks at an app that does not listen yet.
-const APP_PAUSE: Duration = Duration::from_millis(100);
-/// How often it is said that the app does not listen yet.
-const APP_PATIENCE: Duration = Duration::from_secs(10);
-/// What asking the app for its subscriptions may take, and how often it is tried.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-const ASK_TRIES: u32 = 4;
-
 /// Runs a sidecar until it is told to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
@@ -79,6 +70,9 @@ async fn live(options: &Options, started: Instant) -> anyhow::Result<()> {
     for listener in grpc {
         tracing::info!(address = %listener.local_addr()?, "the gRPC API is up");
         servers.spawn(serve(listener, beside.grpc.router(), bounds(options), stop.clone()));
+    }
+    if let Some(socket) = beside.socket() {
+        servers.spawn(serve(socket, beside.inbound(), bounds(options), stop.clone()));
     }
     servers.close();
     beside.surface.reach(Phase::Outbound);
@@ -135,27 +129,16 @@ async fn attend(
     leave: &CancellationToken,
     work: &TaskTracker,
 ) -> anyhow::Result<()> {
-    if let Some(url) = &options.app_url {
-        let app = Arc::new(HttpCallback::new(beside.client.clone(), url, environment::app_api_token()));
-        wait_for(&*app, url).await;
-        let mut subscriptions = declared;
+    if let (Some(app), Some(at)) = (&beside.app, &options.app) {
+        delivering::wait_for(&**app, &at.url()).await;
+        beside.probe(leave, work);
+        let mut subscriptions: Vec<_> = declared.into_iter().map(|one| (one, Sort::Declared)).collect();
         if options.asks_subscriptions {
-            subscriptions.extend(ask(&*app).await);
+            let asked = delivering::ask(&**app).await;
+            subscriptions.extend(asked.into_iter().map(|one| (one, Sort::Asked)));
         }
         for subscription in subscriptions {
-            let (pubsub, topic) = (subscription.pubsub.clone(), subscription.topic.clone());
-            if subscription.bulk.enabled {
-                // The app expects several messages in one call, in another envelope: one by one it could not read them.
-                tracing::error!(%pubsub, %topic, "a subscription in bulk is passed over: that is not built yet");
-                continue;
-            }
-            match Deliverer::new(beside.blocks.clone(), Arc::clone(&app) as _, subscription) {
-                Ok(deliverer) => {
-                    tracing::info!(%pubsub, %topic, "the app is subscribed");
-                    work.spawn(deliverer.run(leave.clone()));
-                }
-                Err(error) => tracing::error!(%pubsub, %topic, %error, "a subscription is passed over"),
-            }
+            delivering::begin(beside, app, subscription, leave, work);
         }
     }
     beside.surface.reach(Phase::Ready);
@@ -163,38 +146,6 @@ async fn attend(
     // Scripts that start daprd wait for this line.
     tracing::info!("dapr initialized. Status: Running. Init Elapsed {elapsed_ms}ms");
     Ok(())
-}
-
-async fn wait_for(app: &dyn AppCallback, url: &str) {
-    let mut told = Instant::now();
-    tracing::info!("waiting for the app to listen at {url}");
-    while let Err(error) = app.ready(&Ctx::system()).await {
-        if told.elapsed() >= APP_PATIENCE {
-            told = Instant::now();
-            tracing::warn!(%error, "still waiting for the app");
-        }
-        tokio::time::sleep(APP_PAUSE).await;
-    }
-}
-
-/// What the app subscribes to. An app that is not able to say it goes without.
-async fn ask(app: &dyn AppCallback) -> Vec<Subscription> {
-    let mut pause = Duration::from_millis(500);
-    for tried in 1..=ASK_TRIES {
-        let ctx = Ctx::system().with_deadline(Instant::now() + ASK_TIMEOUT);
-        match app.subscriptions(&ctx).await {
-            Ok(subscriptions) => return subscriptions,
-            Err(error) if tried == ASK_TRIES => {
-                tracing::error!(error = ?error, "the app does not say what it subscribes to");
-            }
-            Err(error) => {
-                tracing::warn!(error = ?error, "asking the app what it subscribes to; trying again");
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-        }
-    }
-    Vec::new()
 }
 
 /// Binds a port at every address. A host without IPv6 has no `::1`: one address is enough.

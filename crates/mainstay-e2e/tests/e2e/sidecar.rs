@@ -140,8 +140,7 @@ async fn secrets_are_shown_within_their_scopes_alone() {
 #[tokio::test]
 async fn what_is_meant_to_protect_and_is_not_built_stops_the_start() {
     for spec in [
-        "api: { denied: [{ name: state, version: v1.0, protocol: http }] }",
-        "accessControl: { defaultAction: deny }",
+        "appHttpPipeline: { handlers: [{ name: up, type: middleware.http.uppercase }] }",
         "httpPipeline: { handlers: [{ name: auth, type: middleware.http.bearer }] }",
     ] {
         let folder = place(&[("c.yaml", &configuration(spec))]);

@@ -51,12 +51,8 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
 
 /// Stops the start for what is meant to protect and is not built: going on without it would leave open what somebody closed.
 fn refuse_what_protects(runtime: &RuntimeConfig) -> Result<(), Error> {
-    let parts = [
-        ("accessControl", runtime.access.is_some()),
-        ("api", !runtime.api_allowed.is_empty() || !runtime.api_denied.is_empty()),
-        ("httpPipeline", !runtime.inbound.is_empty()),
-        ("appHttpPipeline", !runtime.toward_app.is_empty()),
-    ];
+    let parts =
+        [("httpPipeline", !runtime.inbound.is_empty()), ("appHttpPipeline", !runtime.toward_app.is_empty())];
     match parts.iter().find(|(_, is_used)| *is_used) {
         None => Ok(()),
         Some((part, _)) => {
