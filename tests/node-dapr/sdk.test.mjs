@@ -40,7 +40,12 @@ async function until(condition, what) {
 async function sidecar(t, appPort) {
   const folder = mkdtempSync(join(tmpdir(), "node-dapr-"));
   mkdirSync(join(folder, "resources"));
-  const components = { orders: "state.embedded", bus: "pubsub.embedded", vault: "secretstores.local.env" };
+  const components = {
+    orders: "state.embedded",
+    bus: "pubsub.embedded",
+    vault: "secretstores.local.env",
+    locks: "lock.embedded",
+  };
   for (const [name, type] of Object.entries(components)) {
     writeFileSync(join(folder, "resources", `${name}.yaml`), component(name, type));
   }
@@ -84,6 +89,13 @@ for (const protocol of ["HTTP", "GRPC"]) {
     assert.deepEqual(await client.secret.get("vault", "FAVOURITE_COLOUR"), { FAVOURITE_COLOUR: "green" });
     const published = await client.pubsub.publish("bus", "orders", { n: 1 });
     assert.equal(published.error, undefined);
+    const locked = async (owner) => (await client.lock.lock("locks", "r", owner, 60)).success;
+    assert.deepEqual([await locked("a"), await locked("b")], [true, false]);
+    const given = async (owner) => (await client.lock.unlock("locks", "r", owner)).status;
+    const [done, notHeld, heldByAnother] = [0, 1, 2];
+    assert.equal(await given("b"), heldByAnother);
+    assert.equal(await given("a"), done);
+    assert.equal(await given("a"), notHeld);
     const known = await client.metadata.get();
     assert.equal(known.id, "shop");
   });

@@ -32,6 +32,12 @@ COMPONENTS = {
         metadata: { name: bus }
         spec: { type: pubsub.embedded, version: v1, metadata: [] }
     """,
+    "locks.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: locks }
+        spec: { type: lock.embedded, version: v1, metadata: [] }
+    """,
     "vault.yaml": """
         apiVersion: dapr.io/v1alpha1
         kind: Component
@@ -94,7 +100,7 @@ class Sidecar:
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "FAVOURITE_COLOUR": "green"}
         environment |= {"DAPR_API_TOKEN": token} if token else {}
         # Of this run alone, and short: a socket's path is bounded.
-        environment |= {"MAINSTAY_RUNTIME_DIR": RUNTIME_FOLDER.name} | variables
+        environment |= {"MAINSTAY_RUNTIME_FOLDER": RUNTIME_FOLDER.name} | variables
         self.process = subprocess.Popen(command, cwd=folder, env=environment)
         health = f"http://127.0.0.1:{self.http_port}/v1.0/healthz"
         try:

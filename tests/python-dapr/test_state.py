@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from conftest import Sidecar, use
+from conftest import COMPONENTS, Sidecar, use
 from dapr.clients import DaprClient
 from dapr.clients.grpc._request import TransactionalStateOperation, TransactionOperationType
 from dapr.clients.grpc._state import Concurrency, StateItem, StateOptions
@@ -82,7 +82,7 @@ def test_secrets_and_metadata(sidecar):
         assert client.get_bulk_secret("vault").secrets["FAVOURITE_COLOUR"] == {"FAVOURITE_COLOUR": "green"}
         found = client.get_metadata()
         assert found.application_id == "shop"
-        assert {component.name for component in found.registered_components} == {"orders", "bus", "vault"}
+        assert {f"{component.name}.yaml" for component in found.registered_components} == set(COMPONENTS)
         client.set_metadata("team", "blue")
         assert client.get_metadata().extended_metadata["team"] == "blue"
 

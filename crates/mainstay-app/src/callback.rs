@@ -139,7 +139,7 @@ impl AppCallback for HttpCallback {
         headers.insert(CONTENT_TYPE, CLOUD_EVENTS);
         headers.insert("pubsubname", header(&event.pubsub));
         let (status, _, body) = self.send(ctx, request).await?;
-        Ok(verdict(status, &body, event))
+        verdict(status, &body, event)
     }
 }
 
@@ -147,19 +147,20 @@ fn header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// What an answer says of a message.
-fn verdict(status: StatusCode, body: &[u8], event: &TopicEvent) -> Verdict {
+/// What an answer says of a message. Errors: `APP_FAILED` with the status.
+fn verdict(status: StatusCode, body: &[u8], event: &TopicEvent) -> Result<Verdict> {
     if status == StatusCode::NOT_FOUND {
         tracing::error!(path = %event.path, topic = %event.topic, "the app has no such path: the message is dropped");
-        return Verdict::Drop;
+        return Ok(Verdict::Drop);
     }
     if !status.is_success() {
         tracing::warn!(path = %event.path, status = status.as_u16(), "the app failed on a message");
-        return Verdict::Again;
+        let message = format!("the app answered with the status {}", status.as_u16());
+        return Err(Error::new(&codes::APP_FAILED, message).with_answer(status.as_u16()));
     }
     let said = serde_json::from_slice::<serde_json::Value>(body).ok();
     let word = said.as_ref().and_then(|said| said.get("status")?.as_str()).unwrap_or_default();
-    match word {
+    Ok(match word {
         "" | "SUCCESS" => Verdict::Done,
         "DROP" => Verdict::Drop,
         "RETRY" => Verdict::Again,
@@ -167,7 +168,7 @@ fn verdict(status: StatusCode, body: &[u8], event: &TopicEvent) -> Verdict {
             tracing::warn!(path = %event.path, status = %other, "the app's verdict on a message is unknown");
             Verdict::Again
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -183,9 +184,10 @@ mod tests {
             envelope: Bytes::new(),
             metadata: std::collections::BTreeMap::new(),
         };
+        let made =
+            |status: u16, body: &str| verdict(StatusCode::from_u16(status).unwrap(), body.as_bytes(), &event);
         let check = |status: u16, body: &str, expect: Verdict| {
-            let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(verdict(status, body.as_bytes(), &event), expect, "{status} {body}");
+            assert_eq!(made(status, body).unwrap(), expect, "{status} {body}");
         };
         check(200, "", Verdict::Done);
         check(204, "", Verdict::Done);
@@ -196,7 +198,8 @@ mod tests {
         check(200, r#"{"status":"DROP"}"#, Verdict::Drop);
         check(200, r#"{"status":"LATER"}"#, Verdict::Again);
         check(404, "", Verdict::Drop);
-        check(500, r#"{"status":"SUCCESS"}"#, Verdict::Again);
-        check(301, "", Verdict::Again);
+        let failed = |status, body| made(status, body).unwrap_err().answer();
+        assert_eq!(failed(500, r#"{"status":"SUCCESS"}"#), Some(500));
+        assert_eq!(failed(301, ""), Some(301));
     }
 }

@@ -5,6 +5,7 @@
 //! run is made of; nothing here invents a port: `url` says where the app listens.
 
 mod backoff;
+pub mod beside;
 mod callback;
 mod channel;
 mod contract;

@@ -87,6 +87,11 @@ impl Process {
         Ok(Self { child, guard, group, leash, output, waited: vec![waited_guard, waited_child] })
     }
 
+    /// The id of the command's process, until it has been waited for.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Waits for the command to end of itself, and leaves nothing of its group. May be dropped and called again.
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await?;

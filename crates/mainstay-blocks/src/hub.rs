@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mainstay_core::pubsub::PubSub;
+use mainstay_core::resiliency::Direction;
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::layers::Guard;
+use crate::layers::{AppGuard, Guard, Layers};
 use crate::pubsub::{Known, Noted, Scopes, Sort};
 use crate::state::Store;
 
@@ -31,8 +32,31 @@ pub struct Table {
     pub brokers: BTreeMap<String, Broker>,
     /// Secret stores by name.
     pub secrets: BTreeMap<String, crate::secrets::Store>,
+    /// Lock stores by name.
+    pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.
     pub summaries: Vec<Summary>,
+    /// What stands around calls.
+    pub layers: Layers,
+}
+
+impl Table {
+    /// Puts around the calls of each component what is asked for it. To add a block: its line.
+    pub fn guard(&mut self, layers: Layers) {
+        guard_all(&mut self.stores, &layers, "Statestore");
+        guard_all(&mut self.brokers, &layers, "Pubsub");
+        guard_all(&mut self.secrets, &layers, "Secretstore");
+        guard_all(&mut self.locks, &layers, "Lock");
+        self.layers = layers;
+    }
+}
+
+/// `block` is the building block as names of policies have it.
+fn guard_all<P: ?Sized, R>(opened: &mut BTreeMap<String, Opened<P, R>>, layers: &Layers, block: &str) {
+    for (name, opened) in opened {
+        opened.guard = layers.component(name, block, Direction::Outbound);
+        opened.inbound = layers.component(name, block, Direction::Inbound);
+    }
 }
 
 /// A broker that is open.
@@ -46,19 +70,26 @@ pub struct Opened<P: ?Sized, R> {
     pub rules: R,
     /// What stands around its calls.
     pub guard: Guard,
+    /// What stands around what comes from it to the app.
+    pub inbound: Guard,
 }
 
 impl<P: ?Sized, R> Opened<P, R> {
     /// A component of which nothing is asked besides.
     #[must_use]
     pub fn new(port: Arc<P>, rules: R) -> Self {
-        Self { port, rules, guard: Guard::default() }
+        Self { port, rules, guard: Guard::default(), inbound: Guard::default() }
     }
 }
 
 impl<P: ?Sized, R: Clone> Clone for Opened<P, R> {
     fn clone(&self) -> Self {
-        Self { port: Arc::clone(&self.port), rules: self.rules.clone(), guard: self.guard.clone() }
+        Self {
+            port: Arc::clone(&self.port),
+            rules: self.rules.clone(),
+            guard: self.guard.clone(),
+            inbound: self.inbound.clone(),
+        }
     }
 }
 
@@ -122,6 +153,12 @@ impl Blocks {
     #[must_use]
     pub fn table(&self) -> Arc<Table> {
         self.0.table.load_full()
+    }
+
+    /// What stands around calls of an app, or of an external service, at one of its endpoints.
+    #[must_use]
+    pub fn app_guard(&self, app: &str, endpoint: &str) -> AppGuard {
+        self.0.table.load().layers.app(app, endpoint)
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

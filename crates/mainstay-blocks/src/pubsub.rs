@@ -44,7 +44,7 @@ pub async fn publish(
 ) -> Result<()> {
     let broker = admitted(blocks, pubsub, topic)?;
     let message = message(blocks, ctx, pubsub, topic, publication)?;
-    broker.port.publish(ctx, message).await
+    broker.guard.run(ctx, async |ctx| broker.port.publish(&ctx, message.clone()).await).await
 }
 
 /// Publishes messages to a topic; each succeeds or fails by itself. Errors, of all at once: as [`publish`].
@@ -58,7 +58,8 @@ pub async fn publish_each(
     let broker = admitted(blocks, pubsub, topic)?;
     let made = publications.into_iter().map(|publication| message(blocks, ctx, pubsub, topic, publication));
     let messages = made.collect::<Result<Vec<_>>>()?;
-    Ok(broker.port.publish_each(ctx, messages).await)
+    let call = async |ctx, messages| broker.port.publish_each(&ctx, messages).await;
+    Ok(broker.guard.run_each(ctx, messages, call).await)
 }
 
 /// Whether the app may subscribe to a topic. Errors: as [`publish`], before it is published.

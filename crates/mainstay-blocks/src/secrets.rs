@@ -27,7 +27,7 @@ pub async fn get(
         let message = format!("read the secret `{name}`: this app may not");
         return Err(Error::new(&codes::PERMISSION_DENIED, message));
     }
-    let secret = found.port.get(ctx, name, metadata).await?;
+    let secret = found.guard.run(ctx, async |ctx| found.port.get(&ctx, name, metadata).await).await?;
     if secret.is_empty() {
         return Err(Error::new(&codes::SECRET_UNAVAILABLE, format!("secret {name} not found")));
     }
@@ -42,7 +42,7 @@ pub async fn all(
     metadata: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, Secret>> {
     let found = find(blocks, store)?;
-    let mut secrets = found.port.all(ctx, metadata).await?;
+    let mut secrets = found.guard.run(ctx, async |ctx| found.port.all(&ctx, metadata).await).await?;
     secrets.retain(|name, _| found.rules.allows(name));
     Ok(secrets)
 }

@@ -1,5 +1,6 @@
 //! The state block: whose key it is, what an etag and a concurrency ask for, and how long a value lives.
 
+mod calls;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -68,7 +69,7 @@ const PARALLEL: usize = 10;
 pub async fn get(blocks: &Blocks, ctx: &Ctx, store: &str, key: &str) -> Result<Option<Entry>> {
     let store = find(blocks, store)?;
     let key = store.rules.prefix.key(key)?;
-    store.port.get(ctx, &key).await
+    calls::read(&store, ctx, &key).await
 }
 
 /// What is under several keys, in their order; each can fail by itself. `parallel`: how many at once.
@@ -83,7 +84,7 @@ pub async fn get_many(
     let full = keys.iter().map(|key| store.rules.prefix.key(key)).collect::<Result<Vec<_>>>()?;
     let parts = parallel.filter(|count| *count > 0).unwrap_or(PARALLEL).min(PARALLEL);
     let size = full.len().div_ceil(parts).max(1);
-    let found = join_all(full.chunks(size).map(|part| store.port.get_many(ctx, part))).await;
+    let found = join_all(full.chunks(size).map(|part| calls::read_many(&store, ctx, part))).await;
     Ok(found.into_iter().flatten().collect())
 }
 
@@ -94,14 +95,14 @@ pub async fn save(blocks: &Blocks, ctx: &Ctx, store: &str, items: Vec<(Item, Byt
     for (item, value, format) in items {
         changes.push(set(&store.rules, item, value, format)?);
     }
-    make(&store, ctx, changes).await
+    calls::make(&store, ctx, changes).await
 }
 
 /// Removes keys. Errors: as [`save`].
 pub async fn delete(blocks: &Blocks, ctx: &Ctx, store: &str, items: Vec<Item>) -> Result<()> {
     let store = find(blocks, store)?;
     let changes = items.into_iter().map(|item| remove(&store.rules, item)).collect::<Result<Vec<_>>>()?;
-    make(&store, ctx, changes).await
+    calls::make(&store, ctx, changes).await
 }
 
 /// Makes all changes or none. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD` with the field `operations` for more than
@@ -125,31 +126,21 @@ pub async fn transact(blocks: &Blocks, ctx: &Ctx, store: &str, operations: Vec<O
         Operation::Delete(item) => remove(&store.rules, item),
     };
     let changes = operations.into_iter().map(change).collect::<Result<Vec<_>>>()?;
-    store.port.transact(ctx, changes).await
+    calls::transact(&store, ctx, changes).await
 }
 
 /// Entries of the app whose value fits. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD`.
 pub async fn query(blocks: &Blocks, ctx: &Ctx, store: &str, query: Query) -> Result<Page> {
     let store = find(blocks, store)?;
     let prefix = store.rules.prefix.before().to_owned();
-    let mut page = store.port.query(ctx, Query { prefix: prefix.clone(), ..query }).await?;
+    let query = Query { prefix: prefix.clone(), ..query };
+    let mut page = store.guard.run(ctx, async |ctx| store.port.query(&ctx, query.clone()).await).await?;
     for (key, _) in &mut page.entries {
         if let Some(bare) = key.strip_prefix(&prefix) {
             *key = bare.to_owned();
         }
     }
     Ok(page)
-}
-
-async fn make(store: &Store, ctx: &Ctx, mut changes: Vec<Change>) -> Result<()> {
-    match (changes.len(), changes.pop()) {
-        (1, Some(change)) => store.port.apply(ctx, change).await,
-        (_, Some(last)) => {
-            changes.push(last);
-            store.port.apply_each(ctx, changes).await.into_iter().collect()
-        }
-        (_, None) => Ok(()),
-    }
 }
 
 fn set(rules: &Rules, item: Item, value: Bytes, format: Format) -> Result<Change> {

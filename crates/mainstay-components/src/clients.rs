@@ -1,6 +1,8 @@
 //! ★ Clients that several members share: their settings, how they connect, and what their failures mean. To add one: a
 //! file in `clients/`, a line here, and a feature in the manifest.
 
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "redis")]
@@ -10,6 +12,8 @@ pub(crate) mod sql;
 
 use std::time::{Duration, Instant};
 
+#[cfg(any(feature = "redis", feature = "kafka"))]
+use base64::Engine as _;
 use mainstay_core::{Ctx, Error, Result, codes};
 
 /// Runs a call until the context's deadline; without one, until it ends.
@@ -28,6 +32,17 @@ pub(crate) fn time(text: &str) -> Option<Option<Duration>> {
         return mainstay_core::duration::parse(positive).map(|_| None);
     }
     mainstay_core::duration::parse(text).map(|time| (!time.is_zero()).then_some(time))
+}
+
+/// The house's root certificates as PEM text: the host's, or embedded ones where it has none.
+#[cfg(any(feature = "redis", feature = "kafka"))]
+pub(crate) fn root_certificates() -> String {
+    let encode = |root: &[u8]| base64::engine::general_purpose::STANDARD.encode(root);
+    let roots = mainstay_net::tls::root_certificates();
+    roots
+        .iter()
+        .map(|root| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", encode(root)))
+        .collect()
 }
 
 /// What a [`time`] must be.

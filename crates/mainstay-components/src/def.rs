@@ -58,7 +58,7 @@ pub struct SettingDef {
 }
 
 /// One list of settings after another, `N` in all: what several types share, and what one adds.
-#[cfg(any(feature = "redis", feature = "postgres"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "postgres"))]
 pub(crate) const fn joined<const N: usize>(shared: &[SettingDef], own: &[SettingDef]) -> [SettingDef; N] {
     assert!(shared.len() + own.len() == N, "N is the length of both");
     let none = SettingDef { name: "", about: "", required: false, secret: false };

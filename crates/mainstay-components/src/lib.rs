@@ -2,9 +2,10 @@
 //!
 //! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
 
-#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "kafka", feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod clients;
 pub mod def;
+pub mod locks;
 pub mod pubsub;
 pub mod reference;
 pub mod secret_stores;

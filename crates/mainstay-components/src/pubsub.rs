@@ -6,6 +6,10 @@
 
 pub mod embedded;
 pub mod in_memory;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use mainstay_core::pubsub::PubSub;
 
@@ -13,7 +17,14 @@ use mainstay_core::pubsub::PubSub;
 pub type Def = crate::def::Def<dyn PubSub>;
 
 /// Every type, in the order of the reference page.
-pub static ALL: &[Def] = &[embedded::DEF, in_memory::DEF];
+pub static ALL: &[Def] = &[
+    embedded::DEF,
+    in_memory::DEF,
+    #[cfg(feature = "kafka")]
+    kafka::DEF,
+    #[cfg(feature = "redis")]
+    redis::DEF,
+];
 
 /// The type of this name.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::def::Def;
-use crate::{pubsub, secret_stores, state};
+use crate::{locks, pubsub, secret_stores, state};
 
 /// The page, in Markdown.
 #[must_use]
@@ -14,6 +14,7 @@ pub fn page() -> String {
     block(&mut page, "State stores", state::ALL);
     block(&mut page, "Brokers", pubsub::ALL);
     block(&mut page, "Secret stores", secret_stores::ALL);
+    block(&mut page, "Lock stores", locks::ALL);
     page
 }
 

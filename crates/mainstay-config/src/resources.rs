@@ -12,6 +12,7 @@ mod placeholders;
 mod policies;
 mod registry;
 mod resiliency;
+mod run_file;
 mod runtime_config;
 mod section;
 mod subscription;
@@ -39,6 +40,7 @@ use crate::{BYTES_MAX, Diagnostics};
 pub use placeholders::{NoPod, Placeholders};
 pub use policies::policies;
 pub use registry::{Check, SettingName, TypeDef, Types};
+pub use run_file::{Destination, RUN_FILE_NAME, RunApp, RunFile, RunSource, run_file};
 
 /// A resource file.
 #[derive(Clone, Copy, Debug)]

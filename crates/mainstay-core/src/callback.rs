@@ -47,6 +47,7 @@ pub trait AppCallback: Send + Sync {
     /// The subscriptions that the app itself asks for. Errors, besides: `APP_REJECTED` for an answer that is none.
     async fn subscriptions(&self, ctx: &Ctx) -> Result<Vec<Subscription>>;
 
-    /// Delivers a message. An app that fails in a way that says to try again gives `Again`, not an error.
+    /// Delivers a message. An app that asks to try again gives `Again`; one that fails gives `APP_FAILED` with what it
+    /// answered ([`Error::with_answer`](crate::Error::with_answer)), and the message is tried again just so.
     async fn deliver(&self, ctx: &Ctx, event: &TopicEvent) -> Result<Verdict>;
 }

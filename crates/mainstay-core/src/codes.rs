@@ -83,6 +83,7 @@ codes! {
     COMPONENT_NOT_FOUND, NotFound, "no component has this name";
     COMPONENT_UNAVAILABLE, Unavailable, "a component could not be opened";
     STORE_UNAVAILABLE, Unavailable, "the state store cannot be reached or is failing";
+    CIRCUIT_OPEN, Unavailable, "a circuit breaker keeps calls away";
     ETAG_MISMATCH, Conflict, "the value was changed since it was read";
     ETAG_INVALID, InvalidArgument, "the store cannot have given this etag";
     BROKER_UNAVAILABLE, Unavailable, "the message broker cannot be reached or is failing";

@@ -56,6 +56,7 @@ struct Inner {
     field: Option<String>,
     internal: Option<String>,
     retry: Retry,
+    answer: Option<u16>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -69,7 +70,16 @@ impl Error {
             _ => Retry::Permanent,
         };
         let message = message.into();
-        Self(Box::new(Inner { code, message, help: None, field: None, internal: None, retry, source: None }))
+        Self(Box::new(Inner {
+            code,
+            message,
+            help: None,
+            field: None,
+            internal: None,
+            retry,
+            answer: None,
+            source: None,
+        }))
     }
 
     /// A fault of ours: the caller sees only that, the log sees `internal`.
@@ -104,6 +114,14 @@ impl Error {
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
+        self
+    }
+
+    /// Says what the other side answered with: a status of a request-response protocol (from 100), or a code of a remote
+    /// call (0 to 16).
+    #[must_use]
+    pub fn with_answer(mut self, status: u16) -> Self {
+        self.0.answer = Some(status);
         self
     }
 
@@ -154,6 +172,12 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.0.retry
+    }
+
+    /// What the other side answered with, where it answered: see [`Error::with_answer`].
+    #[must_use]
+    pub fn answer(&self) -> Option<u16> {
+        self.0.answer
     }
 
     /// How long the other side asked to wait.

@@ -16,6 +16,7 @@ pub mod http_endpoint;
 pub mod id;
 pub mod journal;
 pub mod kind;
+pub mod lock;
 pub mod message;
 pub mod methods;
 pub mod model;

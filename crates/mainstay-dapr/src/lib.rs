@@ -7,6 +7,7 @@ mod apis;
 mod event;
 pub mod fault;
 pub mod invoke;
+pub mod lock;
 pub mod pubsub;
 pub mod query;
 pub mod secrets;

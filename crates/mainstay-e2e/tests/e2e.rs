@@ -5,12 +5,18 @@
 mod apps;
 #[path = "e2e/checking.rs"]
 mod checking;
+#[path = "e2e/messages.rs"]
+mod messages;
+#[path = "e2e/policies.rs"]
+mod policies;
 #[path = "e2e/readers.rs"]
 mod readers;
 #[path = "e2e/refusals.rs"]
 mod refusals;
 #[path = "e2e/reloading.rs"]
 mod reloading;
+#[path = "e2e/running.rs"]
+mod running;
 #[path = "e2e/runs.rs"]
 mod runs;
 #[path = "e2e/serving.rs"]

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{invoke, metadata, pubsub, secrets, state, subscribe};
+use crate::{invoke, lock, metadata, pubsub, secrets, state, subscribe};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -66,6 +66,8 @@ serve! {
         bulk_publish_event_alpha1(BulkPublishRequest) -> wire::BulkPublishResponse = pubsub::publish_bulk;
         get_secret(GetSecretRequest) -> wire::GetSecretResponse = secrets::get;
         get_bulk_secret(GetBulkSecretRequest) -> wire::GetBulkSecretResponse = secrets::get_bulk;
+        try_lock_alpha1(TryLockRequest) -> wire::TryLockResponse = lock::try_lock;
+        unlock_alpha1(UnlockRequest) -> wire::UnlockResponse = lock::unlock;
         get_metadata(GetMetadataRequest) -> wire::GetMetadataResponse = metadata::get;
         set_metadata(SetMetadataRequest) -> () = metadata::set;
         shutdown(ShutdownRequest) -> () = metadata::shutdown;

@@ -9,6 +9,7 @@ mod call;
 mod dapr;
 mod head;
 mod invoke;
+mod lock;
 mod metadata;
 mod proxy;
 mod pubsub;

@@ -69,6 +69,19 @@ impl Call {
     }
 }
 
+/// Reads a whole number as protobuf's JSON has it: as a number, or as text.
+pub(crate) fn number<'de, D: Deserializer<'de>>(reader: D) -> std::result::Result<i64, D::Error> {
+    use serde::de::Error as _;
+    match serde_json::Value::deserialize(reader)? {
+        serde_json::Value::Null => Ok(0),
+        serde_json::Value::Number(number) => {
+            number.as_i64().ok_or_else(|| D::Error::custom("it is no whole number"))
+        }
+        serde_json::Value::String(text) => text.parse().map_err(D::Error::custom),
+        _ => Err(D::Error::custom("it is no number")),
+    }
+}
+
 /// Reads a value for which `null` is as good as nothing: clients written in other languages send it for what is not set.
 pub(crate) fn or_default<'de, D, T>(reader: D) -> std::result::Result<T, D::Error>
 where

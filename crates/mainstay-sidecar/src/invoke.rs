@@ -1,15 +1,15 @@
 //! Service invocation: a call to the app beside us, to another app on this host, to an external service of a file, or to any
 //! URL, passed on as it comes and answered as it comes, in both directions. Chunked calls are not kept, so they are tried
-//! once; others again while nobody can be reached.
+//! once; others again as policies ask for it.
 
 mod app;
+mod guarded;
 mod headers;
 mod methods;
 mod status;
 mod target;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use mainstay_blocks::access::Access;
 use mainstay_blocks::door::Door;
+use mainstay_blocks::layers::AppGuard;
 use mainstay_core::Redacted;
 use mainstay_core::methods::{AppMethods, CallStatus};
 use mainstay_dapr::{Fault, Grpc, invoke as wire};
@@ -28,13 +29,10 @@ use crate::answer::{Answer, Body};
 use crate::call::Result;
 use crate::surface::Shared;
 pub(crate) use app::{Call, call};
+use guarded::Failed;
 pub(crate) use headers::strip_hop_by_hop;
 pub use target::Target;
 pub(crate) use target::{Asked, asked, without_dots};
-
-/// Tries of a call whose target cannot be reached, and the pause between them: the protocol's built-in policy.
-const TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What calls can be passed on to.
 #[derive(Debug, Default)]
@@ -95,10 +93,11 @@ where
     let path = without_dots(&asked.path).map_err(|why| failed(&asked.id, &why))?;
     let namespace = me.namespace.as_deref().unwrap_or(wire::NAMESPACE);
     let mut heads = headers::forwarded(&parts, &me.id, namespace, &asked.id);
+    let guard = shared.blocks.app_guard(&asked.id, &asked.path);
     let (client, base, id) = match &found {
         target::Found::Own => {
             let call = Call { method: parts.method.clone(), path, query, headers: heads };
-            return app::call(shared, call, body).await;
+            return app::call(shared, &guard, call, body).await;
         }
         target::Found::Neighbour(neighbours, name) => {
             let domain = if targets.trust_domain.is_empty() { "public" } else { &targets.trust_domain };
@@ -112,7 +111,8 @@ where
         }
     };
     let url = target::url(&base, &path, query).map_err(|why| failed(id, &why))?;
-    let answer = send(shared, client, &parts.method, &url, heads, body).await;
+    let way = Way { client, guard: &guard, bytes_max: shared.body_bytes_max };
+    let answer = way.send(&parts.method, &url, heads, body).await;
     let mut answer = passed_back(answer?.map_err(|error| unreached(id, &error))?, None);
     let told = status::take(answer.headers_mut());
     if let (target::Found::Neighbour(..), Some(told)) = (&found, told) {
@@ -164,33 +164,41 @@ fn failed(id: &str, why: &str) -> Fault {
     Fault::new(500, Grpc::Internal, "ERR_DIRECT_INVOKE", format!("failed to invoke, id: {id}, err: {why}"))
 }
 
-fn unreached(id: &str, error: &SendError) -> Fault {
+fn unreached(id: &str, error: &Failed) -> Fault {
     tracing::warn!(target = %id, error = %error.chain(), "a call could not be passed on");
     failed(id, &error.to_string())
 }
 
-type Sent = std::result::Result<http::Response<AnswerBody>, SendError>;
+type Sent = std::result::Result<http::Response<AnswerBody>, Failed>;
 
-/// Sends a call. Errors: its own body cannot be read.
-async fn send<B>(
-    shared: &Shared,
-    client: &Client,
-    method: &Method,
-    url: &Uri,
-    headers: HeaderMap,
-    body: B,
-) -> Result<Sent>
-where
-    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    match body.size_hint().exact() {
-        Some(length) if length <= shared.body_bytes_max as u64 => {
-            let body = read(body).await?;
-            Ok(again_and_again(client, method, url, &headers, &body).await)
+/// How a call is sent.
+struct Way<'a> {
+    client: &'a Client,
+    guard: &'a AppGuard,
+    /// Of a body that is kept, so that it can be sent again.
+    bytes_max: usize,
+}
+
+impl Way<'_> {
+    /// Sends a call. Errors: its own body cannot be read.
+    async fn send<B>(&self, method: &Method, url: &Uri, headers: HeaderMap, body: B) -> Result<Sent>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match body.size_hint().exact() {
+            Some(length) if length <= self.bytes_max as u64 => {
+                let body = read(body).await?;
+                let send =
+                    async || once(self.client, method, url, headers.clone(), body.clone().into()).await;
+                Ok(guarded::again(self.guard, send).await)
+            }
+            Some(_) => Err(too_large(self.bytes_max)),
+            None => {
+                let sent = once(self.client, method, url, headers, streamed(body));
+                Ok(guarded::once(self.guard, sent).await)
+            }
         }
-        Some(_) => Err(too_large(shared.body_bytes_max)),
-        None => Ok(once(client, method, url, headers, streamed(body)).await),
     }
 }
 
@@ -207,25 +215,13 @@ fn too_large(most: usize) -> Fault {
     Fault::new(413, Grpc::ResourceExhausted, "ERR_BODY_TOO_LARGE", message)
 }
 
-async fn again_and_again(
+async fn once(
     client: &Client,
     method: &Method,
     url: &Uri,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Sent {
-    let mut tried = 1;
-    loop {
-        match once(client, method, url, headers.clone(), Outgoing::from(body.clone())).await {
-            // Nothing was sent, so nothing can happen twice.
-            Err(SendError::Connect(_)) if tried < TRIES => tried += 1,
-            ended => return ended,
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-async fn once(client: &Client, method: &Method, url: &Uri, headers: HeaderMap, body: Outgoing) -> Sent {
+    headers: HeaderMap,
+    body: Outgoing,
+) -> std::result::Result<http::Response<AnswerBody>, SendError> {
     let mut request = Request::new(body);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) =
         (method.clone(), url.clone(), headers);

@@ -9,6 +9,7 @@ mod call;
 mod cors;
 mod health;
 mod invoke;
+mod lock;
 mod metadata;
 mod neighbours;
 mod pubsub;

@@ -11,6 +11,7 @@ use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Request};
 use mainstay_blocks::access::{Caller, TRUST_DOMAIN};
+use mainstay_blocks::layers::AppGuard;
 use mainstay_core::methods::CallStatus;
 use mainstay_dapr::{Fault, Grpc, invoke as wire};
 
@@ -88,7 +89,8 @@ where
     let path = path.map_err(|why| Fault::new(500, Grpc::Internal, "ERR_DIRECT_INVOKE", why))?;
     let headers = passed_on(parts.headers);
     let call = invoke::Call { method: parts.method, path, query: parts.uri.query(), headers };
-    invoke::call(shared, call, body).await
+    // What policies ask for, the caller's own runtime has done.
+    invoke::call(shared, &AppGuard::default(), call, body).await
 }
 
 /// What the app sees of the headers: those of the connection are left out.

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use http::Method;
 
 use crate::call::{Call, Result};
-use crate::{health, metadata, pubsub, secrets, state};
+use crate::{health, lock, metadata, pubsub, secrets, state};
 
 /// A route.
 pub(crate) struct Route {
@@ -23,8 +23,9 @@ pub(crate) struct Route {
 
 pub(crate) const STABLE: &[&str] = &["v1.0"];
 pub(crate) const GET: &[Method] = &[Method::GET];
+pub(crate) const POST: &[Method] = &[Method::POST];
 pub(crate) const WRITE: &[Method] = &[Method::POST, Method::PUT];
 
 /// Every file's routes.
 pub(crate) static ALL: &[&[Route]] =
-    &[state::ROUTES, pubsub::ROUTES, secrets::ROUTES, metadata::ROUTES, health::ROUTES];
+    &[state::ROUTES, pubsub::ROUTES, secrets::ROUTES, lock::ROUTES, metadata::ROUTES, health::ROUTES];

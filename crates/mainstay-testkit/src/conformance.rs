@@ -2,6 +2,7 @@
 //! factory of its port and checks every promise of the port's documentation, both ways.
 
 pub mod journal;
+pub mod lock;
 pub mod provider;
 pub mod pubsub;
 pub mod state;

@@ -6,6 +6,7 @@
 //! one removes the folder. Most checks share one server of a kind and take a name of their own on it; those that stop it start
 //! their own.
 
+pub mod kafka;
 pub mod postgres;
 pub mod redis;
 
@@ -39,7 +40,7 @@ pub struct Recipe {
 }
 
 /// Every server.
-pub static ALL: &[&Recipe] = &[&postgres::RECIPE, &redis::RECIPE];
+pub static ALL: &[&Recipe] = &[&kafka::RECIPE, &postgres::RECIPE, &redis::RECIPE];
 
 /// Longest wait for a server to answer, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,7 +70,13 @@ impl Recipe {
     /// Why no test can use it here; `None` where it is installed.
     #[must_use]
     pub fn missing(&self) -> Option<String> {
-        let missing = || format!("{} is not installed ({})", self.name, self.packages.join(", "));
+        let missing = || {
+            let packages = self.packages.join(", ");
+            format!(
+                "{} is not installed ({packages}): `cargo xtask test --only servers` does that",
+                self.name
+            )
+        };
         (self.program)().is_none().then(missing)
     }
 
@@ -235,9 +242,13 @@ fn ended(keeper: &mut Child) {
     }
 }
 
-/// A port that nothing listens on. Something else could take it before the server does; the next run would not see that
-/// again.
-fn free_port() -> u16 {
+/// A port of 127.0.0.1 that nothing listens on. Something else could take it before the server does; the next run would not
+/// see that again.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     listener.local_addr().expect("a bound listener has an address").port()
 }

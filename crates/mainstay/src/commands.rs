@@ -8,12 +8,15 @@ mod dev;
 mod explain;
 mod healthcheck;
 mod invoke;
+mod list;
 #[cfg(feature = "local")]
 pub(crate) mod models;
 mod new;
 mod reference;
+mod run;
 mod serve;
 mod sidecar;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -35,6 +38,9 @@ pub(crate) static ALL: &[Def] = &[
     dev::DEF,
     serve::DEF,
     sidecar::DEF,
+    run::DEF,
+    stop::DEF,
+    list::DEF,
     check::DEF,
     invoke::DEF,
     #[cfg(feature = "local")]

@@ -30,14 +30,14 @@ pub(crate) fn data_folder() -> Option<PathBuf> {
     path("MAINSTAY_DATA_FOLDER")
 }
 
-/// The folder of this user's sockets, by which sidecars on this host find each other.
+/// The folder in which programs on this host find each other, for this user alone.
 pub(crate) fn runtime_folder() -> PathBuf {
-    if let Some(folder) = path("MAINSTAY_RUNTIME_DIR") {
+    if let Some(folder) = path("MAINSTAY_RUNTIME_FOLDER") {
         return folder;
     }
     match path("XDG_RUNTIME_DIR") {
         Some(folder) => folder.join("mainstay"),
-        None => std::env::temp_dir().join(format!("mainstay-{}", rustix::process::geteuid().as_raw())),
+        None => std::env::temp_dir().join(format!("mainstay-{}", rustix::process::getuid().as_raw())),
     }
 }
 

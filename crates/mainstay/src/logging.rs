@@ -39,11 +39,12 @@ pub(crate) fn app_line(line: Line<'_>) {
 
 /// Starts logging, and with it the streams' threads. `MAINSTAY_LOG` filters; the default is `info`, quiet for libraries.
 pub(crate) fn start(format: Format) {
-    start_at(format, None);
+    start_at(format, None, true);
 }
 
-/// The same from a level on, where `MAINSTAY_LOG` says nothing.
-pub(crate) fn start_at(format: Format, level: Option<&str>) {
+/// The same from a level on, where `MAINSTAY_LOG` says nothing. `to_terminal` is false where lines may go to files, which have
+/// no colours.
+pub(crate) fn start_at(format: Format, level: Option<&str>, to_terminal: bool) {
     let level = match level.unwrap_or("info") {
         "fatal" => "error",
         level => level,
@@ -54,7 +55,7 @@ pub(crate) fn start_at(format: Format, level: Option<&str>) {
     let filter = EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("info"));
     // A second start (in tests) keeps the first.
     let _ = FORMAT.set(format);
-    let coloured = terminal::coloured(&std::io::stderr());
+    let coloured = to_terminal && terminal::coloured(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| terminal::Logs);
     terminal::open(match format {
         Format::Text => terminal::lines_dropped,

@@ -6,6 +6,7 @@ mod commands;
 mod environment;
 mod exit;
 mod logging;
+mod run;
 mod serving;
 mod sidecar;
 mod spec;

@@ -3,6 +3,7 @@
 //!
 //! A client command opens none of this: it writes where it stands, and may wait for its reader.
 
+mod log_file;
 mod outlet;
 
 use std::fs::File;
@@ -12,6 +13,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context as _;
+pub(crate) use log_file::{LogFile, LogPlace, log_here};
 use mainstay_app::{Line, Source};
 pub(crate) use outlet::Notice;
 use outlet::Outlet;
@@ -97,6 +99,9 @@ pub(crate) struct Logs;
 
 impl Write for Logs {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        if !log_file::logged(event) {
+            return Ok(event.len());
+        }
         match ERR.get() {
             Some(outlet) => {
                 outlet.say(event);

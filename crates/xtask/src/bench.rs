@@ -3,6 +3,7 @@
 //! A benchmark prints one table and can write it as Markdown. What is portable between machines is processor time a
 //! request and ratios within a run, so every run has peers beside ours; nothing here passes or fails on a time.
 
+mod blocks;
 mod gateway;
 mod journal;
 mod load;
@@ -20,6 +21,8 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// A model call through the gateway, beside nginx, vllm-router and LiteLLM
     Gateway(gateway::Options),
+    /// State, messages and invocation through a sidecar, beside the app called directly
+    Blocks(blocks::Options),
     /// Many concurrent streams, every event checked, memory watched
     Streams(streams::Options),
     /// Durable appends to the journal
@@ -38,6 +41,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: Bench) -> anyhow::Result<bool> {
     match bench {
         Bench::Gateway(options) => gateway::run(&options),
+        Bench::Blocks(options) => blocks::run(&options),
         Bench::Streams(options) => streams::run(&options),
         Bench::Journal(options) => journal::run(&options).map(|()| true),
         Bench::Local(options) => local::run(&options).map(|()| true),

@@ -11,6 +11,7 @@ mod openapi;
 mod python;
 mod rust;
 mod servers;
+mod task_api;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -73,6 +74,7 @@ static PARTS: &[Part] = &[
         run: python::dapr_newer,
     },
     Part { name: "dapr-js", about: "the Dapr SDK for JavaScript", run: node::dapr },
+    Part { name: "task-api", about: "the Task API on each set of components", run: task_api::run },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },
 ];

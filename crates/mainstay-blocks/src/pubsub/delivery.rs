@@ -22,6 +22,7 @@ use super::routing::{Routed, Routes};
 use super::{CLOUD_EVENTS, is_raw, wrap_raw};
 use crate::Blocks;
 use crate::hub::Broker;
+use crate::layers::Outcome;
 
 /// Messages of a subscription that are with the app, or wait for others of their lane.
 const IN_WORK_MAX: usize = 256;
@@ -129,7 +130,7 @@ impl Deliverer {
         let Delivery { message, lane, receipt, .. } = delivery;
         let (mut pause, longest) = PAUSES;
         loop {
-            let ending = self.work_on(&message).await;
+            let ending = self.work_on(&message, broker, stop).await;
             let settled = match ending {
                 Ending::Done => receipt.done().await,
                 // Not a failure of the message: it comes again when somebody is there to work on it.
@@ -162,7 +163,7 @@ impl Deliverer {
         }
     }
 
-    async fn work_on(&self, message: &Message) -> Ending {
+    async fn work_on(&self, message: &Message, broker: &Broker, stop: &CancellationToken) -> Ending {
         let (envelope, event) = match self.envelope(message) {
             Ok(read) => read,
             Err(why) => return Ending::Dead(why),
@@ -188,7 +189,13 @@ impl Deliverer {
             envelope,
             metadata: message.metadata.clone(),
         };
-        match self.app.deliver(&ctx, &event).await {
+        let judge = |ended: &Result<Verdict>| match ended {
+            Ok(Verdict::Done | Verdict::Drop) => Outcome::Fine,
+            Ok(Verdict::Again) => Outcome::Temporary(None),
+            Err(error) => Outcome::Temporary(error.answer()),
+        };
+        let call = async |ctx| self.app.deliver(&ctx, &event).await;
+        match broker.inbound.run_judged(&ctx, Some(stop), call, judge).await {
             Ok(Verdict::Done) => Ending::Done,
             Ok(Verdict::Again) => Ending::Again("the app asked to try again".to_owned()),
             Ok(Verdict::Drop) => Ending::Dead("the app does not want it".to_owned()),
@@ -230,7 +237,8 @@ impl Deliverer {
         let content_type =
             message.content_type.clone().or_else(|| (!self.is_raw).then(|| CLOUD_EVENTS.to_owned()));
         let letter = Message { topic, data: message.data.clone(), content_type, metadata };
-        broker.port.publish(&Ctx::system(), letter).await.inspect_err(|error| {
+        let call = async |ctx| broker.port.publish(&ctx, letter.clone()).await;
+        broker.guard.run(&Ctx::system(), call).await.inspect_err(|error| {
             tracing::warn!(from = %message.topic, error = ?error, "the dead letter topic took nothing; the message comes again");
         })
     }

@@ -9,10 +9,12 @@ use mainstay_core::BoxStream;
 use mainstay_core::callback::{AppCallback, TopicEvent, Verdict};
 use mainstay_core::clock::ManualClock;
 use mainstay_core::pubsub::{Capabilities, Delivery, PubSub, Receipt, Subscription as Joined};
+use mainstay_core::resiliency::{Backoff, Policies, Retry};
 use mainstay_core::subscription::{Bulk, Rule, Subscription};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::layers::Layers;
 use crate::{App, Table};
 
 /// What happened, in its order: `done 1`, `again 1`, `published dead …`.
@@ -127,14 +129,26 @@ async fn check(
     dead: Option<&str>,
     expect: &[&str],
 ) {
+    check_under(Policies::default(), messages, verdicts, dead, expect).await;
+}
+
+/// The same under policies.
+async fn check_under(
+    policies: Policies,
+    messages: &[(Option<u64>, &'static str)],
+    verdicts: &[Verdict],
+    dead: Option<&str>,
+    expect: &[&str],
+) {
     let log = Log::default();
     let broker =
         Scripted { messages: messages.to_vec(), subscribed: AtomicUsize::new(0), log: Arc::clone(&log) };
     let rules = Scopes::default();
-    let table = Table {
+    let mut table = Table {
         brokers: BTreeMap::from([("bus".to_owned(), Broker::new(Arc::new(broker), rules))]),
         ..Table::default()
     };
+    table.guard(Layers::new(policies).unwrap());
     let app = App { id: "shop".to_owned(), namespace: None };
     let blocks = Blocks::new(app, Arc::new(ManualClock::at(1_700_000_000_000)), table);
     let answers = Arc::new(Answers { verdicts: Mutex::new(verdicts.to_vec()), log: Arc::clone(&log) });
@@ -189,6 +203,24 @@ async fn what_cannot_be_worked_on_goes_to_the_dead_letter_topic_with_its_reason(
     let late = r#"{"id":1,"expiration":"2023-11-14T22:13:20Z"}"#;
     let expired = format!("published dead {late} (it has outlived its time)");
     check(&[(None, late)], &[], Some("dead"), &[&expired, "done 0"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_becomes_a_dead_letter_when_the_inbound_policy_is_exhausted() {
+    let mut policies = Policies::default();
+    let backoff = Backoff::Constant(std::time::Duration::from_secs(1));
+    let retry = Retry { backoff, retries_max: Some(2), statuses: None, codes: None };
+    policies.named.retries.insert("DefaultPubsubComponentInboundRetryPolicy".to_owned(), retry);
+    let asked = "asked /orders 1";
+    let twice = [Verdict::Again, Verdict::Again];
+    check_under(policies.clone(), &[(None, ONE)], &twice, Some("dead"), &[asked, asked, asked, "done 0"])
+        .await;
+    let letter = r#"published dead {"id":1} (the app asked to try again)"#;
+    let expect = [asked, asked, asked, letter, "done 0"];
+    check_under(policies.clone(), &[(Some(7), ONE)], &[Verdict::Again; 3], Some("dead"), &expect).await;
+    // What the app does not want is not tried again.
+    let letter = r#"published dead {"id":1} (the app does not want it)"#;
+    check_under(policies, &[(None, ONE)], &[Verdict::Drop], Some("dead"), &[asked, letter, "done 0"]).await;
 }
 
 #[tokio::test(start_paused = true)]

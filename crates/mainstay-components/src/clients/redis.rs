@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
+use mainstay_core::codes::Code;
 use mainstay_core::{Error, Fault, Result, Retry, codes};
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
@@ -62,6 +62,7 @@ pub(crate) const SETTINGS: [SettingDef; 16] = [
 ];
 
 /// Where and how to connect.
+#[derive(Clone)]
 pub(crate) struct Options {
     hosts: Vec<(String, u16)>,
     username: Option<String>,
@@ -109,6 +110,11 @@ impl Options {
                 .read("readTimeout", TIME, time, faults)
                 .unwrap_or(Some(Duration::from_secs(3))),
         }
+    }
+
+    /// The same for calls that the server answers as late as `longest` by themselves.
+    pub(crate) fn blocking(&self, longest: Duration) -> Self {
+        Self { read_timeout: self.read_timeout.map(|timeout| timeout + longest), ..self.clone() }
     }
 
     fn server(&self, host: &str, port: u16) -> std::result::Result<ConnectionInfo, RedisError> {
@@ -162,14 +168,7 @@ fn certificates(settings: &Settings) -> TlsCertificates {
     let client_tls = pem("clientCert")
         .zip(pem("clientKey"))
         .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
-    // The roots of the house: the host's, or embedded ones where it has none.
-    let roots = mainstay_net::tls::root_certificates();
-    let encode = |root: &[u8]| base64::engine::general_purpose::STANDARD.encode(root);
-    let roots: String = roots
-        .iter()
-        .map(|root| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", encode(root)))
-        .collect();
-    TlsCertificates { client_tls, root_cert: Some(roots.into_bytes()) }
+    TlsCertificates { client_tls, root_cert: Some(super::root_certificates().into_bytes()) }
 }
 
 /// A connected client; cheap to clone.
@@ -184,8 +183,12 @@ pub(crate) enum Redis {
 impl Redis {
     /// Connects. Errors: `STORE_UNAVAILABLE`.
     pub(crate) async fn connect(options: &Options) -> Result<Self> {
-        let connected = if options.cluster { cluster(options).await } else { node(options).await };
-        connected.map_err(failed)
+        Self::open(options).await.map_err(failed)
+    }
+
+    /// Connects.
+    pub(crate) async fn open(options: &Options) -> std::result::Result<Self, RedisError> {
+        if options.cluster { cluster(options).await } else { node(options).await }
     }
 
     /// Whether keys are spread over several servers.
@@ -253,7 +256,13 @@ impl ConnectionLike for Redis {
 
 /// What a failure means to the port of a state store.
 pub(crate) fn failed(error: RedisError) -> Error {
-    let permanent = |code, message: &str| Error::new(code, message).with_retry(Retry::Permanent);
+    failed_as(&codes::STORE_UNAVAILABLE, error)
+}
+
+/// What a failure means to a port that calls a backend that is out of reach `code`.
+pub(crate) fn failed_as(code: &'static Code, error: RedisError) -> Error {
+    let permanent =
+        |code: &'static Code, message: &str| Error::new(code, message).with_retry(Retry::Permanent);
     let failure = match error.kind() {
         ErrorKind::Server(ServerErrorKind::CrossSlot) => {
             let help = "give the keys a common part in braces, or use a store of one server";
@@ -263,17 +272,11 @@ pub(crate) fn failed(error: RedisError) -> Error {
             )
             .with_help(help)
         }
-        ErrorKind::AuthenticationFailed => {
-            permanent(&codes::STORE_UNAVAILABLE, "call Redis: it refused the password")
-        }
-        ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            permanent(&codes::STORE_UNAVAILABLE, "call Redis: the user may not do this")
-        }
-        ErrorKind::Io if error.is_timeout() => {
-            Error::new(&codes::STORE_UNAVAILABLE, "call Redis: it did not answer in time")
-        }
-        ErrorKind::Io => Error::new(&codes::STORE_UNAVAILABLE, "call Redis: it cannot be reached"),
-        _ => Error::new(&codes::STORE_UNAVAILABLE, "call Redis: it answered with an error"),
+        ErrorKind::AuthenticationFailed => permanent(code, "call Redis: it refused the password"),
+        ErrorKind::Server(ServerErrorKind::NoPerm) => permanent(code, "call Redis: the user may not do this"),
+        ErrorKind::Io if error.is_timeout() => Error::new(code, "call Redis: it did not answer in time"),
+        ErrorKind::Io => Error::new(code, "call Redis: it cannot be reached"),
+        _ => Error::new(code, "call Redis: it answered with an error"),
     };
     failure.with_internal(error.to_string()).with_source(error)
 }

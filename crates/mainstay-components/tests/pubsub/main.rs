@@ -3,8 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
+#[cfg(any(feature = "kafka", feature = "redis"))]
+mod opened;
 mod planted;
+#[cfg(feature = "redis")]
+mod redis;
 
 use libtest_mimic::{Arguments, Trial};
 use mainstay_components::pubsub::{self, Def};
@@ -27,6 +33,8 @@ struct Way {
     open: Open,
     /// Checks that cannot be run, with the reason.
     not_run: Vec<(&'static str, &'static str)>,
+    /// Tests of its own.
+    own: Vec<Trial>,
 }
 
 /// What the suite runs a type against.
@@ -34,14 +42,18 @@ enum Member {
     /// Each way in which it works.
     Ways(Vec<Way>),
     /// Nothing here, for this reason.
-    NotRun(&'static str),
+    NotRun(String),
 }
 
 /// The rigs. A new type has a file here and a line.
 fn member(def: &'static Def) -> Option<Member> {
     Some(match def.kind {
         "pubsub.in-memory" => memory::member(def),
-        "pubsub.embedded" => Member::NotRun("its engine runs the suite in its own room"),
+        #[cfg(feature = "kafka")]
+        "pubsub.kafka" => kafka::member(def),
+        #[cfg(feature = "redis")]
+        "pubsub.redis" => redis::member(def),
+        "pubsub.embedded" => Member::NotRun("its engine runs the suite in its own room".to_owned()),
         _ => return None,
     })
 }
@@ -50,7 +62,9 @@ fn conformance(def: &'static Def) -> Vec<Trial> {
     let kind = def.kind.trim_start_matches("pubsub.");
     match member(def) {
         Some(Member::Ways(ways)) => {
-            ways.iter().flat_map(|way| suite::trials(way.name, &way.open, &way.not_run)).collect()
+            let trials =
+                |way: Way| suite::trials(way.name, &way.open, &way.not_run).into_iter().chain(way.own);
+            ways.into_iter().flat_map(trials).collect()
         }
         Some(Member::NotRun(reason)) => {
             vec![Trial::test(format!("{kind}::not_run"), || Ok(())).with_kind(reason).with_ignored_flag(true)]
@@ -61,6 +75,14 @@ fn conformance(def: &'static Def) -> Vec<Trial> {
             })]
         }
     }
+}
+
+/// A test of a member's own.
+fn own<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F + Send + 'static) -> Trial {
+    Trial::test(name, || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(test());
+        Ok(())
+    })
 }
 
 /// The checks of outages, for a member that has no server which could be out.

@@ -26,7 +26,10 @@ fn place(files: &[(&str, &str)]) -> tempfile::TempDir {
 /// The command line, with Go's single dashes, as scripts that start daprd may have them.
 fn launch(folder: &Path) -> Launch {
     let words = ["sidecar", "-app-id", "shop", "--resources-path=resources", "-dapr-http-port", "0"];
-    Launch::new(folder, &words).word("--dapr-grpc-port").word("0").word("--enable-metrics=false")
+    // Sidecars of other tests have the same id.
+    let runtime = folder.join("runtime").display().to_string();
+    let launch = Launch::new(folder, &words).variable("MAINSTAY_RUNTIME_FOLDER", &runtime);
+    launch.word("--dapr-grpc-port").word("0").word("--enable-metrics=false")
 }
 
 async fn start(folder: &Path) -> Server {

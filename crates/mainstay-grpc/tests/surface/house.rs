@@ -147,6 +147,8 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
     });
     let bus: Arc<dyn PubSub> = Arc::new(bus);
     let vault: Arc<dyn SecretStore> = Arc::new(Vault);
+    let locks = mainstay_testkit::components::lock_store(clock).await;
+    let locks = Opened::new(locks, mainstay_blocks::lock::Rules::of(None, "locks", app));
     let scope = Arc::new(SecretScope { denied: vec!["hidden".to_owned()], ..SecretScope::default() });
     let summary = Summary {
         name: "orders".to_owned(),
@@ -161,7 +163,9 @@ async fn table(clock: &Arc<dyn Clock>, app: &App, bus: Bus) -> Table {
         ]),
         brokers: BTreeMap::from([("bus".to_owned(), Broker::new(bus, scopes))]),
         secrets: BTreeMap::from([("vault".to_owned(), Opened::new(vault, scope))]),
+        locks: BTreeMap::from([("locks".to_owned(), locks)]),
         summaries: vec![summary],
+        ..Table::default()
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod calls;
 mod house;
+mod lock;
 mod metadata;
 mod pubsub;
 mod secrets;

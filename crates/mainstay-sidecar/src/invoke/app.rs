@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt as _, Limited};
+use mainstay_blocks::layers::AppGuard;
 use mainstay_dapr::Token;
 
 use super::{
-    OwnApp, failed, headers, methods, passed_back, send, sensitive, status, target, too_large, unreached,
+    OwnApp, Way, failed, headers, methods, passed_back, sensitive, status, target, too_large, unreached,
 };
 use crate::call::Result;
 use crate::surface::Shared;
@@ -21,8 +22,8 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: HeaderMap,
 }
 
-/// Makes a call.
-pub(crate) async fn call<B>(shared: &Shared, mut call: Call<'_>, body: B) -> Result
+/// Makes a call, with what is asked for around it.
+pub(crate) async fn call<B>(shared: &Shared, guard: &AppGuard, mut call: Call<'_>, body: B) -> Result
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -38,7 +39,7 @@ where
                 Err(error) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large(most)),
                 Err(_) => return Err(failed(id, "the body ended before its length")),
             };
-            let answered = methods::call(&**app, &call, body).await;
+            let answered = methods::call(&**app, guard, &call, body).await;
             answered.map_err(|error| failed(id, error.message()))
         }
         Some(OwnApp::Requests(target)) => {
@@ -48,7 +49,8 @@ where
             }
             let url = target::url(&target.base, &call.path, call.query).map_err(|why| failed(id, &why))?;
             let client = target.client.as_ref().unwrap_or(&shared.client);
-            let sent = send(shared, client, &call.method, &url, call.headers, body).await?;
+            let way = Way { client, guard, bytes_max: shared.body_bytes_max };
+            let sent = way.send(&call.method, &url, call.headers, body).await?;
             let mut answer = passed_back(sent.map_err(|error| unreached(id, &error))?, Some(place));
             // What runtimes tell each other is not the app's to say.
             status::take(answer.headers_mut());

@@ -3,16 +3,20 @@
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use mainstay_blocks::layers::{AppGuard, Outcome};
 use mainstay_core::methods::{AppMethods, MethodAnswer, MethodCall};
-use mainstay_core::{Ctx, Principal, RequestId};
+use mainstay_core::{Ctx, Principal, RequestId, codes};
 use mainstay_dapr::invoke as wire;
 
 use super::Call;
 use crate::answer::{self, Answer, Body};
 
+type Called = mainstay_core::Result<MethodAnswer>;
+
 /// Calls a method of the app.
 pub(super) async fn call(
     app: &dyn AppMethods,
+    guard: &AppGuard,
     call: &Call<'_>,
     data: Bytes,
 ) -> mainstay_core::Result<Answer> {
@@ -30,7 +34,23 @@ pub(super) async fn call(
         data,
         metadata: metadata(&call.headers),
     };
-    Ok(answer(app.call(&ctx, message).await?))
+    // Nothing was sent, so nothing can happen twice.
+    let unreached = |called: &Called| match called {
+        Err(error) if error.code() == &codes::APP_UNAVAILABLE => Outcome::Temporary(None),
+        Ok(_) => Outcome::Fine,
+        Err(_) => Outcome::Permanent,
+    };
+    let judge = |called: &Called| match called {
+        Ok(said) if said.status.code == 0 => Outcome::Fine,
+        Ok(said) => Outcome::Temporary(Some(said.status.code.into())),
+        Err(error) => Outcome::of(error),
+    };
+    let (message, unreached) = (&message, &unreached);
+    let reach = |ctx: Ctx| async move {
+        let send = |ctx: Ctx| async move { app.call(&ctx, message.clone()).await };
+        guard.unreached.run_judged(&ctx, None, send, unreached).await
+    };
+    Ok(answer(guard.asked.run_judged(&ctx, None, reach, judge).await?))
 }
 
 /// What the app sees of the headers. The trace goes by the context.

@@ -136,7 +136,11 @@ pub(crate) struct Options {
     pub(crate) listen: Vec<String>,
     pub(crate) http_port: u16,
     pub(crate) grpc_port: u16,
+    /// Where relative paths in components' settings start.
+    pub(crate) folder: PathBuf,
     pub(crate) resource_folders: Vec<PathBuf>,
+    /// Whether a state store and a broker inside the process are there where no resources are named.
+    pub(crate) built_in: bool,
     pub(crate) config_files: Vec<PathBuf>,
     pub(crate) body_bytes_max: usize,
     pub(crate) grace: Duration,
@@ -178,7 +182,9 @@ impl Options {
                 .collect(),
             http_port: port("dapr-http-port", 3500)?,
             grpc_port: port("dapr-grpc-port", 50001)?,
+            folder: PathBuf::from("."),
             resource_folders,
+            built_in: false,
             config_files: paths("config"),
             body_bytes_max: body_bytes(text("max-body-size"), text("dapr-http-max-request-size"))?,
             grace: Duration::from_secs(seconds),

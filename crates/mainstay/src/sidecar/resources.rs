@@ -14,6 +14,21 @@ use crate::{environment, exit, spec, terminal};
 /// Bytes of a resource file that are read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// What there is where nobody names resources: the components that `dapr init` makes, inside the process.
+const BUILT_IN: (&str, &str) = (
+    "built-in",
+    "apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: statestore }
+spec: { type: state.embedded, version: v1, metadata: [{ name: actorStateStore, value: \"true\" }] }
+---
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: pubsub }
+spec: { type: pubsub.embedded, version: v1, metadata: [] }
+",
+);
+
 /// Reads the files that the flags name. Errors: a folder or file that cannot be read; `Explained` for faults in them.
 pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
     let mut paths = Vec::new();
@@ -22,7 +37,13 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Resources> {
     }
     paths.extend(options.config_files.iter().cloned());
     let texts = paths.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
-    let texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
+    if options.built_in && options.resource_folders.is_empty() {
+        tracing::info!(
+            "no resources are named: the components `statestore` and `pubsub` are inside this process"
+        );
+        texts.push((BUILT_IN.0.to_owned(), BUILT_IN.1.to_owned()));
+    }
     let files: Vec<File<'_>> = texts.iter().map(|(name, text)| File { name, text }).collect();
     let types = registry::types();
     let types: Vec<_> = types.iter().map(registry::Listed::def).collect();
@@ -66,9 +87,6 @@ fn refuse_what_protects(runtime: &RuntimeConfig) -> Result<(), Error> {
 
 /// Says what the files ask for and does not happen yet.
 fn tell_what_is_not_built(resources: &Resources) {
-    if !resources.resiliencies.is_empty() {
-        tracing::warn!("policies of Resiliency files have no effect yet; the built-in ones hold");
-    }
     if !resources.runtime.tracing.exporters.is_empty() {
         tracing::warn!("traces are not sent yet");
     }

@@ -9,8 +9,11 @@ mod types;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use mainstay_blocks::door::{Door, Probing};
+use mainstay_blocks::layers::Layers;
 use mainstay_blocks::{App, Blocks};
+use mainstay_config::resources::policies;
 use mainstay_core::Clock;
 use mainstay_core::callback::AppCallback;
 use mainstay_core::resources::Resources;
@@ -43,8 +46,26 @@ pub(crate) struct Beside {
     pub(crate) door: Door,
     probing: Option<Probing>,
     sockets: Option<Sockets>,
-    stores: Arc<Stores>,
     asked: Arc<Notify>,
+}
+
+/// The stores inside this process. Several sidecars may share them, as they would share a server.
+#[derive(Clone)]
+pub(crate) struct Inside(Arc<Stores>);
+
+impl Inside {
+    /// Stores in a folder, each opened when a component asks for it.
+    pub(crate) fn of(folder: PathBuf) -> Self {
+        Self(Arc::new(Stores::new(EmbeddedOptions::new(folder), Arc::new(SystemClock))))
+    }
+
+    /// Writes what waits and lets go of the folder.
+    pub(crate) async fn close(&self) {
+        let stores = Arc::clone(&self.0);
+        if let Err(error) = tokio::task::spawn_blocking(move || stores.close()).await {
+            tracing::error!(%error, "closing the stores failed; nothing acknowledged is lost");
+        }
+    }
 }
 
 impl Beside {
@@ -52,22 +73,24 @@ impl Beside {
     pub(crate) async fn open(
         options: &Options,
         resources: &Resources,
+        inside: &Inside,
         (asked, shutdown): (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>),
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let stores =
-            Arc::new(Stores::new(EmbeddedOptions::new(data_folder(&options.app_id)), Arc::clone(&clock)));
         let client = Client::new(ClientOptions::default());
         let app = App { id: options.app_id.clone(), namespace: environment::namespace() };
         let opener = Opener {
             app: &app,
             clock: &clock,
             client: &client,
-            stores: &stores,
+            stores: &inside.0,
             runtime: &resources.runtime,
-            folder: PathBuf::from("."),
+            folder: options.folder.clone(),
         };
-        let table = opener.open_all(&resources.components).await?;
+        let policies = policies(&resources.resiliencies, &options.app_id);
+        let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
+        let mut table = opener.open_all(&resources.components).await?;
+        table.guard(layers);
         let sockets = sockets(&options.app_id);
         let app::Joined { callback, door, mut targets, ways } =
             app::join(options, &resources.runtime, &client, sockets.as_ref())?;
@@ -105,7 +128,7 @@ impl Beside {
         });
         let health = options.app.as_ref().and_then(|app| app.health.as_ref());
         let probing = health.map(app::probing);
-        Ok(Self { blocks, surface, grpc, app: callback, door, probing, sockets, stores, asked })
+        Ok(Self { blocks, surface, grpc, app: callback, door, probing, sockets, asked })
     }
 
     /// Waits until the app asks this process to stop.
@@ -136,19 +159,6 @@ impl Beside {
         let (door, leave) = (self.door.clone(), leave.clone());
         work.spawn(async move { door.probe(&*app, probing, &leave).await });
     }
-
-    /// Closes the stores inside the process.
-    pub(crate) async fn close(&self) {
-        let stores = Arc::clone(&self.stores);
-        if let Err(error) = tokio::task::spawn_blocking(move || stores.close()).await {
-            tracing::error!(%error, "closing the stores failed; nothing acknowledged is lost");
-        }
-    }
-}
-
-fn data_folder(app_id: &str) -> PathBuf {
-    let folder = environment::data_folder().unwrap_or_else(|| PathBuf::from(".mainstay"));
-    if app_id.is_empty() { folder.join("sidecar") } else { folder.join("apps").join(app_id) }
 }
 
 fn about(options: &Options, http_endpoints: Vec<String>) -> About {
@@ -162,12 +172,12 @@ fn about(options: &Options, http_endpoints: Vec<String>) -> About {
 
 /// The folder by which apps on this host find each other. One without an id is found by nobody, and finds others.
 fn sockets(app_id: &str) -> Option<Sockets> {
-    let folder = environment::runtime_folder();
+    let folder = environment::runtime_folder().join("apps");
     let opened = Sockets::open(&folder);
     opened
         .inspect_err(|error| {
             let folder = folder.display();
-            tracing::warn!(%error, app = %app_id, "no other app on this host can be called: `{folder}` cannot be used; `MAINSTAY_RUNTIME_DIR` names another");
+            tracing::warn!(%error, app = %app_id, "no other app on this host can be called: `{folder}` cannot be used; `MAINSTAY_RUNTIME_FOLDER` names another");
         })
         .ok()
 }

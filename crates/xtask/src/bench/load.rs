@@ -5,6 +5,7 @@
 mod client;
 mod pattern;
 mod payload;
+mod redis;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -20,9 +21,21 @@ pub(crate) struct Options {
     /// Where to send to: an address of this machine
     #[arg(long)]
     pub(super) address: SocketAddr,
-    /// The path
+    /// The path; `{n}` in it stands for the number of a key. For Redis the key itself
     #[arg(long, default_value = "/v1/chat/completions")]
     pub(super) path: String,
+    /// What is sent
+    #[arg(long, value_enum, default_value_t = Payload::Chat)]
+    pub(super) payload: Payload,
+    /// Numbers that `{n}` takes in turn
+    #[arg(long, default_value_t = 1)]
+    pub(super) keys: u32,
+    /// The status of a good answer
+    #[arg(long, default_value_t = 200)]
+    pub(super) status: u16,
+    /// The least bytes of a good answer
+    #[arg(long, default_value_t = 200)]
+    pub(super) answer_bytes_min: usize,
     /// The model to ask for
     #[arg(long, default_value = "bench")]
     pub(super) model: String,
@@ -44,6 +57,21 @@ pub(crate) struct Options {
     /// Size of a request's body
     #[arg(long, default_value_t = 300)]
     pub(super) body_bytes: usize,
+}
+
+/// What is sent.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// A chat completion
+    Chat,
+    /// A GET
+    Get,
+    /// A value under a key, to be kept
+    Save,
+    /// An event, to be published
+    Event,
+    /// A read of a hash with a bare client of Redis
+    Redis,
 }
 
 /// How requests are sent.
@@ -136,6 +164,11 @@ impl Seen {
     }
 }
 
+/// The key with this number.
+fn key(number: u32) -> String {
+    format!("key-{number}")
+}
+
 fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
@@ -166,7 +199,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn send(options: &Options) -> anyhow::Result<Report> {
     let streamed = options.mode == Mode::Stream;
-    let target = Target::new(options, payload::chat(&options.model, options.body_bytes, streamed), streamed)?;
+    let target = Target::new(options, streamed)?;
     let begin = Instant::now();
     let time = Duration::from_secs_f64(options.seconds);
     let seen = match options.mode {

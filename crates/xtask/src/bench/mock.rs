@@ -33,11 +33,17 @@ pub(crate) struct Options {
     interval_ms: u64,
 }
 
+/// Where a value is got and put.
+pub(super) const VALUE_PATH: &str = "/value";
+/// Bytes of that value, without its quotes.
+pub(super) const VALUE_BYTES: usize = 1_024;
+
 type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
 
 /// The ready-made answers.
 struct Answers {
     whole: Bytes,
+    value: Bytes,
     models: Bytes,
     frames: Vec<Bytes>,
     interval: Duration,
@@ -54,6 +60,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     println!("mock: listening on http://{}", listener.local_addr()?);
     let answers = Arc::new(Answers {
         whole: whole(),
+        value: Bytes::from(format!("\"{}\"", "v".repeat(VALUE_BYTES))),
         models: Bytes::from_static(
             br#"{"object":"list","data":[{"id":"bench","object":"model","created":1,"owned_by":"mock"}]}"#,
         ),
@@ -80,6 +87,16 @@ async fn connection(socket: TcpStream, answers: Arc<Answers>) {
 }
 
 async fn answer(request: Request<Incoming>, answers: &Arc<Answers>) -> Response<Body> {
+    match request.uri().path() {
+        // Beside a sidecar: an app that asks for nothing, and a value of a kilobyte.
+        path if path.starts_with("/dapr/") => return bare(StatusCode::NOT_FOUND),
+        VALUE_PATH if request.method() == Method::GET => return json(answers.value.clone()),
+        VALUE_PATH => {
+            let read = request.into_body().collect().await;
+            return bare(if read.is_ok() { StatusCode::NO_CONTENT } else { StatusCode::BAD_REQUEST });
+        }
+        _ => {}
+    }
     if request.method() == Method::GET {
         return json(answers.models.clone());
     }
@@ -93,6 +110,12 @@ async fn answer(request: Request<Incoming>, answers: &Arc<Answers>) -> Response<
     }
     let mut response = Response::new(Either::Right(paced(Arc::clone(answers)).boxed_unsync()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
+
+fn bare(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
+    *response.status_mut() = status;
     response
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Launch {
     pub(super) command: Command,
     /// Where it will listen.
     pub(super) address: SocketAddr,
-    /// A path that answers 200 once it can work.
+    /// A path that answers 200 or 204 once it can work.
     pub(super) ready_path: &'static str,
     /// Keys that calls may show, in turn; none when it asks for none.
     pub(super) keys: Vec<String>,
@@ -81,7 +81,7 @@ impl Service {
     }
 }
 
-/// Whether `path` answers 200.
+/// Whether `path` answers 200 or 204.
 fn answers(address: SocketAddr, path: &str) -> bool {
     let Ok(mut socket) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
@@ -89,7 +89,8 @@ fn answers(address: SocketAddr, path: &str) -> bool {
         .set_read_timeout(Some(Duration::from_secs(5)))
         .and_then(|()| socket.write_all(request.as_bytes()));
     let mut head = [0; 12];
-    asked.and_then(|()| socket.read_exact(&mut head)).is_ok() && head.ends_with(b" 200")
+    asked.and_then(|()| socket.read_exact(&mut head)).is_ok()
+        && [b" 200", b" 204"].iter().any(|status| head.ends_with(*status))
 }
 
 fn end_of(text: &str) -> String {

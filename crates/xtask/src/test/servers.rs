@@ -2,7 +2,9 @@
 //! backend whose server is missing are shown as not run.
 //!
 //! The packages are those that the recipes in `mainstay-testkit/src/servers/` name. They are read as text: to compile the
-//! testkit for it would make every task wait.
+//! testkit for it would make every task wait. What no package brings has a file in `servers/`.
+
+mod kafka;
 
 use std::process::Command;
 use std::time::Duration;
@@ -17,6 +19,19 @@ const TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn install(_: &House) -> anyhow::Result<Outcome> {
     let packages = packages()?;
+    let outcome = install_packages(&packages)?;
+    let Outcome::Passed(mut note) = outcome else { return Ok(outcome) };
+    match kafka::install() {
+        Ok(()) => note.push_str(" kafka"),
+        Err(error) => {
+            let why = super::first_line(&format!("{error:#}"));
+            return Ok(Outcome::NotRun(format!("{note}, but not Kafka: {why}")));
+        }
+    }
+    Ok(Outcome::Passed(note))
+}
+
+fn install_packages(packages: &[String]) -> anyhow::Result<Outcome> {
     let missing: Vec<&str> =
         packages.iter().map(String::as_str).filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use mainstay_blocks::pubsub::Scopes;
 use mainstay_blocks::state::{Prefix, Rules};
-use mainstay_blocks::{App, Opened, Summary, Table};
+use mainstay_blocks::{App, Opened, Summary, Table, lock};
 use mainstay_components::def::{Def, Opening};
 use mainstay_components::settings::Settings;
-use mainstay_components::{pubsub, secret_stores, state};
+use mainstay_components::{locks, pubsub, secret_stores, state};
 use mainstay_config::resources::Placeholders;
 use mainstay_core::component::{Component, Setting, SettingValue};
 use mainstay_core::http_endpoint::{HttpEndpoint, Tls};
@@ -73,6 +73,8 @@ impl Opener<'_> {
             self.open_store(def, component, table).await?;
         } else if let Some(def) = pubsub::find(&component.kind) {
             self.open_broker(def, component, table).await?;
+        } else if let Some(def) = locks::find(&component.kind) {
+            self.open_locks(def, component, table).await?;
         }
         Ok(())
     }
@@ -104,6 +106,19 @@ impl Opener<'_> {
         let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
         let rules = Scopes::of(|name| settings.text(name));
         table.brokers.insert(component.name.clone(), Opened::new(port, rules));
+        table.summaries.push(summary(component, Vec::new()));
+        Ok(())
+    }
+
+    async fn open_locks(
+        &self,
+        def: &locks::Def,
+        component: &Component,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let Some((port, settings)) = self.open(def, component, table).await? else { return Ok(()) };
+        let rules = lock::Rules::of(settings.text("keyPrefix"), &component.name, self.app);
+        table.locks.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use mainstay_components::def::{Def, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{pubsub, secret_stores, state};
+use mainstay_components::{locks, pubsub, secret_stores, state};
 use mainstay_config::resources::{SettingName, TypeDef};
 use mainstay_core::Fault;
 
@@ -61,6 +61,9 @@ const PUBSUB_SETTINGS: &[SettingDef] = &[
     of_block("consumerID", "The group of the app's subscriptions."),
 ];
 
+/// Settings that every lock store has.
+const LOCK_SETTINGS: &[SettingDef] = &[of_block("keyPrefix", "What stands before the app's locks.")];
+
 /// Every type of component: made once.
 pub(crate) fn types() -> &'static [Listed] {
     static TYPES: LazyLock<Vec<Listed>> = LazyLock::new(listed);
@@ -72,7 +75,8 @@ fn listed() -> Vec<Listed> {
     let states = state::ALL.iter().map(|def| Listed::of(def, STATE_SETTINGS));
     let brokers = pubsub::ALL.iter().map(|def| Listed::of(def, PUBSUB_SETTINGS));
     let secrets = secret_stores::ALL.iter().map(|def| Listed::of(def, &[]));
-    states.chain(brokers).chain(secrets).collect()
+    let locks = locks::ALL.iter().map(|def| Listed::of(def, LOCK_SETTINGS));
+    states.chain(brokers).chain(secrets).chain(locks).collect()
 }
 
 /// Checks the settings of a component of a type.

@@ -18,6 +18,16 @@ pub(super) fn chat(model: &str, bytes: usize, streamed: bool) -> Bytes {
     Bytes::from(body(model, &vec![text; count], streamed))
 }
 
+/// A request that keeps a value of `bytes` bytes under the key with this number.
+pub(super) fn save(number: u32, bytes: usize) -> Bytes {
+    Bytes::from(json!([{ "key": super::key(number), "value": "v".repeat(bytes) }]).to_string())
+}
+
+/// An event of about `bytes` bytes.
+pub(super) fn event(bytes: usize) -> Bytes {
+    Bytes::from(json!({ "data": "e".repeat(bytes) }).to_string())
+}
+
 /// Real text has quotes and line breaks; a parser pays for them.
 fn unescaped(text: &str) -> String {
     text.replace("\\\"", "\"").replace("\\n", "\n")

@@ -1,0 +1,208 @@
+//! A sidecar at work: started, attending to its app, drained, closed; the steps are its owner's to take, in that order. It
+//! hears no signal and ends no process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mainstay_blocks::pubsub::Sort;
+use mainstay_core::subscription::Subscription;
+use mainstay_core::{Error, codes};
+use mainstay_net::server::{ServeOptions, serve};
+use mainstay_sidecar::Phase;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::flags::Options;
+use super::{delivering, resources};
+use crate::wire::sidecar::{Beside, Inside};
+use crate::{environment, exit, terminal};
+
+/// Connections open at once on each address.
+const CONNECTIONS_MAX: u32 = 10_000;
+/// A sidecar that serves.
+pub(crate) struct Sidecar {
+    options: Options,
+    beside: Beside,
+    declared: Vec<Subscription>,
+    /// Where its APIs are.
+    pub(crate) ports: Ports,
+    started: Instant,
+    stop: CancellationToken,
+    servers: TaskTracker,
+    work: TaskTracker,
+}
+
+/// The ports of a sidecar's two APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    pub(crate) http: u16,
+    pub(crate) grpc: u16,
+}
+
+impl Sidecar {
+    /// Reads the resources, binds the ports, opens the components and serves. `is_process` says whether the process is there
+    /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
+    pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        for name in &options.without_effect {
+            tracing::debug!("the flag `--{name}` has no effect here");
+        }
+        let resources = resources::load(&options)?;
+        let http = bind(&options, options.http_port).await?;
+        let grpc = bind(&options, options.grpc_port).await?;
+        warn_of_strangers(&options);
+        let beside = Beside::open(&options, &resources, inside, shutdown(is_process)).await?;
+        let ports = Ports { http: port_of(&http)?, grpc: port_of(&grpc)? };
+        let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
+        for listener in http {
+            terminal::print(&format!("mainstay: listening on http://{}\n", listener.local_addr()?));
+            servers.spawn(serve(listener, beside.surface.router(), bounds(&options), stop.clone()));
+        }
+        for listener in grpc {
+            tracing::info!(address = %listener.local_addr()?, "the gRPC API is up");
+            servers.spawn(serve(listener, beside.grpc.router(), bounds(&options), stop.clone()));
+        }
+        if let Some(socket) = beside.socket() {
+            servers.spawn(serve(socket, beside.inbound(), bounds(&options), stop.clone()));
+        }
+        servers.close();
+        beside.surface.reach(Phase::Outbound);
+        let (declared, work) = (resources.subscriptions, TaskTracker::new());
+        Ok(Self { options, beside, declared, ports, started, stop, servers, work })
+    }
+
+    /// Waits until the app asks it to stop.
+    pub(crate) async fn asked_to_stop(&self) {
+        self.beside.asked_to_stop().await;
+    }
+
+    /// Keeps what is said about the app among the metadata; what does not fit is left out.
+    pub(crate) async fn note(&self, name: &str, value: String) {
+        if let Err(error) = self.beside.blocks.extend(name.to_owned(), value).await {
+            tracing::warn!(%error, "the metadata lacks `{name}`");
+        }
+    }
+
+    /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
+    pub(crate) async fn attend(&self, leave: &CancellationToken) {
+        if let (Some(app), Some(at)) = (&self.beside.app, &self.options.app) {
+            delivering::wait_for(&**app, &at.url()).await;
+            self.beside.probe(leave, &self.work);
+            let mut subscriptions: Vec<_> =
+                self.declared.iter().map(|one| (one.clone(), Sort::Declared)).collect();
+            if self.options.asks_subscriptions {
+                let asked = delivering::ask(&**app).await;
+                subscriptions.extend(asked.into_iter().map(|one| (one, Sort::Asked)));
+            }
+            for subscription in subscriptions {
+                delivering::begin(&self.beside, app, subscription, leave, &self.work);
+            }
+        }
+        self.beside.surface.reach(Phase::Ready);
+        let elapsed_ms = self.started.elapsed().as_millis();
+        // Scripts that start daprd wait for this line.
+        tracing::info!("dapr initialized. Status: Running. Init Elapsed {elapsed_ms}ms");
+    }
+
+    /// Serves on for as long as `--dapr-block-shutdown-duration` asks.
+    pub(crate) async fn linger(&self) {
+        let block = self.options.block;
+        if !block.is_zero() {
+            let seconds = block.as_secs_f32();
+            tracing::info!(seconds, "serving on, as `--dapr-block-shutdown-duration` asks");
+            tokio::time::sleep(block).await;
+        }
+    }
+
+    /// Delivers nothing new, and waits for what is at the app, up to the grace. The APIs are still there.
+    pub(crate) async fn drain(&self, leave: &CancellationToken) {
+        self.beside.surface.reach(Phase::Ending);
+        self.beside.grpc.set_draining();
+        leave.cancel();
+        self.work.close();
+        if tokio::time::timeout(self.options.grace, self.work.wait()).await.is_err() {
+            tracing::warn!("not waiting any longer for what the app is working on; it is delivered again");
+        }
+    }
+
+    /// Ends the APIs, and waits for calls at work, up to the grace.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        if tokio::time::timeout(self.options.grace, self.servers.wait()).await.is_err() {
+            tracing::warn!("cutting what did not finish in time");
+        }
+    }
+}
+
+/// Says that whoever reaches this host reaches the app's state, where that is so.
+fn warn_of_strangers(options: &Options) {
+    let is_loopback = |host: &String| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    if !options.listen.iter().all(is_loopback) && environment::dapr_api_token().is_none() {
+        tracing::warn!(
+            "listening beyond this host without DAPR_API_TOKEN: whoever can connect can use every component"
+        );
+    }
+}
+
+/// Binds a port at every address. A host without IPv6 has no `::1`: one address is enough.
+async fn bind(options: &Options, port: u16) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut last = None;
+    for host in &options.listen {
+        let at = listeners
+            .first()
+            .and_then(|first| first.local_addr().ok())
+            .map_or(port, |at: SocketAddr| at.port());
+        match TcpListener::bind(format!("{host}:{at}")).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => last = Some((host, error)),
+        }
+    }
+    match last {
+        Some((host, error)) if listeners.is_empty() || error.kind() == std::io::ErrorKind::AddrInUse => {
+            let message = format!("cannot listen on `{host}:{port}`: {error}");
+            let help = "another process may hold the port; choose one with `--dapr-http-port`";
+            Err(Error::new(&codes::NOT_READY, message).with_help(help).into())
+        }
+        _ => Ok(listeners),
+    }
+}
+
+fn port_of(listeners: &[TcpListener]) -> std::io::Result<u16> {
+    listeners.first().map_or(Ok(0), |listener| listener.local_addr().map(|at| at.port()))
+}
+
+fn bounds(options: &Options) -> ServeOptions {
+    ServeOptions {
+        // Clients of gRPC connect long before they call, and keep their connections.
+        header_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(300),
+        write_timeout: Duration::from_secs(60),
+        connections_max: CONNECTIONS_MAX,
+        close_timeout: options.grace,
+    }
+}
+
+/// What `POST /v1.0/shutdown` does: asks the sidecar to stop as a signal does, or ends the process that is there for it
+/// shortly.
+fn shutdown(is_process: bool) -> (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>) {
+    let asked = Arc::new(Notify::new());
+    let told = Arc::clone(&asked);
+    let shutdown = move |force: bool| {
+        if force && is_process {
+            tokio::spawn(async {
+                // The answer to whoever asked goes out first.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                std::process::exit(i32::from(exit::FAILED));
+            });
+        }
+        told.notify_one();
+    };
+    (asked, Arc::new(shutdown))
+}

@@ -1,0 +1,82 @@
+"""The notification service: takes notifications by invocation, and listens to what happens to tasks.
+
+A notification here is a line in a file. Messages come at least once, so each is taken once by its event's id.
+"""
+
+import json
+import os
+import threading
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import uvicorn
+from dapr.clients import DaprClient
+from dapr.ext.fastapi import DaprApp
+from fastapi import Body, FastAPI, Header, HTTPException
+
+PUBSUB = os.environ.get("PUBSUB", "pubsub")
+TOPIC = os.environ.get("TOPIC", "task-events")
+SECRETS = os.environ.get("SECRETS", "secrets")
+
+
+class Lines:
+    """A file that lines are added to and never taken from, one for each id."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.ids = {json.loads(line)["id"] for line in lines if line.endswith("}")}
+
+    def add(self, id: str, line: dict) -> bool:
+        """Returns when the line is on the disk; whether it is new. The folder must be there."""
+        with self.lock:
+            if id in self.ids:
+                return False
+            with self.path.open("a") as file:
+                file.write(json.dumps({"id": id} | line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self.ids.add(id)
+            return True
+
+
+lines = Lines(Path(os.environ.get("NOTIFICATIONS_FILE", "../data/notifications.jsonl")))
+token: list[str] = []
+
+
+@asynccontextmanager
+async def life(_: FastAPI):
+    with DaprClient() as client:
+        token.append(client.get_secret(SECRETS, "notification-token").secret["notification-token"])
+    yield
+
+
+app = FastAPI(title="notification service", lifespan=life)
+dapr = DaprApp(app)
+
+
+@app.post("/notify")
+def notify(event: Annotated[dict, Body()], x_notification_token: Annotated[str, Header()] = "") -> dict:
+    if x_notification_token != token[0]:
+        raise HTTPException(403, "who are you?")
+    new = lines.add(f"notify {event['event_id']}", {"way": "invoked", "event": event})
+    return {"notified": new}
+
+
+@dapr.subscribe(pubsub=PUBSUB, topic=TOPIC, route="/events/tasks")
+def happened(envelope: Annotated[dict, Body()]) -> dict:
+    event = envelope["data"]
+    lines.add(event["event_id"], {"way": "subscribed", "event": event})
+    return {"status": "SUCCESS"}
+
+
+@app.get("/health")
+def health() -> dict:
+    return {"status": "ok"}
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(os.environ["APP_PORT"]), log_level="warning")
