@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import urllib.error
@@ -18,6 +19,7 @@ import pytest
 
 PATIENCE_S = 30
 KEYS = pathlib.Path(__file__).parents[2] / "crates/mainstay-testkit/keys"
+RUNTIME_FOLDER = tempfile.TemporaryDirectory(prefix="mainstay-")
 COMPONENTS = {
     "orders.yaml": """
         apiVersion: dapr.io/v1alpha1
@@ -108,10 +110,15 @@ class Sidecar:
         app_port: int | None = None,
         token: str | None = None,
         more: dict[str, str] | None = None,
+        app_id: str = "shop",
+        words: list[str] = (),
+        variables: dict[str, str] = {},
+        resources: dict[str, str] = {},
     ):
+        files = COMPONENTS | (more or {}) | resources
         resources = folder / "resources"
         resources.mkdir(exist_ok=True)
-        for name, text in (COMPONENTS | (more or {})).items():
+        for name, text in files.items():
             (resources / name).write_text(textwrap.dedent(text))
         keys = folder / "keys"
         keys.mkdir(exist_ok=True)
@@ -121,14 +128,21 @@ class Sidecar:
             (folder / "items.yaml").write_text("greeting: hello\nlimit: { value: 10, version: v2 }\n")
         self.folder = folder
         self.http_port, self.grpc_port = free_port(), free_port()
-        command = [os.environ["MAINSTAY_BIN"], "sidecar", "--app-id", "shop", "--resources-path", str(resources)]
+        command = [os.environ["MAINSTAY_BIN"], "sidecar", "--app-id", app_id, "--resources-path", str(resources)]
         command += ["--dapr-http-port", str(self.http_port), "--dapr-grpc-port", str(self.grpc_port)]
         command += ["--app-port", str(app_port)] if app_port else []
+        command += words
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "FAVOURITE_COLOUR": "green"}
         environment |= {"DAPR_API_TOKEN": token} if token else {}
+        # Of this run alone, and short: a socket's path is bounded.
+        environment |= {"MAINSTAY_RUNTIME_FOLDER": RUNTIME_FOLDER.name} | variables
         self.process = subprocess.Popen(command, cwd=folder, env=environment)
         health = f"http://127.0.0.1:{self.http_port}/v1.0/healthz"
-        until(lambda: answers(health) or self.process.poll() is not None, "the sidecar is up")
+        try:
+            until(lambda: answers(health) or self.process.poll() is not None, "the sidecar is up")
+        except AssertionError:
+            self.kill()
+            raise
         assert self.process.poll() is None, f"the sidecar ended with {self.process.returncode}"
 
     def configure(self, text: str) -> None:

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mainstay_core::callback::{AppCallback, TopicEvent, Verdict};
+use mainstay_core::callback::{
+    AppCallback, BindingAnswer, BindingEvent, BulkEvent, ConfigurationChange, TopicEvent, Verdict,
+};
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{Ctx, Error, Result, codes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -135,6 +137,25 @@ impl AppCallback for Guarded {
     async fn deliver(&self, ctx: &Ctx, event: &TopicEvent) -> Result<Verdict> {
         let _place = self.door.enter().await?;
         self.app.deliver(ctx, event).await
+    }
+
+    async fn deliver_bulk(&self, ctx: &Ctx, event: &BulkEvent) -> Result<Vec<Verdict>> {
+        let _place = self.door.enter().await?;
+        self.app.deliver_bulk(ctx, event).await
+    }
+
+    async fn hears(&self, ctx: &Ctx, binding: &str, route: &str) -> Result<bool> {
+        self.app.hears(ctx, binding, route).await
+    }
+
+    async fn tell(&self, ctx: &Ctx, event: &BindingEvent) -> Result<BindingAnswer> {
+        let _place = self.door.enter().await?;
+        self.app.tell(ctx, event).await
+    }
+
+    async fn configuration_changed(&self, ctx: &Ctx, change: &ConfigurationChange) -> Result<()> {
+        let _place = self.door.enter().await?;
+        self.app.configuration_changed(ctx, change).await
     }
 }
 

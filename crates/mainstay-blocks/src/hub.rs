@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use mainstay_core::middleware::Middleware;
 use mainstay_core::callback::AppCallback;
+use mainstay_core::middleware::Middleware;
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::resiliency::Direction;
+use mainstay_core::subscription::Subscription;
 use mainstay_core::{Clock, Error, Result, codes};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::configuration::Watches;
 use crate::layers::{AppGuard, Guard, Layers};
 use crate::middleware::Pipeline;
-use crate::pubsub::Scopes;
+use crate::pubsub::{Known, Noted, Scopes, Sort};
 use crate::state::Store;
 
 /// The app beside us.
@@ -162,6 +163,7 @@ pub(crate) struct Inner {
     reloads: watch::Sender<()>,
     callback: OnceLock<Arc<dyn AppCallback>>,
     watches: Arc<Watches>,
+    known: Known,
     /// Set by the app: names and values that whoever asks about us sees.
     extended: AsyncMutex<BTreeMap<String, String>>,
 }
@@ -183,6 +185,7 @@ impl Blocks {
             reloads: watch::Sender::new(()),
             callback: OnceLock::new(),
             watches: Arc::default(),
+            known: Known::default(),
             extended: AsyncMutex::default(),
         }))
     }
@@ -237,6 +240,18 @@ impl Blocks {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.0.clock
+    }
+
+    /// Says that a subscription is at work, until what this gives is dropped.
+    #[must_use]
+    pub fn note(&self, subscription: &Subscription, sort: Sort) -> Noted {
+        self.0.known.note(subscription.clone(), sort)
+    }
+
+    /// The subscriptions at work, in the order in which they began.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<(Subscription, Sort)> {
+        self.0.known.all()
     }
 
     /// What the app has said about itself.

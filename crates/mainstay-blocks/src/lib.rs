@@ -5,10 +5,10 @@
 //! its [`middleware`]; [`door`] and [`access`] stand before the app beside us.
 
 pub mod access;
-pub mod crypto;
 pub mod bindings;
 pub mod configuration;
 pub mod conversation;
+pub mod crypto;
 pub mod door;
 mod hub;
 pub mod layers;

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod envelope;
+mod known;
 mod routing;
 mod scopes;
 #[cfg(test)]
@@ -18,6 +19,8 @@ use crate::hub::{Broker, not_found};
 pub use delivery::{Deliverer, REASON};
 pub(crate) use envelope::is_json;
 pub use envelope::{CLOUD_EVENTS, Event, wrap_raw};
+pub(crate) use known::Known;
+pub use known::{Noted, Sort};
 pub use scopes::Scopes;
 
 /// What an app publishes.

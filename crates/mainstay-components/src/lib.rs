@@ -14,9 +14,9 @@ pub mod bindings;
     feature = "sqlite"
 ))]
 mod clients;
-pub mod crypto;
 pub mod configuration;
 pub mod conversation;
+pub mod crypto;
 pub mod def;
 #[cfg(feature = "crypto")]
 mod keys;

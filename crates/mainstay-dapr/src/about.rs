@@ -11,6 +11,8 @@ pub struct About {
     pub features: Vec<String>,
     /// How the app is reached.
     pub app_connection: Option<AppConnection>,
+    /// The external services that the app may call, by name.
+    pub http_endpoints: Vec<String>,
     /// Further names and values (`extended`), e.g. the app's command and process id.
     pub extended: Vec<(String, String)>,
 }

@@ -13,6 +13,10 @@ pub const CALLER_NAMESPACE: &str = "dapr-caller-namespace";
 pub const CALLEE: &str = "dapr-callee-app-id";
 /// Metadata and header: the app that is to be called.
 pub const APP_ID: &str = "dapr-app-id";
+/// What begins the names of headers that runtimes tell each other, and apps never see.
+pub const BETWEEN_RUNTIMES: &str = "mainstay-";
+/// Between two runtimes: the type of content that is a message of its own.
+pub const TYPE_URL: &str = "mainstay-type-url";
 /// Between two runtimes: the caller's trust domain.
 pub const CALLER_TRUST_DOMAIN: &str = "mainstay-caller-trust-domain";
 /// The namespace of apps that have none.

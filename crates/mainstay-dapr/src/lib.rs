@@ -4,10 +4,10 @@
 
 mod about;
 mod apis;
-pub mod crypto;
 pub mod bindings;
 pub mod configuration;
 pub mod conversation;
+pub mod crypto;
 mod event;
 pub mod fault;
 pub mod invoke;

@@ -3,10 +3,10 @@
 
 #[path = "e2e/apps.rs"]
 mod apps;
-#[path = "e2e/blocks.rs"]
-mod blocks;
 #[path = "e2e/bindings.rs"]
 mod bindings;
+#[path = "e2e/blocks.rs"]
+mod blocks;
 #[path = "e2e/checking.rs"]
 mod checking;
 #[path = "e2e/messages.rs"]

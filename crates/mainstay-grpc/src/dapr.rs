@@ -10,7 +10,9 @@ use tonic::{Request, Response, Streaming};
 
 use crate::call::{Call, Result};
 use crate::surface::Shared;
-use crate::{bindings, configuration, conversation, crypto, lock, metadata, pubsub, secrets, state, subscribe};
+use crate::{
+    bindings, configuration, conversation, crypto, invoke, lock, metadata, pubsub, secrets, state, subscribe,
+};
 
 /// The service.
 pub(crate) struct Service(Arc<Shared>);
@@ -26,6 +28,7 @@ macro_rules! serve {
     (
         messages { $($method:ident($message:ident) -> $answer:ty = $function:path;)+ }
         watches { $($watch:ident($wanted:ident) -> $update:ident = $watches:path;)+ }
+        with_metadata { $($called:ident($request:ident) -> $response:ty = $calls:path;)+ }
         streams { $($stream:ident($item:ident) -> $out:ident = $opens:path;)+ }
     ) => {
         #[tonic::async_trait]
@@ -42,6 +45,11 @@ macro_rules! serve {
             ) -> Result<Response<BoxStream<wire::$update>>> {
                 let (call, message) = Call::open(&self.0, request);
                 $watches(&call, message).await.map(Response::new)
+            })+
+
+            $(async fn $called(&self, request: Request<wire::$request>) -> Result<Response<$response>> {
+                let (call, message) = Call::open(&self.0, request);
+                $calls(&call, message).await
             })+
 
             $(async fn $stream(
@@ -89,6 +97,9 @@ serve! {
             configuration::subscribe;
         subscribe_configuration_alpha1(SubscribeConfigurationRequest) -> SubscribeConfigurationResponse =
             configuration::subscribe;
+    }
+    with_metadata {
+        invoke_service(InvokeServiceRequest) -> mainstay_proto::common::v1::InvokeResponse = invoke::invoke;
     }
     streams {
         subscribe_topic_events_alpha1(SubscribeTopicEventsRequestAlpha1) -> SubscribeTopicEventsResponseAlpha1 =

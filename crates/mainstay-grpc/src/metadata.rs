@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use mainstay_blocks::Summary;
+use mainstay_blocks::pubsub::Sort;
+use mainstay_core::subscription::{Rule, Subscription};
 use mainstay_dapr::{About, AppConnection, Fault};
 use mainstay_proto::runtime::v1 as wire;
 use wire::actor_runtime::ActorRuntimeStatus;
@@ -25,10 +27,38 @@ pub(crate) async fn get(call: &Call, _: wire::GetMetadataRequest) -> Result<wire
         enabled_features: about.features.clone(),
         registered_components: call.blocks().table().summaries.iter().map(component).collect(),
         extended_metadata: extended,
+        subscriptions: call.blocks().subscriptions().into_iter().map(subscription).collect(),
+        http_endpoints: about
+            .http_endpoints
+            .iter()
+            .map(|name| wire::MetadataHttpEndpoint { name: name.clone() })
+            .collect(),
         actor_runtime: Some(actors),
         app_connection_properties: about.app_connection.as_ref().map(app_connection),
         ..Default::default()
     })
+}
+
+fn subscription((subscription, sort): (Subscription, Sort)) -> wire::PubsubSubscription {
+    let rule = |rule: Rule| wire::PubsubSubscriptionRule {
+        r#match: rule.condition.unwrap_or_default(),
+        path: rule.path,
+    };
+    let sort = match sort {
+        Sort::Declared => wire::PubsubSubscriptionType::Declarative,
+        Sort::Asked => wire::PubsubSubscriptionType::Programmatic,
+        Sort::Streaming => wire::PubsubSubscriptionType::Streaming,
+    };
+    wire::PubsubSubscription {
+        pubsub_name: subscription.pubsub,
+        topic: subscription.topic,
+        metadata: subscription.metadata,
+        rules: Some(wire::PubsubSubscriptionRules {
+            rules: subscription.rules.into_iter().map(rule).collect(),
+        }),
+        dead_letter_topic: subscription.dead_letter_topic.unwrap_or_default(),
+        r#type: sort.into(),
+    }
 }
 
 fn component(summary: &Summary) -> wire::RegisteredComponents {

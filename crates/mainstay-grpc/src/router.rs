@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, StatusCode};
 use mainstay_core::Ctx;
 use mainstay_dapr::Token;
 use mainstay_proto::FILE_DESCRIPTOR_SET;
@@ -95,7 +95,7 @@ impl Services {
         }
         let ctx = head::context(request.headers());
         request.extensions_mut().insert(ctx.clone());
-        with_status_of_size(within(&ctx, self.dispatch(request)).await)
+        within(&ctx, self.dispatch(request)).await
     }
 
     async fn dispatch<B>(&self, request: Request<B>) -> Response
@@ -103,14 +103,19 @@ impl Services {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError> + Send + 'static,
     {
-        let service = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/'));
-        let service = service.map_or("", |(service, _)| service);
+        let path = request.uri().path().trim_start_matches('/');
+        let (service, method) = path.split_once('/').unwrap_or((path, ""));
         let answered = if service == SERVICE_NAME {
-            self.dapr.clone().call(request).await
+            if !self.shared.apis.allows_method(method) {
+                let why = "requested endpoint is not available";
+                return status::of_http(StatusCode::NOT_IMPLEMENTED, why).into_http();
+            }
+            self.dapr.clone().call(request).await.map(with_status_of_size)
         } else if let Some((_, reflection)) = self.reflection.iter().find(|(name, _)| *name == service) {
             reflection(request.map(Body::new)).await
         } else {
-            Ok(Status::unimplemented(format!("unknown service {service}")).into_http())
+            let passed = self.shared.proxy.pass(&self.shared, request.map(Body::new)).await;
+            Ok(passed.unwrap_or_else(Status::into_http))
         };
         answered.unwrap_or_else(|never| match never {})
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
 use mainstay_core::Error;
 use mainstay_dapr::fault::DOMAIN;
 use mainstay_dapr::{Denied, Detail, Fault, Grpc};
@@ -13,6 +14,8 @@ use tonic::{Code, Status};
 /// Bytes of a text in a failure. Failures travel as trailers, of which clients take 8 KiB, and a key that a caller chose
 /// stands in more than one place.
 const TEXT_BYTES_MAX: usize = 512;
+/// Bytes of an answer over HTTP that is a failure (google.rpc.ErrorInfo bounds its values).
+const HTTP_TEXT_BYTES_MAX: usize = 63;
 
 /// The status of a failure, with the details that it has.
 pub(crate) fn of(fault: &Fault) -> Status {
@@ -35,15 +38,22 @@ pub(crate) fn of_denied(denied: Denied) -> Status {
         Denied::Missing => "missing api token in request metadata",
         Denied::Wrong => "authentication error: api token mismatch",
     };
-    let said = "Unauthorized";
-    let metadata = [("http.code", "401"), ("http.error_message", why)];
+    of_http(StatusCode::UNAUTHORIZED, why)
+}
+
+/// The status of an answer over HTTP that is a failure, with the beginning of what it says.
+pub(crate) fn of_http(status: StatusCode, text: &str) -> Status {
+    let said = status.canonical_reason().unwrap_or_default();
+    let text = &text[..text.floor_char_boundary(HTTP_TEXT_BYTES_MAX)];
+    let metadata = [("http.code", status.as_str()), ("http.error_message", text)];
     let info = rpc::ErrorInfo {
         reason: said.to_owned(),
         domain: DOMAIN.to_owned(),
         metadata: metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     };
     let details = vec![packed("type.googleapis.com/google.rpc.ErrorInfo", &info)];
-    with_details(Code::Unauthenticated, said, details)
+    let code = mainstay_dapr::invoke::code(status.as_u16());
+    with_details(Code::from_i32(code.into()), said, details)
 }
 
 /// Tells the log of a failure that is not the caller's, with what callers must not see.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream;
-use mainstay_blocks::pubsub::{Deliverer, may_subscribe};
+use mainstay_blocks::pubsub::{Deliverer, Sort, may_subscribe};
 use mainstay_core::callback::{AppCallback, TopicEvent, Verdict};
 use mainstay_core::subscription::{Bulk, Rule, Subscription};
 use mainstay_core::{Ctx, Error, codes};
@@ -59,7 +59,11 @@ pub(crate) async fn open(call: &Call, mut requests: Requests) -> Result<BoxStrea
     let stop = call.shared.stop.child_token();
     // Ends the delivery when nobody takes the answer any more.
     let guard = stop.clone().drop_guard();
-    tokio::spawn(work(deliverer, app, requests, events, stop));
+    let noted = blocks.note(&subscription, Sort::Streaming);
+    tokio::spawn(async move {
+        work(deliverer, app, requests, events, stop).await;
+        drop(noted);
+    });
     let answers = stream::unfold((outgoing, guard), |(mut outgoing, guard)| async move {
         outgoing.recv().await.map(|event| (event, (outgoing, guard)))
     });

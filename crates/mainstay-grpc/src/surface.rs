@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use mainstay_blocks::Blocks;
 use mainstay_core::Redacted;
-use mainstay_dapr::{About, Token};
+use mainstay_dapr::{About, Apis, Token};
 use tokio_util::sync::CancellationToken;
 
+use crate::invoke::Invoke;
+use crate::proxy::{Inbound, Proxy, Ways};
 use crate::router::Router;
 
 /// What a surface is made of.
@@ -19,6 +21,12 @@ pub struct Parts {
     pub message_bytes_max: usize,
     /// Whether callers may ask for the services and their messages.
     pub reflection: bool,
+    /// Which APIs may be used.
+    pub apis: Apis,
+    /// What makes calls of methods.
+    pub invoke: Invoke,
+    /// Where calls of other services go.
+    pub ways: Ways,
     /// Who we are, for whoever asks.
     pub about: About,
     /// Ends the process; at once where that is asked for.
@@ -37,6 +45,9 @@ pub(crate) struct Shared {
     pub(crate) api_token: Token,
     pub(crate) message_bytes_max: usize,
     pub(crate) reflection: bool,
+    pub(crate) apis: Apis,
+    pub(crate) invoke: Invoke,
+    pub(crate) proxy: Proxy,
     pub(crate) about: About,
     pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
     /// Ends what would last.
@@ -62,6 +73,9 @@ impl Surface {
             api_token: Token::new(parts.api_token.as_ref()),
             message_bytes_max: parts.message_bytes_max,
             reflection: parts.reflection,
+            apis: parts.apis,
+            invoke: parts.invoke,
+            proxy: Proxy::new(parts.ways),
             about: parts.about,
             shutdown: parts.shutdown,
             stop: CancellationToken::new(),
@@ -78,5 +92,10 @@ impl Surface {
     #[must_use]
     pub fn router(&self) -> Router {
         Router::new(&self.0)
+    }
+    /// The service for the socket by which other apps on this host call. It wants HTTP/2.
+    #[must_use]
+    pub fn inbound(&self) -> Inbound {
+        Inbound::new(&self.0)
     }
 }

@@ -42,6 +42,16 @@ impl Sockets {
             let message = format!("`{}` must be a folder of this user's alone (mode 0700)", path.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
+        // Whoever may write to the folder above could put another in its place.
+        if let Some(above) = path.parent().and_then(|above| std::fs::metadata(above).ok())
+            && (above.uid() != user || above.mode() & 0o022 != 0)
+        {
+            let message = format!(
+                "the folder above `{}` must be this user's, and for others at most to read",
+                path.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
         Ok(Self(Arc::new(Folder { path: path.to_owned(), user, turn: AtomicUsize::new(0) })))
     }
 

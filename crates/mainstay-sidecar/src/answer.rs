@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
+use mainstay_blocks::door::Place;
 use mainstay_core::BoxStream;
 use mainstay_dapr::Fault;
 use mainstay_net::client::AnswerBody;
@@ -23,8 +24,8 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub enum Body {
     /// At hand; empty when spent.
     Whole(Bytes),
-    /// Passed on as it comes.
-    Passed(AnswerBody),
+    /// Passed on as it comes, with the place that it keeps meanwhile.
+    Passed(AnswerBody, Option<Place>),
     /// Made as it goes out. An error in it cuts the answer.
     Streamed(Streamed),
 }
@@ -64,7 +65,7 @@ impl http_body::Body for Body {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Self::Passed(body) => Pin::new(body).poll_frame(cx),
+            Self::Passed(body, _) => Pin::new(body).poll_frame(cx),
             Self::Streamed(body) => body.0.as_mut().poll_next(cx).map_ok(Frame::data),
         }
     }
@@ -72,7 +73,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Passed(body) => body.is_end_stream(),
+            Self::Passed(body, _) => body.is_end_stream(),
             Self::Streamed(_) => false,
         }
     }
@@ -80,7 +81,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Passed(body) => body.size_hint(),
+            Self::Passed(body, _) => body.size_hint(),
             Self::Streamed(_) => SizeHint::default(),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use mainstay_blocks::Blocks;
-use mainstay_core::Ctx;
+use mainstay_core::{Ctx, Principal, RequestId};
 use mainstay_dapr::Fault;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
@@ -15,6 +15,15 @@ use crate::surface::Shared;
 
 /// What a handler gives.
 pub(crate) type Result<T = Answer> = std::result::Result<T, Fault>;
+
+/// The context of a request.
+pub(crate) fn context(parts: &Parts) -> Ctx {
+    let ctx = Ctx::new(RequestId::generate(), Principal::Anonymous);
+    match parts.headers.get("traceparent").and_then(|value| value.to_str().ok()) {
+        Some(trace) => ctx.with_traceparent(trace),
+        None => ctx,
+    }
+}
 
 /// A request that was let in.
 pub(crate) struct Call {

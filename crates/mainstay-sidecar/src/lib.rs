@@ -1,19 +1,22 @@
 //! The building blocks over HTTP, in Dapr's wire format (v1.18.3), for the app beside us.
 //!
-//! Entry: [`Surface`]. A request passes the API token, then the handler that its row in `routes` names. It decides nothing
+//! Entry: [`Surface`]. A request passes the API token, then the handler that its row in `routes` names. Calls of
+//! other apps on this host come by [`Inbound`]. It decides nothing
 //! about state, messages or secrets: the blocks do. It opens no socket and names no adapter.
 
 mod answer;
 mod bindings;
 mod call;
-mod crypto;
 mod configuration;
 mod conversation;
+mod cors;
+mod crypto;
 mod health;
 mod invoke;
 mod lock;
 mod metadata;
 mod middleware;
+mod neighbours;
 mod pubsub;
 mod router;
 mod routes;
@@ -22,7 +25,9 @@ mod state;
 mod surface;
 
 pub use answer::Body;
-pub use invoke::{Target, Targets};
+pub use cors::Origins;
+pub use invoke::{Neighbours, OwnApp, Target, Targets};
 pub use mainstay_dapr::About;
+pub use neighbours::Inbound;
 pub use router::Router;
 pub use surface::{Parts, Phase, Surface};

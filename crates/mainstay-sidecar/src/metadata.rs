@@ -1,6 +1,8 @@
 //! What we are and what is open.
 
 use http::Method;
+use mainstay_blocks::pubsub::Sort;
+use mainstay_core::subscription::{Rule, Subscription};
 use mainstay_dapr::{About, Fault};
 use serde_json::{Map, Value, json};
 
@@ -47,10 +49,39 @@ async fn get(call: Call) -> Result {
         "extended": extended,
         "actorRuntime": {"runtimeStatus": "DISABLED", "hostReady": false, "placement": ""},
     });
+    let subscriptions: Vec<Value> = call.blocks().subscriptions().iter().map(subscription).collect();
+    if !subscriptions.is_empty() {
+        body["subscriptions"] = subscriptions.into();
+    }
+    if !about.http_endpoints.is_empty() {
+        body["httpEndpoints"] = about.http_endpoints.iter().map(|name| json!({"name": name})).collect();
+    }
     if let Some(connection) = &about.app_connection {
         body["appConnectionProperties"] = connection.json();
     }
     Ok(answer::json(&body))
+}
+
+fn subscription((subscription, sort): &(Subscription, Sort)) -> Value {
+    let rule = |rule: &Rule| match &rule.condition {
+        Some(condition) => json!({"match": condition, "path": rule.path}),
+        None => json!({"path": rule.path}),
+    };
+    let mut body = json!({
+        "pubsubname": subscription.pubsub,
+        "topic": subscription.topic,
+        "rules": subscription.rules.iter().map(rule).collect::<Vec<_>>(),
+        "deadLetterTopic": subscription.dead_letter_topic.as_deref().unwrap_or_default(),
+        "type": match sort {
+            Sort::Declared => "DECLARATIVE",
+            Sort::Asked => "PROGRAMMATIC",
+            Sort::Streaming => "STREAMING",
+        },
+    });
+    if !subscription.metadata.is_empty() {
+        body["metadata"] = json!(subscription.metadata);
+    }
+    body
 }
 
 async fn set(call: Call) -> Result {

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use mainstay_core::{Ctx, Principal, RequestId};
-use mainstay_dapr::{Fault, Grpc, Token};
+
+use mainstay_dapr::{Apis, Fault, Grpc, Token};
 
 use crate::answer::{self, Answer, Body};
-use crate::call::Call;
+use crate::call::{Call, context};
 use crate::routes::{self, Incoming, OURS, Route, Streamed};
 use crate::surface::Shared;
 use crate::{health, invoke, middleware};
@@ -50,13 +50,14 @@ impl Row {
         matches!(self, Self::Whole(Route { versions: OURS, .. }))
     }
 
-    /// Its paths, with their versions.
-    fn paths(self) -> impl Iterator<Item = String> {
+    /// Its paths, with their versions. An API that may not be used has no routes; those of health are nobody's API.
+    fn paths(self, apis: &Apis) -> impl Iterator<Item = String> {
         let (versions, path) = match self {
             Self::Whole(route) => (route.versions, route.path),
             Self::Streamed(route) => (route.versions, route.path),
         };
-        versions.iter().map(move |version| cleaned(&format!("/{version}/{path}")))
+        let may = move |version: &&&str| self.is_open() || apis.allows_path(version, path);
+        versions.iter().filter(may).map(move |version| cleaned(&format!("/{version}/{path}")))
     }
 }
 
@@ -71,7 +72,7 @@ impl Router {
         let mut by_path: Vec<(String, Vec<Row>)> = Vec::new();
         let whole = routes::ALL.iter().copied().flatten().map(Row::Whole);
         for row in whole.chain(routes::STREAMED.iter().copied().flatten().map(Row::Streamed)) {
-            for path in row.paths() {
+            for path in row.paths(&shared.apis) {
                 match by_path.iter_mut().find(|(known, _)| *known == path) {
                     Some((_, rows)) => rows.push(row),
                     None => by_path.push((path, vec![row])),
@@ -103,14 +104,23 @@ where
         let table = Arc::clone(&self.0);
         Box::pin(async move {
             let (parts, body) = request.into_parts();
+            let origins = table.shared.origins.clone();
+            if let Some(answer) = origins.as_ref().and_then(|origins| origins.preflight(&parts)) {
+                return Ok(answer);
+            }
+            let allowed = origins.as_ref().and_then(|origins| origins.allowed(&parts.headers));
             let answered = table.pass(parts, body).await;
-            Ok(answered.unwrap_or_else(|fault| {
+            let mut answer = answered.unwrap_or_else(|fault| {
                 // Whoever waits for the start asks often.
                 if fault.http >= 500 && fault.code != health::NOT_READY {
                     tracing::warn!(code = fault.code, message = %fault.message, "a call failed");
                 }
                 answer::fault(&fault)
-            }))
+            });
+            if let Some(origins) = &origins {
+                origins.add(&mut answer, allowed);
+            }
+            Ok(answer)
         })
     }
 }
@@ -142,7 +152,13 @@ impl Table {
         let path = cleaned(parts.uri.path());
         let found = self.paths.at(&path).ok();
         let route = found.and_then(|found| of_method(found.value, &parts.method));
-        route.is_some_and(|route| route.is_open() && !(route.is_ours() && invoke::asked(parts).is_some()))
+        route.is_some_and(Row::is_open) && self.asked(route, parts).is_none()
+    }
+
+    /// The app that a request is for, if it is for one. What is ours does not hide what an app has under the same path.
+    fn asked(&self, route: Option<Row>, parts: &Parts) -> Option<invoke::Asked> {
+        let may = route.is_none_or(Row::is_ours) && self.shared.apis.allows_path("v1.0", "invoke");
+        if may { invoke::asked(parts) } else { None }
     }
 
     async fn answer<B>(&self, parts: Parts, body: B) -> Result<Answer, Fault>
@@ -154,8 +170,7 @@ impl Table {
         let found = self.paths.at(&path).ok();
         let route = found.as_ref().and_then(|found| of_method(found.value, &parts.method));
         let token = parts.headers.get(Token::HEADER).map(http::HeaderValue::as_bytes);
-        // What is ours does not hide what an app has under the same path.
-        let asked = if route.is_none_or(Row::is_ours) { invoke::asked(&parts) } else { None };
+        let asked = self.asked(route, &parts);
         let is_open = asked.is_none() && route.is_some_and(Row::is_open);
         if !is_open && self.shared.api_token.admit(token).is_err() {
             return Ok(answer::text(StatusCode::UNAUTHORIZED, "invalid api token"));
@@ -213,14 +228,6 @@ impl Table {
         let most = self.shared.body_bytes_max;
         let message = format!("the body is larger than {most} bytes; raise `max-body-size`");
         Fault::new(413, Grpc::ResourceExhausted, "ERR_BODY_TOO_LARGE", message)
-    }
-}
-
-fn context(parts: &Parts) -> Ctx {
-    let ctx = Ctx::new(RequestId::generate(), Principal::Anonymous);
-    match parts.headers.get("traceparent").and_then(|value| value.to_str().ok()) {
-        Some(trace) => ctx.with_traceparent(trace),
-        None => ctx,
     }
 }
 

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use bytes::Bytes;
 use mainstay_blocks::Blocks;
 use mainstay_core::Redacted;
-use mainstay_dapr::{About, Token};
+use mainstay_dapr::{About, Apis, Token};
 use mainstay_net::client::Client;
 
-use crate::invoke::Targets;
+use crate::cors::Origins;
+use crate::invoke::{self, Targets};
+use crate::neighbours::Inbound;
 use crate::router::Router;
 
 /// What a surface is made of.
@@ -23,6 +26,10 @@ pub struct Parts {
     pub targets: Targets,
     /// What passes them on.
     pub client: Client,
+    /// Which APIs may be used.
+    pub apis: Apis,
+    /// Which pages in browsers may call; none when `None`.
+    pub origins: Option<Origins>,
     /// Who we are, for whoever asks.
     pub about: About,
     /// Ends the process; at once where that is asked for.
@@ -55,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) body_bytes_max: usize,
     pub(crate) targets: Targets,
     pub(crate) client: Client,
+    pub(crate) apis: Apis,
+    pub(crate) origins: Option<Origins>,
     pub(crate) about: About,
     pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
     phase: AtomicU8,
@@ -87,6 +96,8 @@ impl Surface {
             body_bytes_max: parts.body_bytes_max,
             targets: parts.targets,
             client: parts.client,
+            apis: parts.apis,
+            origins: parts.origins,
             about: parts.about,
             shutdown: parts.shutdown,
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -97,6 +108,18 @@ impl Surface {
     #[must_use]
     pub fn router(&self) -> Router {
         Router::new(&self.0)
+    }
+
+    /// The service for the socket by which other apps on this host call.
+    #[must_use]
+    pub fn inbound(&self) -> Inbound {
+        Inbound::new(&self.0)
+    }
+
+    /// Makes a call that came as a message: to `/v1.0/invoke/{id}/method/{method}`. The answer is whole. Where it is no app's
+    /// own answer over HTTP, its extensions hold a `CallStatus`.
+    pub async fn invoke(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
+        invoke::by_message(&self.0, request).await
     }
 
     /// The start has come so far.

@@ -34,6 +34,8 @@ async fn surface(has_vault: bool) -> Surface {
         body_bytes_max: MOST,
         targets: Targets::default(),
         client: Client::new(ClientOptions::default()),
+        apis: mainstay_dapr::Apis::default(),
+        origins: None,
         about: About::default(),
         shutdown: Arc::new(|_| ()),
     })

@@ -81,18 +81,20 @@ impl House {
             toward_app: Pipeline::new(toward_app),
             ..Table::default()
         };
-        let target = Target { base: loopback.url(), is_app: true, ..Target::default() };
-        let bare = Target { is_app: false, ..target.clone() };
+        let target = Target { base: loopback.url(), ..Target::default() };
+        let bare = target.clone();
         let surface = Surface::new(Parts {
             blocks: Blocks::new(app, clock, table),
             api_token: Some(Redacted::new(TOKEN.1.to_owned())),
             body_bytes_max: 1 << 20,
             targets: Targets {
-                app: Some(target),
+                app: Some(mainstay_sidecar::OwnApp::Requests(target)),
                 endpoints: BTreeMap::from([("outside".to_owned(), bare)]),
                 ..Targets::default()
             },
             client: Client::new(ClientOptions::default()),
+            apis: mainstay_dapr::Apis::default(),
+            origins: None,
             about: About::default(),
             shutdown: Arc::new(|_| ()),
         });

@@ -14,8 +14,9 @@ use mainstay_blocks::{App, Blocks, Summary, Table};
 use mainstay_core::clock::ManualClock;
 use mainstay_core::state::StateStore;
 use mainstay_core::{Clock, Ctx, Redacted};
+use mainstay_dapr::Apis;
 use mainstay_net::client::{Client, ClientOptions};
-use mainstay_sidecar::{About, Parts, Phase, Surface, Target, Targets};
+use mainstay_sidecar::{About, OwnApp, Parts, Phase, Surface, Target, Targets};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -68,11 +69,13 @@ impl House {
             api_token: token.map(|token| Redacted::new(token.to_owned())),
             body_bytes_max: 4 << 10,
             targets: Targets {
-                app: Some(Target { base: app_url.to_owned(), is_app: true, ..Target::default() }),
+                app: Some(OwnApp::Requests(Target { base: app_url.to_owned(), ..Target::default() })),
                 app_token: Some(Redacted::new("for-the-app".to_owned())),
                 ..Targets::default()
             },
             client: Client::new(ClientOptions::default()),
+            apis: Apis::default(),
+            origins: None,
             about: About { runtime_version: "1.18.3".to_owned(), ..About::default() },
             shutdown: Arc::new(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);

@@ -1,9 +1,9 @@
 //! ★ The conformance suites, one per port. To add one: a file in `conformance/` and a line here. Each suite takes a
 //! factory of its port and checks every promise of the port's documentation, both ways.
 
-pub mod crypto;
 pub mod bindings;
 pub mod configuration;
+pub mod crypto;
 pub mod journal;
 pub mod lock;
 pub mod middleware;

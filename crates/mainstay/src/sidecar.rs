@@ -2,6 +2,7 @@
 //! in `running.rs`; this is the process that is nothing else.
 
 mod deliveries;
+mod delivering;
 pub(crate) mod flags;
 mod reload;
 mod resources;

@@ -25,6 +25,10 @@ const IN_WORK_MAX: usize = 64;
 /// First and longest pause before an app is asked again, and before a binding is listened to again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+fn is_source(binding: &Binding) -> bool {
+    binding.rules.is_input && binding.port.capabilities().events
+}
+
 /// A binding that is listened to.
 pub struct Listener {
     blocks: Blocks,
@@ -41,27 +45,24 @@ impl std::fmt::Debug for Listener {
 }
 
 impl Listener {
-    /// One for each binding that events come from.
+    /// The names of the bindings that events come from.
     #[must_use]
-    pub fn all(blocks: &Blocks, app: &Arc<dyn AppCallback>, patience: Duration) -> Vec<Self> {
+    pub fn all(blocks: &Blocks) -> Vec<String> {
         let table = blocks.table();
-        let inputs = table
+        table
             .bindings
             .iter()
-            .filter(|(_, binding)| binding.rules.is_input && binding.port.capabilities().events);
-        let listener = |(name, _): (&String, &Binding)| Self {
-            blocks: blocks.clone(),
-            app: Arc::clone(app),
-            name: name.clone(),
-            patience,
-        };
-        inputs.map(listener).collect()
+            .filter(|(_, binding)| is_source(binding))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
-    /// The binding's name.
+    /// The one for a binding; `None` where no events come from it. `patience` is how long the app may take to say whether it
+    /// wants them.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn of(blocks: &Blocks, app: &Arc<dyn AppCallback>, name: &str, patience: Duration) -> Option<Self> {
+        blocks.table().bindings.get(name).filter(|binding| is_source(binding))?;
+        Some(Self { blocks: blocks.clone(), app: Arc::clone(app), name: name.to_owned(), patience })
     }
 
     /// Listens until `stop`, then lets what is with the app finish.

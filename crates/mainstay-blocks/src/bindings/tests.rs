@@ -128,9 +128,10 @@ async fn check(direction: Option<&str>, wants: Vec<Result<bool>>, events: &[&'st
     let app = Answers { wants: Mutex::new(wants.into()), log: Arc::clone(&log) };
     let app: Arc<dyn AppCallback> = Arc::new(app);
     let stop = CancellationToken::new();
-    let mut listeners = Listener::all(&blocks, &app, Duration::from_secs(3));
-    assert_eq!(listeners.len(), 1, "the one that is for output alone is not listened to");
-    let running = tokio::spawn(listeners.remove(0).run(stop.clone()));
+    let names = Listener::all(&blocks);
+    assert_eq!(names.len(), 1, "the one that is for output alone is not listened to");
+    let listener = Listener::of(&blocks, &app, &names[0], Duration::from_secs(3)).unwrap();
+    let running = tokio::spawn(listener.run(stop.clone()));
     while log.lock().unwrap().len() < expect.len() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

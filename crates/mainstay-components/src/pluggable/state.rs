@@ -76,7 +76,13 @@ impl Store {
 impl StateStore for Store {
     fn capabilities(&self) -> Capabilities {
         let transaction_changes_max = self.transaction_changes_max;
-        Capabilities { transaction_changes_max, scan: false, scan_reserved: false, query: false, durable: true }
+        Capabilities {
+            transaction_changes_max,
+            scan: false,
+            scan_reserved: false,
+            query: false,
+            durable: true,
+        }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

@@ -12,11 +12,12 @@ use mainstay_blocks::state::{Prefix, Rules, Store};
 use mainstay_blocks::{App, Blocks, Broker, Opened, Summary, Table};
 use mainstay_core::clock::ManualClock;
 use mainstay_core::pubsub::{self, Delivery, Message, PubSub, Receipt, Subscription};
-use mainstay_core::runtime_config::SecretScope;
+use mainstay_core::runtime_config::{ApiRule, SecretScope};
 use mainstay_core::secret_store::{Secret, SecretStore};
 use mainstay_core::state::{self, Change, Entry, StateStore};
 use mainstay_core::{BoxStream, Clock, Ctx, Error, Redacted, Result, codes};
-use mainstay_grpc::{About, Parts, Surface};
+use mainstay_dapr::Apis;
+use mainstay_grpc::{About, Parts, Surface, Ways};
 use mainstay_net::server::{ServeOptions, serve};
 use mainstay_proto::rpc;
 use mainstay_proto::runtime::v1::dapr_client::DaprClient;
@@ -26,6 +27,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+
+use crate::calls;
 
 /// Largest message of the house.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 10;
@@ -52,6 +55,8 @@ impl Drop for House {
 pub(crate) struct With {
     pub(crate) token: Option<&'static str>,
     pub(crate) reflection: bool,
+    /// APIs that may not be used.
+    pub(crate) denied: &'static [&'static str],
     /// Without any component.
     pub(crate) bare: bool,
 }
@@ -62,6 +67,11 @@ impl House {
     }
 
     pub(crate) async fn with(with: With) -> Self {
+        Self::on(with, Ways::default()).await
+    }
+
+    /// A house with ways to apps.
+    pub(crate) async fn on(with: With, ways: Ways) -> Self {
         let published = Arc::new(Mutex::new(Vec::new()));
         let shutdowns = Arc::new(Mutex::new(Vec::new()));
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
@@ -77,11 +87,20 @@ impl House {
             table.configuration.insert("conf".to_owned(), Opened::new(conf, ()));
         }
         let ends = Arc::clone(&shutdowns);
+        let rule = |name: &&str| ApiRule {
+            name: (*name).to_owned(),
+            version: "v1".to_owned(),
+            protocol: "grpc".to_owned(),
+        };
+        let denied: Vec<_> = with.denied.iter().map(rule).collect();
         let surface = Surface::new(Parts {
             blocks: Blocks::new(app, clock, table),
             api_token: with.token.map(|token| Redacted::new(token.to_owned())),
             message_bytes_max: MESSAGE_BYTES_MAX,
             reflection: with.reflection,
+            apis: Apis::of("grpc", &[], &denied),
+            invoke: Arc::new(|request| Box::pin(calls::answer(request))),
+            ways,
             about: About { runtime_version: "1.18.3".to_owned(), ..About::default() },
             shutdown: Arc::new(move |force| ends.lock().unwrap().push(force)),
         });
@@ -121,7 +140,7 @@ impl House {
     }
 }
 
-fn patient() -> ServeOptions {
+pub(crate) fn patient() -> ServeOptions {
     let long = Duration::from_secs(60);
     ServeOptions {
         header_timeout: long,

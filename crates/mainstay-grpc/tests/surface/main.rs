@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
 
-mod crypto;
+mod calls;
 mod configuration;
 mod conversation;
+mod crypto;
 mod house;
 mod lock;
 mod metadata;

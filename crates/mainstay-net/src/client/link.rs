@@ -148,9 +148,8 @@ impl Inner {
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if (!self.outgoing.is_empty() || self.must_flush)
-            && matches!(self.poll_write(cx), Poll::Ready(Err(_)))
-        {
+        let has_more = !self.outgoing.is_empty() || self.more.is_some() || self.must_flush;
+        if has_more && matches!(self.poll_write(cx), Poll::Ready(Err(_))) {
             // The answer goes on; that the request was not wanted whole is the other side's choice.
             self.outgoing.clear();
             (self.more, self.must_flush, self.keep) = (None, false, false);

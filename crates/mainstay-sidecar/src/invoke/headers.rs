@@ -6,6 +6,7 @@ use http::header::{
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
+use mainstay_dapr::{Token, invoke as wire};
 use mainstay_net::server::Peer;
 
 /// Headers of one connection (RFC 9110, section 7.6.1).
@@ -22,10 +23,10 @@ static HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// The way a caller names its target, and our own token: none of it is the target's to see.
-const OURS: [&str; 2] = ["dapr-app-id", "dapr-api-token"];
+const OURS: [&str; 2] = [wire::APP_ID, Token::HEADER];
 
 /// The headers for the target. What says who calls whom is ours to say, whatever the caller says.
-pub(super) fn forwarded(parts: &Parts, caller: &str, callee: &str) -> HeaderMap {
+pub(super) fn forwarded(parts: &Parts, caller: &str, namespace: &str, callee: &str) -> HeaderMap {
     let mut headers = parts.headers.clone();
     strip_hop_by_hop(&mut headers);
     let host = headers.remove(HOST);
@@ -36,20 +37,16 @@ pub(super) fn forwarded(parts: &Parts, caller: &str, callee: &str) -> HeaderMap 
     if names_target(&headers) {
         headers.remove(AUTHORIZATION);
     }
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    set("dapr-caller-app-id", caller);
-    set("dapr-callee-app-id", callee);
+    set(&mut headers, wire::CALLER, caller);
+    set(&mut headers, wire::CALLER_NAMESPACE, namespace);
+    set(&mut headers, wire::CALLEE, callee);
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
     let host = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
     if let Some(peer) = &peer {
-        set("x-forwarded-for", peer);
+        set(&mut headers, "x-forwarded-for", peer);
     }
     if !host.is_empty() {
-        set("x-forwarded-host", &host);
+        set(&mut headers, "x-forwarded-host", &host);
     }
     let by = peer.unwrap_or_default();
     let quoted = if by.contains(':') { format!("\"[{by}]\"") } else { by };
@@ -59,13 +56,30 @@ pub(super) fn forwarded(parts: &Parts, caller: &str, callee: &str) -> HeaderMap 
     headers
 }
 
+/// Sets a header; a value that is none leaves none.
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    headers.remove(name);
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Takes out what only runtimes tell each other.
+pub(super) fn strip_own(headers: &mut HeaderMap) {
+    let is_own = |name: &&HeaderName| name.as_str().starts_with(wire::BETWEEN_RUNTIMES);
+    let own: Vec<HeaderName> = headers.keys().filter(is_own).cloned().collect();
+    for name in own {
+        headers.remove(name);
+    }
+}
+
 /// Whether the credentials of a call are its target's name: the user is `dapr-app-id`.
 pub(super) fn names_target(headers: &HeaderMap) -> bool {
     super::target::of_credentials(headers).is_some()
 }
 
 /// Takes out what belongs to one connection, what `connection` lists included.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .into_iter()
@@ -95,10 +109,17 @@ mod tests {
             .header("x-mine", "1")
             .body(())
             .unwrap();
-        let headers = forwarded(&request.into_parts().0, "shop", "bank");
+        let headers = forwarded(&request.into_parts().0, "shop", "default", "bank");
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        let wanted = ["dapr-callee-app-id", "dapr-caller-app-id", "forwarded", "x-forwarded-host", "x-mine"];
+        let wanted = [
+            "dapr-callee-app-id",
+            "dapr-caller-app-id",
+            "dapr-caller-namespace",
+            "forwarded",
+            "x-forwarded-host",
+            "x-mine",
+        ];
         assert_eq!(names, wanted);
         assert_eq!(headers["dapr-caller-app-id"], "shop");
     }

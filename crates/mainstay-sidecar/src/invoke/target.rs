@@ -7,9 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Uri};
-use mainstay_dapr::{Fault, Grpc};
+use mainstay_blocks::App;
+use mainstay_dapr::{Fault, Grpc, invoke as wire};
+use mainstay_net::client::Client;
+use mainstay_net::sockets::Sockets;
 
-use super::Targets;
+use super::{Neighbours, Targets};
 
 /// Somebody who can be called.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +21,18 @@ pub struct Target {
     pub base: String,
     /// Headers of the target's file, sent with each call.
     pub headers: HeaderMap,
-    /// Whether it is the app beside us.
-    pub is_app: bool,
+    /// What speaks to it, where that is not what speaks to everybody.
+    pub client: Option<Client>,
+}
+
+/// Who is called.
+pub(super) enum Found<'a> {
+    /// The app beside us.
+    Own,
+    /// Another app on this host, by the name of its sockets.
+    Neighbour(&'a Neighbours, String),
+    /// Somebody else.
+    Other(Cow<'a, Target>),
 }
 
 /// What a caller asks for.
@@ -55,48 +68,43 @@ pub(super) fn of_credentials(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Who has this id. Errors: `ERR_DIRECT_INVOKE`.
-pub(super) fn find<'a>(targets: &'a Targets, own_id: &str, id: &str) -> Result<Cow<'a, Target>, Fault> {
+pub(super) fn find<'a>(targets: &'a Targets, me: &App, id: &str) -> Result<Found<'a>, Fault> {
     if id.is_empty() {
         let message = "failed getting app id either from the URL path or the header dapr-app-id";
         return Err(Fault::new(404, Grpc::NotFound, "ERR_DIRECT_INVOKE", message));
     }
     if id.starts_with("http://") || id.starts_with("https://") {
-        return Ok(Cow::Owned(Target { base: id.to_owned(), ..Target::default() }));
+        return Ok(Found::Other(Cow::Owned(Target { base: id.to_owned(), ..Target::default() })));
     }
     if let Some(endpoint) = targets.endpoints.get(id) {
-        return Ok(Cow::Borrowed(endpoint));
+        return Ok(Found::Other(Cow::Borrowed(endpoint)));
     }
-    // A namespace after a point is this one's: there is no other.
-    let is_own = id == own_id || id.split_once('.').is_some_and(|(app, _)| app == own_id);
-    match &targets.app {
-        Some(app) if is_own => Ok(Cow::Borrowed(app)),
-        _ => {
-            let why = if is_own {
-                "this app listens to nobody: `--app-port` is not set"
-            } else {
-                "no app has this id"
-            };
-            Err(super::failed(id, why))
-        }
+    let here = me.namespace.as_deref().unwrap_or(wire::NAMESPACE);
+    // A namespace stands after a point, which no app's id has.
+    let (app, namespace) = id.split_once('.').unwrap_or((id, here));
+    if id == me.id || (app, namespace) == (me.id.as_str(), here) {
+        return Ok(Found::Own);
+    }
+    let name = Sockets::name(namespace, app);
+    match &targets.neighbours {
+        Some(neighbours) if neighbours.sockets.has(&name) => Ok(Found::Neighbour(neighbours, name)),
+        _ => Err(super::failed(id, &format!("couldn't find service: {id}"))),
     }
 }
 
-impl Target {
-    /// The URL of a call. Errors: why there is none.
-    pub(super) fn url(&self, asked: &Asked, query: Option<&str>) -> Result<Uri, String> {
-        let path = without_dots(&asked.path)?;
-        let mut url = format!("{}/{path}", self.base.trim_end_matches('/'));
-        if let Some(query) = query {
-            url.push('?');
-            url.push_str(query);
-        }
-        url.parse().map_err(|_| "its URL is none".to_owned())
+/// The URL of a call. Errors: why there is none.
+pub(super) fn url(base: &str, path: &str, query: Option<&str>) -> Result<Uri, String> {
+    let mut url = format!("{}/{path}", base.trim_end_matches('/'));
+    if let Some(query) = query {
+        url.push('?');
+        url.push_str(query);
     }
+    url.parse().map_err(|_| "its URL is none".to_owned())
 }
 
 /// The path with `.` and `..` resolved, also where they are encoded, so that what is allowed by a path's look is what is
 /// called. Errors: it leads out of the target.
-fn without_dots(path: &str) -> Result<String, String> {
+pub(crate) fn without_dots(path: &str) -> Result<String, String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match decoded(part).as_ref() {
@@ -162,22 +170,33 @@ mod tests {
 
     #[test]
     fn targets_are_found_by_id_name_or_url() {
+        let folder = tempfile::tempdir().unwrap();
+        let sockets = Sockets::open(&folder.path().join("run")).unwrap();
+        std::fs::create_dir_all(folder.path().join("run/default.bank")).unwrap();
+        std::fs::write(folder.path().join("run/default.bank/1-0.sock"), "").unwrap();
         let endpoint = Target { base: "https://api.example/v1/".to_owned(), ..Target::default() };
         let targets = Targets {
-            app: Some(Target { base: "http://127.0.0.1:8000".to_owned(), is_app: true, ..Target::default() }),
+            neighbours: Some(Neighbours::new(sockets)),
             endpoints: [("api".to_owned(), endpoint)].into(),
             ..Targets::default()
         };
-        let url = |id: &str, path: &str, query: Option<&str>| {
-            let asked = Asked { id: id.to_owned(), path: path.to_owned() };
-            let found = find(&targets, "shop", id).map_err(|fault| (fault.http, fault.code))?;
-            Ok::<_, (u16, &str)>(found.url(&asked, query).unwrap().to_string())
+        let me = App { id: "shop".to_owned(), namespace: None };
+        let check = |id: &str, expect: Result<&str, (u16, &str)>| {
+            let found = match find(&targets, &me, id) {
+                Ok(Found::Own) => Ok("own".to_owned()),
+                Ok(Found::Neighbour(_, name)) => Ok(name),
+                Ok(Found::Other(target)) => Ok(url(&target.base, "x", Some("b=1")).unwrap().to_string()),
+                Err(fault) => Err((fault.http, fault.code)),
+            };
+            assert_eq!(found, expect.map(str::to_owned), "{id}");
         };
-        assert_eq!(url("shop", "a", Some("b=1")).unwrap(), "http://127.0.0.1:8000/a?b=1");
-        assert_eq!(url("shop.default", "", None).unwrap(), "http://127.0.0.1:8000/");
-        assert_eq!(url("api", "x", None).unwrap(), "https://api.example/v1/x");
-        assert_eq!(url("http://y", "x", None).unwrap(), "http://y/x");
-        assert_eq!(url("bank", "x", None), Err((500, "ERR_DIRECT_INVOKE")));
-        assert_eq!(url("", "x", None), Err((404, "ERR_DIRECT_INVOKE")));
+        check("shop", Ok("own"));
+        check("shop.default", Ok("own"));
+        check("bank", Ok("default.bank"));
+        check("api", Ok("https://api.example/v1/x?b=1"));
+        check("http://y", Ok("http://y/x?b=1"));
+        check("bank.other", Err((500, "ERR_DIRECT_INVOKE")));
+        check("shop.other", Err((500, "ERR_DIRECT_INVOKE")));
+        check("", Err((404, "ERR_DIRECT_INVOKE")));
     }
 }

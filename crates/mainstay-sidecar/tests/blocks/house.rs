@@ -36,6 +36,8 @@ impl House {
             body_bytes_max: 64 << 10,
             targets: Targets::default(),
             client: Client::new(ClientOptions::default()),
+            apis: mainstay_dapr::Apis::default(),
+            origins: None,
             about: About::default(),
             shutdown: Arc::new(|_| ()),
         });

@@ -30,7 +30,7 @@ impl Blocks {
         let inside = Inside::of(plan.data.folder.clone());
         let mut options = flags::Options::plain()?;
         options.app_id = plan.name.to_string();
-        options.app_url = app(plan).map(|app| app.url.trim_end_matches('/').to_owned());
+        options.app = app(plan).and_then(|app| flags::AppAt::at(&app.url));
         (options.http_port, options.grpc_port) = (at.http_port, at.grpc_port);
         options.folder = plan.folder.clone();
         let sidecar = Sidecar::open(options, plan.resources.clone(), &inside, false).await?;

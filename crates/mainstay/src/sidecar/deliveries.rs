@@ -2,23 +2,19 @@
 //! bindings.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use mainstay_blocks::Blocks;
 use mainstay_blocks::bindings::Listener;
-use mainstay_blocks::pubsub::Deliverer;
+use mainstay_blocks::pubsub::Sort;
 use mainstay_core::binding::Binding;
 use mainstay_core::callback::AppCallback;
 use mainstay_core::subscription::Subscription;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use super::delivering::Way;
 
 /// The deliveries of a sidecar.
 pub(super) struct Deliveries {
-    blocks: Blocks,
-    work: TaskTracker,
-    /// How long the app may take to say whether it wants a binding's events.
-    patience: Duration,
+    way: Way,
     inner: Mutex<Inner>,
 }
 
@@ -35,25 +31,19 @@ struct Inner {
 }
 
 impl Deliveries {
-    pub(super) fn new(
-        blocks: &Blocks,
-        work: &TaskTracker,
-        declared: Vec<Subscription>,
-        patience: Duration,
-    ) -> Self {
-        let inner = Mutex::new(Inner { declared, ..Inner::default() });
-        Self { blocks: blocks.clone(), work: work.clone(), patience, inner }
+    pub(super) fn new(way: Way, declared: Vec<Subscription>) -> Self {
+        Self { way, inner: Mutex::new(Inner { declared, ..Inner::default() }) }
     }
 
     /// Begins, until `leave`: what files declare, and what the app asked for.
     pub(super) fn begin(
         &self,
-        app: Arc<dyn AppCallback>,
+        app: &Arc<dyn AppCallback>,
         asked: Vec<Subscription>,
         leave: &CancellationToken,
     ) {
         let mut inner = self.lock();
-        (inner.app, inner.asked) = (Some(app), asked);
+        (inner.app, inner.asked) = (Some(Arc::clone(app)), asked);
         self.follow(&mut inner, leave);
     }
 
@@ -68,9 +58,10 @@ impl Deliveries {
         let Some(app) = inner.app.clone() else { return };
         self.listen(inner, &app, leave);
         let Inner { declared, asked, running, .. } = inner;
-        let wanted: Vec<&Subscription> = declared.iter().chain(&*asked).collect();
+        let declared = declared.iter().map(|one| (one, Sort::Declared));
+        let wanted: Vec<_> = declared.chain(asked.iter().map(|one| (one, Sort::Asked))).collect();
         running.retain(|(subscription, end)| {
-            let stays = wanted.iter().any(|one| is_same(one, subscription));
+            let stays = wanted.iter().any(|(one, _)| is_same(one, subscription));
             if !stays {
                 let (pubsub, topic) = (&subscription.pubsub, &subscription.topic);
                 tracing::info!(%pubsub, %topic, "the app is not subscribed any more");
@@ -78,17 +69,17 @@ impl Deliveries {
             }
             stays
         });
-        for subscription in wanted {
+        for (subscription, sort) in wanted {
             if !running.iter().any(|(known, _)| is_same(known, subscription)) {
                 let end = leave.child_token();
-                self.deliver(&app, subscription.clone(), end.clone());
+                self.way.subscribe(&app, (subscription.clone(), sort), end.clone());
                 running.push((subscription.clone(), end));
             }
         }
     }
 
     fn listen(&self, inner: &mut Inner, app: &Arc<dyn AppCallback>, leave: &CancellationToken) {
-        let table = self.blocks.table();
+        let table = self.way.blocks.table();
         let port = |name: &str| table.bindings.get(name).map(|binding| &binding.port);
         inner.listening.retain(|(name, before, end)| {
             let stays = port(name).is_some_and(|now| Arc::ptr_eq(now, before));
@@ -97,25 +88,13 @@ impl Deliveries {
             }
             stays
         });
-        for listener in Listener::all(&self.blocks, app, self.patience) {
-            let name = listener.name().to_owned();
+        for name in Listener::all(&self.way.blocks) {
             let Some(port) = port(&name).filter(|_| inner.listening.iter().all(|one| one.0 != name)) else {
                 continue;
             };
             let end = leave.child_token();
-            inner.listening.push((name, Arc::clone(port), end.clone()));
-            self.work.spawn(listener.run(end));
-        }
-    }
-
-    fn deliver(&self, app: &Arc<dyn AppCallback>, subscription: Subscription, end: CancellationToken) {
-        let (pubsub, topic) = (subscription.pubsub.clone(), subscription.topic.clone());
-        match Deliverer::new(self.blocks.clone(), Arc::clone(app), subscription) {
-            Ok(deliverer) => {
-                tracing::info!(%pubsub, %topic, "the app is subscribed");
-                self.work.spawn(deliverer.run(end));
-            }
-            Err(error) => tracing::error!(%pubsub, %topic, %error, "a subscription is passed over"),
+            self.way.listen(app, &name, end.clone());
+            inner.listening.push((name, Arc::clone(port), end));
         }
     }
 

@@ -1,11 +1,15 @@
 //! ★ The flags of `mainstay sidecar`: those of daprd, so that what starts daprd starts us. To add one: a line in `FLAGS`. A
 //! flag that has no meaning here (there is no placement, no scheduler, no sentry) is taken and said to be without effect.
 
+mod app;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches};
 use mainstay_core::{Error, codes, duration};
+
+pub(crate) use app::{AppAt, Health};
 
 /// A flag.
 struct Flag {
@@ -68,8 +72,18 @@ const FLAGS: &[Flag] = &[
         Kind::Text,
         "How long the app may take to say whether it wants a binding's events; 3s by default",
     ),
-    flag("app-max-concurrency", Kind::Ignored, ""),
-    flag("app-ssl", Kind::IgnoredSwitch, ""),
+    flag("app-max-concurrency", Kind::Text, "Calls that may be with the app at once; any number by default"),
+    flag("app-ssl", Kind::Switch, "The older form of the protocols https and grpcs"),
+    flag("allowed-origins", Kind::Text, "Origins of pages that may call the HTTP API, with commas between"),
+    flag("enable-app-health-check", Kind::Switch, "Probe the app, and leave it alone while it is not well"),
+    flag("app-health-check-path", Kind::Text, "Where an app that speaks HTTP is probed; /healthz by default"),
+    flag("app-health-probe-interval", Kind::Text, "Seconds between probes; 5 by default"),
+    flag("app-health-probe-timeout", Kind::Text, "Milliseconds that a probe may take; 500 by default"),
+    flag(
+        "app-health-threshold",
+        Kind::Text,
+        "Failures in a row after which the app is not well; 3 by default",
+    ),
     flag("dapr-internal-grpc-port", Kind::Ignored, ""),
     flag("dapr-internal-grpc-listen-address", Kind::Ignored, ""),
     flag("dapr-public-port", Kind::Ignored, ""),
@@ -88,17 +102,11 @@ const FLAGS: &[Flag] = &[
     flag("scheduler-host-address", Kind::Ignored, ""),
     flag("scheduler-job-streams", Kind::Ignored, ""),
     flag("actors-disseminate-timeout", Kind::Ignored, ""),
-    flag("allowed-origins", Kind::Ignored, ""),
     flag("enable-mtls", Kind::IgnoredSwitch, ""),
     flag("read-buffer-size", Kind::Ignored, ""),
     flag("dapr-http-read-buffer-size", Kind::Ignored, ""),
     flag("unix-domain-socket", Kind::Ignored, ""),
     flag("enable-api-logging", Kind::IgnoredSwitch, ""),
-    flag("enable-app-health-check", Kind::IgnoredSwitch, ""),
-    flag("app-health-check-path", Kind::Ignored, ""),
-    flag("app-health-probe-interval", Kind::Ignored, ""),
-    flag("app-health-probe-timeout", Kind::Ignored, ""),
-    flag("app-health-threshold", Kind::Ignored, ""),
     flag("disable-builtin-k8s-secret-store", Kind::IgnoredSwitch, ""),
     flag("hot-reload-reconcile-interval", Kind::Ignored, ""),
 ];
@@ -125,8 +133,10 @@ pub(crate) fn arguments() -> impl Iterator<Item = Arg> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) app_id: String,
-    /// Where the app listens; `None` for an app that only calls.
-    pub(crate) app_url: Option<String>,
+    /// How the app is reached; `None` for one that only calls.
+    pub(crate) app: Option<AppAt>,
+    /// Origins of pages that may call.
+    pub(crate) origins: Option<String>,
     pub(crate) listen: Vec<String>,
     pub(crate) http_port: u16,
     pub(crate) grpc_port: u16,
@@ -171,16 +181,14 @@ impl Options {
         let port = |name: &str, default: u16| number(name, text(name), default);
         let mut resource_folders = paths("resources-path");
         resource_folders.extend(paths("components-path"));
-        let app_port = port("app-port", 0)?;
-        let address = text("app-channel-address").unwrap_or("127.0.0.1");
-        let app_url = app_url(text("app-protocol").unwrap_or("http"), address, app_port)?;
         let seconds =
             number("dapr-graceful-shutdown-seconds", text("dapr-graceful-shutdown-seconds"), 5_u64)?;
         let listen = text("dapr-listen-addresses").unwrap_or("127.0.0.1,[::1]");
         let not_asked = text("disable-init-endpoints").unwrap_or_default();
         Ok(Self {
             app_id: text("app-id").unwrap_or_default().to_owned(),
-            app_url,
+            app: AppAt::of(&text)?,
+            origins: text("allowed-origins").map(str::to_owned),
             listen: listen
                 .split(',')
                 .map(|one| one.trim().to_owned())
@@ -214,19 +222,6 @@ impl Options {
                 .map(|flag| flag.name)
                 .collect(),
         })
-    }
-}
-
-fn app_url(protocol: &str, address: &str, port: u16) -> Result<Option<String>, Error> {
-    match protocol {
-        _ if port == 0 => Ok(None),
-        "http" | "h2c" => Ok(Some(format!("http://{address}:{port}"))),
-        "https" => Ok(Some(format!("https://{address}:{port}"))),
-        "grpc" | "grpcs" => {
-            Err(Error::new(&codes::UNSUPPORTED, "speak gRPC to the app: that is not built yet")
-                .with_help("let the app listen by HTTP: `--app-protocol http`"))
-        }
-        _ => Err(wrong("app-protocol", "http, https, h2c, grpc or grpcs")),
     }
 }
 
@@ -274,7 +269,7 @@ mod tests {
     #[test]
     fn without_flags_the_defaults_are_the_protocols_own() {
         let options = options(&[]).unwrap();
-        assert_eq!((options.http_port, options.grpc_port, options.app_url), (3500, 50001, None));
+        assert_eq!((options.http_port, options.grpc_port, options.app), (3500, 50001, None));
         assert_eq!((options.body_bytes_max, options.grace), (4 << 20, Duration::from_secs(5)));
         assert_eq!(options.listen, ["127.0.0.1", "[::1]"]);
     }
@@ -299,13 +294,24 @@ mod tests {
             "shop2",
         ]);
         let options = options.unwrap();
-        assert_eq!(
-            (options.app_id.as_str(), options.app_url.as_deref()),
-            ("shop2", Some("http://127.0.0.1:8000"))
-        );
+        let url = options.app.as_ref().map(AppAt::url);
+        assert_eq!((options.app_id.as_str(), url.as_deref()), ("shop2", Some("http://127.0.0.1:8000")));
         assert_eq!(options.resource_folders, [PathBuf::from("a"), PathBuf::from("b")]);
         assert_eq!((options.body_bytes_max, options.log_json), (16 << 20, true));
         assert_eq!(options.without_effect, ["enable-metrics", "placement-host-address"]);
+    }
+
+    #[test]
+    fn how_the_app_is_called_is_said_by_flags() {
+        let words = "--app-port 9 --app-protocol grpc --app-ssl --app-max-concurrency 7 --enable-app-health-check \
+                     --app-health-probe-interval 2 --app-health-probe-timeout 100";
+        let app = options(&words.split(' ').collect::<Vec<_>>()).unwrap().app.unwrap();
+        assert_eq!((app.url().as_str(), app.protocol(), app.calls_max), ("https://127.0.0.1:9", "grpcs", 7));
+        let health = app.health.unwrap();
+        let (second, ms) = (Duration::from_secs(1), Duration::from_millis(1));
+        assert_eq!((health.interval, health.timeout, health.threshold), (second * 2, ms * 100, 3));
+        let app = options(&["--app-port", "9", "--app-max-concurrency=-1"]).unwrap().app.unwrap();
+        assert_eq!((app.calls_max, app.health), (0, None));
     }
 
     #[test]

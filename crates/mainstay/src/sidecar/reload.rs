@@ -73,7 +73,8 @@ impl Follower {
     }
 
     fn load(&self) -> anyhow::Result<Resources> {
-        Ok(resources::for_app(resources::load(&self.options, self.beside.plugged())?, &self.options.app_id)?)
+        let resources = resources::load(&self.options, self.beside.plugged())?;
+        Ok(resources::for_app(resources, &self.options.app_id))
     }
 
     async fn take(&mut self, leave: &CancellationToken) {

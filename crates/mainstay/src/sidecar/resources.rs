@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use mainstay_config::resources::{self, File, Surroundings};
 use mainstay_core::resources::Resources;
-use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::{Error, codes};
 
 use super::flags::Options;
@@ -77,30 +76,12 @@ pub(super) fn load(options: &Options, plugged: &[registry::Plugged]) -> anyhow::
     Err(exit::Explained(exit::CONFIGURATION).into())
 }
 
-/// Resources as an app is to have them. Errors: `UNSUPPORTED` for what is meant to protect and is not built.
-pub(super) fn for_app(mut resources: Resources, app_id: &str) -> Result<Resources, Error> {
-    refuse_what_protects(&resources.runtime)?;
+/// Resources as an app is to have them.
+pub(super) fn for_app(mut resources: Resources, app_id: &str) -> Resources {
     tell_what_is_not_built(&resources);
     let namespace = environment::namespace().unwrap_or_default();
     resources.subscriptions.retain(|subscription| subscription.is_for(app_id, &namespace));
-    Ok(resources)
-}
-
-/// Stops the start for what is meant to protect and is not built: going on without it would leave open what somebody closed.
-fn refuse_what_protects(runtime: &RuntimeConfig) -> Result<(), Error> {
-    let parts = [
-        ("accessControl", runtime.access.is_some()),
-        ("api", !runtime.api_allowed.is_empty() || !runtime.api_denied.is_empty()),
-    ];
-    match parts.iter().find(|(_, is_used)| *is_used) {
-        None => Ok(()),
-        Some((part, _)) => {
-            Err(Error::new(&codes::UNSUPPORTED, format!("`{part}` of a Configuration is not built yet"))
-                .with_help(
-                    "going on without it would leave open what it closes; take it out to start all the same",
-                ))
-        }
-    }
+    resources
 }
 
 /// Says what the files ask for and does not happen yet.

@@ -5,11 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mainstay_app::HttpCallback;
-use mainstay_core::callback::AppCallback;
 use mainstay_core::resources::Resources;
-use mainstay_core::subscription::Subscription;
-use mainstay_core::{Ctx, Error, codes};
+use mainstay_core::{Error, codes};
 use mainstay_net::server::{ServeOptions, serve};
 use mainstay_sidecar::Phase;
 use tokio::net::TcpListener;
@@ -20,20 +17,12 @@ use tokio_util::task::TaskTracker;
 use super::deliveries::Deliveries;
 use super::flags::Options;
 use super::reload::Follower;
-use super::resources;
+use super::{delivering, resources};
 use crate::wire::sidecar::{Beside, Inside, Plugged, plugged};
 use crate::{environment, exit, terminal};
 
 /// Connections open at once on each address.
 const CONNECTIONS_MAX: u32 = 10_000;
-/// Pauses between two looks at an app that does not listen yet.
-const APP_PAUSE: Duration = Duration::from_millis(100);
-/// How often it is said that the app does not listen yet.
-const APP_PATIENCE: Duration = Duration::from_secs(10);
-/// What asking the app for its subscriptions may take, and how often it is tried.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-const ASK_TRIES: u32 = 4;
-
 /// A sidecar that serves.
 pub(crate) struct Sidecar {
     options: Options,
@@ -63,7 +52,7 @@ impl Sidecar {
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
         let plugged = plugged().await?;
         let resources = resources::load(&options, &plugged)?;
-        let follows = resources::for_app(resources.clone(), &options.app_id)?;
+        let follows = resources::for_app(resources.clone(), &options.app_id);
         let sidecar = Self::serve(options, resources, plugged, inside, is_process).await?;
         Ok(Self { follows: Some(follows), ..sidecar })
     }
@@ -86,7 +75,7 @@ impl Sidecar {
         is_process: bool,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let resources = resources::for_app(resources, &options.app_id)?;
+        let resources = resources::for_app(resources, &options.app_id);
         for name in &options.without_effect {
             tracing::debug!("the flag `--{name}` has no effect here");
         }
@@ -105,17 +94,37 @@ impl Sidecar {
             tracing::info!(address = %listener.local_addr()?, "the gRPC API is up");
             servers.spawn(serve(listener, beside.grpc.router(), bounds(&options), stop.clone()));
         }
+        if let Some(socket) = beside.socket() {
+            servers.spawn(serve(socket, beside.inbound(), bounds(&options), stop.clone()));
+        }
         servers.close();
         beside.surface.reach(Phase::Outbound);
         let (beside, work) = (Arc::new(beside), TaskTracker::new());
-        let deliveries = Arc::new(Deliveries::new(&beside.blocks, &work, resources.subscriptions, options.binding_patience));
-        Ok(Self { options, beside, deliveries, follows: None, ports, addresses, started, stop, servers, work })
+        let way = delivering::Way {
+            blocks: beside.blocks.clone(),
+            door: beside.door.clone(),
+            patience: options.binding_patience,
+            work: work.clone(),
+        };
+        let deliveries = Arc::new(Deliveries::new(way, resources.subscriptions));
+        Ok(Self {
+            options,
+            beside,
+            deliveries,
+            follows: None,
+            ports,
+            addresses,
+            started,
+            stop,
+            servers,
+            work,
+        })
     }
 
     /// Takes new resources while it serves: all of them, or none if a component cannot be opened. What is delivered ends
     /// with `leave`.
     pub(crate) async fn reload(&self, resources: Resources, leave: &CancellationToken) -> anyhow::Result<()> {
-        let resources = resources::for_app(resources, &self.options.app_id)?;
+        let resources = resources::for_app(resources, &self.options.app_id);
         self.beside.reload(&self.options, &resources).await?;
         self.beside.relay(&self.work, leave);
         self.deliveries.declare(resources.subscriptions, leave);
@@ -129,7 +138,9 @@ impl Sidecar {
             let blocks = blocks.clone();
             Box::pin(async move {
                 let asked = mainstay_blocks::ready::ready(&blocks).await.into_iter();
-                asked.map(|one| (format!("component {}", one.name), one.failure.map_or(Ok(()), Err))).collect()
+                asked
+                    .map(|one| (format!("component {}", one.name), one.failure.map_or(Ok(()), Err)))
+                    .collect()
             })
         })
     }
@@ -166,13 +177,12 @@ impl Sidecar {
             };
             self.work.spawn(follower.follow(leave.clone()));
         }
-        if let Some(url) = &self.options.app_url {
-            let client = self.beside.client.clone();
-            let app: Arc<dyn AppCallback> =
-                Arc::new(HttpCallback::new(client, url, environment::app_api_token()));
-            self.beside.blocks.meet(Arc::clone(&app));
-            wait_for(&*app, url).await;
-            let asked = if self.options.asks_subscriptions { ask(&*app).await } else { Vec::new() };
+        if let (Some(app), Some(at)) = (&self.beside.app, &self.options.app) {
+            self.beside.blocks.meet(Arc::clone(app));
+            delivering::wait_for(&**app, &at.url()).await;
+            self.beside.probe(leave, &self.work);
+            let asked =
+                if self.options.asks_subscriptions { delivering::ask(&**app).await } else { Vec::new() };
             self.deliveries.begin(app, asked, leave);
         }
         self.beside.surface.reach(Phase::Ready);
@@ -223,38 +233,6 @@ fn warn_of_strangers(options: &Options) {
             "listening beyond this host without DAPR_API_TOKEN: whoever can connect can use every component"
         );
     }
-}
-
-async fn wait_for(app: &dyn AppCallback, url: &str) {
-    let mut told = Instant::now();
-    tracing::info!("waiting for the app to listen at {url}");
-    while let Err(error) = app.ready(&Ctx::system()).await {
-        if told.elapsed() >= APP_PATIENCE {
-            told = Instant::now();
-            tracing::warn!(%error, "still waiting for the app");
-        }
-        tokio::time::sleep(APP_PAUSE).await;
-    }
-}
-
-/// What the app subscribes to. An app that is not able to say it goes without.
-async fn ask(app: &dyn AppCallback) -> Vec<Subscription> {
-    let mut pause = Duration::from_millis(500);
-    for tried in 1..=ASK_TRIES {
-        let ctx = Ctx::system().with_deadline(Instant::now() + ASK_TIMEOUT);
-        match app.subscriptions(&ctx).await {
-            Ok(subscriptions) => return subscriptions,
-            Err(error) if tried == ASK_TRIES => {
-                tracing::error!(error = ?error, "the app does not say what it subscribes to");
-            }
-            Err(error) => {
-                tracing::warn!(error = ?error, "asking the app what it subscribes to; trying again");
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-        }
-    }
-    Vec::new()
 }
 
 /// Binds a port at every address. A host without IPv6 has no `::1`: one address is enough.

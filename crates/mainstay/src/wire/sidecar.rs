@@ -1,7 +1,9 @@
 //! Joins components to the building blocks and those to the sidecar's surfaces. With `wire.rs` it is what names both an
 //! adapter and a surface.
 
+mod app;
 mod conversation;
+mod inbound;
 mod opener;
 mod pipelines;
 mod store_rules;
@@ -11,25 +13,29 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use mainstay_blocks::door::{Door, Probing};
 use mainstay_blocks::layers::Layers;
 use mainstay_blocks::state::outbox::Relays;
 use mainstay_blocks::{App, Blocks};
 use mainstay_config::resources::policies;
 use mainstay_core::Clock;
+use mainstay_core::callback::AppCallback;
 use mainstay_core::component::Component;
 use mainstay_core::resources::Resources;
 use mainstay_core::telemetry::Telemetry;
-use mainstay_dapr::{About, AppConnection};
+use mainstay_dapr::{About, Apis};
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
-use mainstay_sidecar::{Parts, Surface, Target, Targets};
+use mainstay_net::sockets::{SocketListener, Sockets};
+use mainstay_sidecar::{Origins, Parts, Surface};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::environment;
 use crate::sidecar::flags::Options;
+pub(crate) use inbound::Inbound;
 pub(crate) use mainstay_components::pluggable::Plugged;
 use opener::Opener;
 pub(crate) use types::{Listed, check, types};
@@ -42,7 +48,12 @@ pub(crate) struct Beside {
     pub(crate) blocks: Blocks,
     pub(crate) surface: Surface,
     pub(crate) grpc: mainstay_grpc::Surface,
-    pub(crate) client: Client,
+    client: Client,
+    /// The app, behind its door; `None` for one that only calls.
+    pub(crate) app: Option<Arc<dyn AppCallback>>,
+    pub(crate) door: Door,
+    probing: Option<Probing>,
+    sockets: Option<Sockets>,
     asked: Arc<Notify>,
     relays: Mutex<Relays>,
     clock: Arc<dyn Clock>,
@@ -100,10 +111,13 @@ impl Beside {
         let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
         let mut table = opener.open_all(&resources.components).await?;
         table.guard(layers);
-        let targets = Targets {
-            app: options.app_url.clone().map(|base| Target { base, is_app: true, ..Target::default() }),
-            app_token: environment::app_api_token(),
-            endpoints: opener.endpoints(&resources.http_endpoints, &table).await?,
+        let sockets = sockets(&options.app_id);
+        let app::Joined { callback, door, mut targets, ways } =
+            app::join(options, &resources.runtime, &client, sockets.as_ref())?;
+        targets.endpoints = opener.endpoints(&resources.http_endpoints, &table).await?;
+        let about = about(options, targets.endpoints.keys().cloned().collect());
+        let apis = |protocol: &str| {
+            Apis::of(protocol, &resources.runtime.api_allowed, &resources.runtime.api_denied)
         };
         let blocks = Blocks::new(app, Arc::clone(&clock), table);
         let surface = Surface::new(Parts {
@@ -112,20 +126,46 @@ impl Beside {
             body_bytes_max: options.body_bytes_max,
             targets,
             client: client.clone(),
-            about: about(options),
+            apis: apis("http"),
+            origins: options.origins.as_deref().map(Origins::parse),
+            about: about.clone(),
             shutdown: Arc::clone(&shutdown),
         });
+        let calls = surface.clone();
         let grpc = mainstay_grpc::Surface::new(mainstay_grpc::Parts {
             blocks: blocks.clone(),
             api_token: environment::dapr_api_token(),
             message_bytes_max: options.body_bytes_max,
             reflection: false,
-            about: about(options),
+            apis: apis("grpc"),
+            invoke: Arc::new(move |request| {
+                let calls = calls.clone();
+                Box::pin(async move { calls.invoke(request).await })
+            }),
+            ways,
+            about,
             shutdown,
         });
+        let health = options.app.as_ref().and_then(|app| app.health.as_ref());
+        let probing = health.map(app::probing);
         let (relays, components) = (Mutex::default(), AsyncMutex::new(resources.components.clone()));
-        let inside = inside.clone();
-        Ok(Self { blocks, surface, grpc, client, asked, relays, clock, inside, components, plugged, telemetry })
+        Ok(Self {
+            blocks,
+            surface,
+            grpc,
+            app: callback,
+            door,
+            probing,
+            sockets,
+            client,
+            asked,
+            relays,
+            clock,
+            inside: inside.clone(),
+            components,
+            plugged,
+            telemetry,
+        })
     }
 
     /// The types that sockets served at the start.
@@ -172,6 +212,30 @@ impl Beside {
     pub(crate) async fn asked_to_stop(&self) {
         self.asked.notified().await;
     }
+
+    /// Where other apps on this host call this one.
+    pub(crate) fn socket(&self) -> Option<SocketListener> {
+        let app = self.blocks.app();
+        let sockets = self.sockets.as_ref().filter(|_| !app.id.is_empty())?;
+        let namespace = app.namespace.as_deref().unwrap_or(mainstay_dapr::invoke::NAMESPACE);
+        let name = Sockets::name(namespace, &app.id);
+        let listening = sockets.listen(&name).inspect_err(|error| {
+            tracing::warn!(%error, "no other app on this host can call this one: it cannot listen as `{name}`");
+        });
+        listening.ok()
+    }
+
+    /// The service for that.
+    pub(crate) fn inbound(&self) -> Inbound {
+        Inbound { requests: self.surface.inbound(), services: self.grpc.inbound() }
+    }
+
+    /// Probes the app, as `work`, where that is asked for.
+    pub(crate) fn probe(&self, leave: &CancellationToken, work: &TaskTracker) {
+        let (Some(app), Some(probing)) = (self.app.clone(), self.probing) else { return };
+        let (door, leave) = (self.door.clone(), leave.clone());
+        work.spawn(async move { door.probe(&*app, probing, &leave).await });
+    }
 }
 
 /// The types that the sockets of the folder serve, where there is one. A socket that does not answer is told, and its types are
@@ -187,16 +251,23 @@ pub(crate) async fn plugged() -> mainstay_core::Result<Vec<Plugged>> {
     Ok(found.types)
 }
 
-fn about(options: &Options) -> About {
-    let connection = options.app_url.as_ref().map(|url| {
-        let (protocol, address) = url.split_once("://").unwrap_or(("http", url));
-        let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
-        AppConnection {
-            port: port.parse().unwrap_or_default(),
-            protocol: protocol.to_owned(),
-            channel_address: host.to_owned(),
-            ..AppConnection::default()
-        }
-    });
-    About { runtime_version: RUNTIME_VERSION.to_owned(), app_connection: connection, ..About::default() }
+fn about(options: &Options, http_endpoints: Vec<String>) -> About {
+    About {
+        runtime_version: RUNTIME_VERSION.to_owned(),
+        app_connection: options.app.as_ref().map(app::connection),
+        http_endpoints,
+        ..About::default()
+    }
+}
+
+/// The folder by which apps on this host find each other. One without an id is found by nobody, and finds others.
+fn sockets(app_id: &str) -> Option<Sockets> {
+    let folder = environment::runtime_folder().join("apps");
+    let opened = Sockets::open(&folder);
+    opened
+        .inspect_err(|error| {
+            let folder = folder.display();
+            tracing::warn!(%error, app = %app_id, "no other app on this host can be called: `{folder}` cannot be used; `MAINSTAY_RUNTIME_FOLDER` names another");
+        })
+        .ok()
 }

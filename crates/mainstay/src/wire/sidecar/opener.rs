@@ -20,7 +20,7 @@ use mainstay_components::{
 use mainstay_config::resources::Placeholders;
 use mainstay_core::binding::Binding;
 use mainstay_core::component::{Component, Setting, SettingValue};
-use mainstay_core::http_endpoint::HttpEndpoint;
+use mainstay_core::http_endpoint::{HttpEndpoint, Tls};
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::secret_store::SecretStore;
@@ -28,7 +28,8 @@ use mainstay_core::state::StateStore;
 use mainstay_core::telemetry::Telemetry;
 use mainstay_core::{Clock, Ctx, Error, codes};
 use mainstay_journal::Stores;
-use mainstay_net::client::Client;
+use mainstay_net::client::{Client, ClientOptions};
+use mainstay_net::tls::{Own, client_config_for};
 use mainstay_sidecar::Target;
 
 use super::{pipelines, store_rules, types};
@@ -364,6 +365,21 @@ impl Opener<'_> {
         }
     }
 
+    /// What speaks TLS to an external service in its own way. Errors: a part that cannot be read, or is no PEM.
+    async fn client_for(&self, tls: &Tls, endpoint: &HttpEndpoint, table: &Table) -> anyhow::Result<Client> {
+        let pem = async |name: &str, value: &Option<SettingValue>| {
+            let Some(value) = value.clone() else { return Ok(None) };
+            let setting = Setting { name: name.to_owned(), value };
+            self.value(&setting, endpoint.secret_store.as_deref(), table).await.map(Some)
+        };
+        let root_ca = pem("rootCA", &tls.root_ca).await?;
+        let (certificate, key) =
+            (pem("certificate", &tls.certificate).await?, pem("privateKey", &tls.private_key).await?);
+        let own = Own { root_ca: root_ca.as_deref(), identity: certificate.as_deref().zip(key.as_deref()) };
+        let config = client_config_for(own).map_err(|why| Error::new(&codes::CONFIG_VALUE, why))?;
+        Ok(Client::with_tls(ClientOptions::default(), config))
+    }
+
     /// The external services that are for this app. Errors: a secret in a header that cannot be read, or a header that
     /// is none.
     pub(super) async fn endpoints(
@@ -375,10 +391,10 @@ impl Opener<'_> {
         let mut found = BTreeMap::new();
         for endpoint in endpoints.iter().filter(|one| one.is_for(&self.app.id, namespace)) {
             let context = || format!("open the external service `{}` ({})", endpoint.name, endpoint.origin);
-            if endpoint.tls.is_some() {
-                let error = Error::new(&codes::UNSUPPORTED, "certificates of its own are not built yet");
-                return Err(error).with_context(context);
-            }
+            let client = match &endpoint.tls {
+                Some(tls) => Some(self.client_for(tls, endpoint, table).await.with_context(context)?),
+                None => None,
+            };
             let mut headers = http::HeaderMap::new();
             for setting in &endpoint.headers {
                 let value = self
@@ -390,7 +406,7 @@ impl Opener<'_> {
                 value.set_sensitive(true);
                 headers.insert(name, value);
             }
-            let target = Target { base: endpoint.base_url.clone(), headers, is_app: false };
+            let target = Target { base: endpoint.base_url.clone(), headers, client };
             found.insert(endpoint.name.clone(), target);
         }
         Ok(found)

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use mainstay_components::def::{Def, SettingDef};
 use mainstay_components::settings::Settings;
-use mainstay_components::{bindings, configuration, conversation, crypto, locks, middleware, pubsub, secret_stores, state};
+use mainstay_components::{
+    bindings, configuration, conversation, crypto, locks, middleware, pubsub, secret_stores, state,
+};
 use mainstay_config::resources::{SettingName, TypeDef};
 use mainstay_core::Fault;
 
@@ -106,7 +108,8 @@ fn listed() -> Vec<Listed> {
     let handlers = middleware::ALL.iter().map(|def| Listed::of(def, &[]));
     let configuration = configuration::ALL.iter().map(|def| Listed::of(def, &[]));
     let conversations = conversation::ALL.iter().map(|def| Listed::of(def, CONVERSATION_SETTINGS));
-    let stores = states.chain(brokers).chain(secrets).chain(bindings).chain(configuration).chain(conversations);
+    let stores =
+        states.chain(brokers).chain(secrets).chain(bindings).chain(configuration).chain(conversations);
     stores.chain(locks).chain(vaults).chain(handlers).collect()
 }
 
