@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use dapr::appcallback::{AppCallbackService, Handler, HandlerMethod, TopicEventRequest, TopicEventResponse};
 use dapr::client::{
-    DecryptRequestOptions, EncryptRequestOptions, Etag, ReaderStream, StateItem, StateOptions,
+    ApiTokenInterceptor, AppApiTokenLayer, ClientOptions, DecryptRequestOptions, EncryptRequestOptions, Etag,
+    ReaderStream, StateItem, StateOptions,
 };
 use dapr::dapr::proto::runtime::v1 as wire;
 use dapr::dapr::proto::runtime::v1::app_callback_server::AppCallbackServer;
 use dapr::dapr::proto::runtime::v1::dapr_client::DaprClient;
 use prost_types::Any;
 use tokio::sync::mpsc;
+use tonic::transport::Endpoint;
 use tonic::{Code, Response, Status};
 use wire::topic_event_response::TopicEventResponseStatus::{Retry, Success};
 
@@ -44,9 +46,12 @@ pub(crate) async fn check() -> Outcome {
     let mut app = AppCallbackService::new();
     let handler = Box::new(Taken(send, std::sync::Mutex::default()));
     app.add_handler(Handler { pub_sub_name: "bus".to_owned(), topic: TOPIC.to_owned(), handler });
-    let server = tonic::transport::Server::builder().add_service(AppCallbackServer::new(app));
+    let guard = AppApiTokenLayer::from_env();
+    assert!(guard.is_enforcing(), "APP_API_TOKEN is there");
+    let server = tonic::transport::Server::builder().layer(guard).add_service(AppCallbackServer::new(app));
     tokio::spawn(server.serve(crate::app_address()?));
     let client = &mut crate::connected().await?;
+    strangers().await?;
     state(client).await?;
     messages(client, &mut events).await?;
     secrets(client).await?;
@@ -57,6 +62,13 @@ pub(crate) async fn check() -> Outcome {
     cryptography(client).await?;
     metadata(client).await?;
     println!("every check holds");
+    Ok(())
+}
+
+/// Who does not show the token that DAPR_API_TOKEN names is not served.
+async fn strangers() -> Outcome {
+    let client = &mut Sdk::from_options(ClientOptions::from_env()?.without_api_token()).await?;
+    assert!(is(client.get_state("store", "a", None).await, Code::Unauthenticated));
     Ok(())
 }
 
@@ -195,8 +207,10 @@ async fn calls(client: &mut Sdk) -> Outcome {
 
 /// The SDK has no function for it: its generated client does.
 async fn lock() -> Outcome {
-    let address = format!("http://127.0.0.1:{}", std::env::var("DAPR_GRPC_PORT")?);
-    let mut client = DaprClient::connect(address).await?;
+    let options = ClientOptions::from_env()?;
+    let channel = Endpoint::from_shared(options.address().to_owned())?.connect().await?;
+    let token = ApiTokenInterceptor::new(options.api_token().map(str::to_owned));
+    let mut client = DaprClient::with_interceptor(channel, token);
     let take = |owner: &str| wire::TryLockRequest {
         store_name: "locks".to_owned(),
         resource_id: "door".to_owned(),

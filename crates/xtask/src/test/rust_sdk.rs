@@ -20,7 +20,8 @@ pub(super) fn dapr(house: &House) -> anyhow::Result<Outcome> {
     let _callee = shell::Running::start(&mut command)?;
     let said = caller.join("said.txt");
     let mut command = beside(house, &program, home.path(), &caller, "rust")?;
-    command.env("RUST_SECRET", "hush").stderr(std::fs::File::create(&said)?);
+    command.env("RUST_SECRET", "hush").env("DAPR_API_TOKEN", "sesame").env("APP_API_TOKEN", "for the app");
+    command.stderr(std::fs::File::create(&said)?);
     let outcome = shell::run_within(&mut command, TIME_MAX);
     let said = std::fs::read_to_string(said)?;
     outcome.with_context(|| format!("its sidecar said:\n{said}"))?;
