@@ -125,6 +125,9 @@ def answers(url: str) -> bool:
         return False
 
 
+STARTED: list["Sidecar"] = []
+
+
 class Sidecar:
     """A sidecar at work."""
 
@@ -161,6 +164,7 @@ class Sidecar:
         # Of this run alone, and short: a socket's path is bounded.
         environment |= {"MAINSTAY_RUNTIME_FOLDER": RUNTIME_FOLDER.name} | variables
         self.process = subprocess.Popen(command, cwd=folder, env=environment)
+        STARTED.append(self)
         health = f"http://127.0.0.1:{self.http_port}/v1.0/healthz"
         try:
             until(lambda: answers(health) or self.process.poll() is not None, "the sidecar is up")
@@ -192,6 +196,16 @@ def use(sidecar: Sidecar, monkeypatch) -> None:
 
     monkeypatch.setattr(settings, "DAPR_HTTP_PORT", sidecar.http_port)
     monkeypatch.setattr(settings, "DAPR_GRPC_PORT", sidecar.grpc_port)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    """Ends what a test that failed has left at work."""
+    yield
+    while STARTED:
+        sidecar = STARTED.pop()
+        if sidecar.process.poll() is None:
+            sidecar.kill()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from conftest import Sidecar, until, use
 from dapr.clients import DaprClient
 from dapr.clients.exceptions import DaprHttpError
+from dapr.clients.grpc._response import TopicEventResponse
 
 
 def seen(log, kind):
@@ -118,3 +119,17 @@ def test_a_stream_of_the_app_gets_messages_and_settles_them(sidecar):
             subscription.respond_success(again)
         finally:
             subscription.close()
+
+
+def test_a_handler_gets_the_messages_of_a_stream(sidecar):
+    taken = []
+
+    def take(message):
+        taken.append(message.data())
+        return TopicEventResponse("retry" if len(taken) == 1 else "success")
+
+    with DaprClient() as client:
+        stop = client.subscribe_with_handler("bus", "streamed", take)
+        client.publish_event("bus", "streamed", "hi")
+        until(lambda: taken == ["hi", "hi"], "it comes, and comes again")
+        stop()
