@@ -4,10 +4,10 @@
 mod app;
 mod conversation;
 mod inbound;
+mod listed;
 mod opener;
 mod pipelines;
 mod store_rules;
-mod types;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,9 +36,9 @@ use tokio_util::task::TaskTracker;
 use crate::environment;
 use crate::sidecar::flags::Options;
 pub(crate) use inbound::Inbound;
+pub(crate) use listed::{Listed, check, types};
 pub(crate) use mainstay_components::pluggable::Plugged;
 use opener::Opener;
-pub(crate) use types::{Listed, check, types};
 
 /// The wire format that is spoken.
 const RUNTIME_VERSION: &str = "1.18.3";
