@@ -5,11 +5,11 @@ mod app;
 mod conversation;
 mod endpoints;
 mod inbound;
+mod listed;
 mod opener;
 mod pipelines;
 pub(crate) mod rules;
 mod store_rules;
-mod types;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,9 +37,9 @@ use tokio_util::task::TaskTracker;
 use crate::environment;
 use crate::sidecar::flags::Options;
 pub(crate) use inbound::Inbound;
+pub(crate) use listed::{Listed, check, types};
 pub(crate) use mainstay_components::pluggable::Plugged;
 use opener::{Before, Opener};
-pub(crate) use types::{Listed, check, types};
 
 /// Everything that runs beside an app.
 pub(crate) struct Beside {

@@ -31,7 +31,7 @@ use mainstay_journal::Stores;
 use mainstay_net::client::Client;
 use mainstay_sidecar::Target;
 
-use super::{pipelines, store_rules, types};
+use super::{listed, pipelines, store_rules};
 use crate::environment;
 
 pub(super) struct Opener<'a> {
@@ -245,7 +245,7 @@ impl Opener<'_> {
     ) -> anyhow::Result<()> {
         let Some((endpoint, settings)) = self.open(&def.open, component, table).await? else { return Ok(()) };
         let port = super::conversation::open(&endpoint, &self.telemetry, self.client)?;
-        let rules = mainstay_blocks::conversation::Rules::of(types::kept(&settings));
+        let rules = mainstay_blocks::conversation::Rules::of(listed::kept(&settings));
         table.conversations.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
