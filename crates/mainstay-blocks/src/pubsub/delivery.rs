@@ -196,8 +196,10 @@ impl Deliverer {
             }
         };
         let mut ctx = Ctx::system();
-        if let Some(trace) = event["traceparent"].as_str() {
-            ctx = ctx.with_traceparent(trace);
+        // Older publishers name it so.
+        if let Some(trace) = event["traceparent"].as_str().or_else(|| event["traceid"].as_str()) {
+            ctx =
+                ctx.with_traceparent(trace).with_tracestate(event["tracestate"].as_str().unwrap_or_default());
         }
         let event = TopicEvent {
             path,
@@ -226,12 +228,7 @@ impl Deliverer {
     /// The envelope for the app, and what conditions see of it.
     fn envelope(&self, message: &Message) -> std::result::Result<(bytes::Bytes, Value), String> {
         let envelope = if self.is_raw {
-            wrap_raw(
-                &message.data,
-                &self.subscription.pubsub,
-                &message.topic,
-                message.content_type.as_deref(),
-            )
+            wrap_raw(&message.data, &self.subscription.pubsub, &message.topic)
         } else {
             message.data.clone()
         };
