@@ -192,13 +192,13 @@ impl Way<'_> {
         match body.size_hint().exact() {
             Some(length) if length <= self.bytes_max as u64 => {
                 let body = read(body).await?;
-                let send =
-                    async || once(self.client, method, url, headers.clone(), body.clone().into()).await;
+                // Boxed, for what stands around a call moves it about.
+                let send = || Box::pin(once(self.client, method, url, headers.clone(), body.clone().into()));
                 Ok(guarded::again(self.guard, send).await)
             }
             Some(_) => Err(too_large(self.bytes_max)),
             None => {
-                let sent = once(self.client, method, url, headers, streamed(body));
+                let sent = Box::pin(once(self.client, method, url, headers, streamed(body)));
                 Ok(guarded::once(self.guard, sent).await)
             }
         }
