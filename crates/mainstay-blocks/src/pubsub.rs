@@ -112,8 +112,14 @@ fn message(
     topic: &str,
     publication: Publication,
 ) -> Result<Message> {
-    let Publication { data, content_type, metadata } = publication;
+    let Publication { data, content_type, mut metadata } = publication;
     let (data, content_type) = if is_raw(&metadata)? {
+        // It has no envelope that could say it.
+        for (name, value) in [("traceid", ctx.traceparent()), ("tracestate", ctx.tracestate())] {
+            if let Some(value) = value {
+                metadata.insert(name.to_owned(), value.to_owned());
+            }
+        }
         (data, content_type)
     } else {
         let event = Event {

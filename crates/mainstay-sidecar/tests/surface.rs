@@ -265,7 +265,8 @@ async fn bad_requests_are_told_as_the_protocol_tells_them() {
     house.check_fault("POST", query, "{", (500, "ERR_STATE_STORE_NOT_SUPPORTED")).await;
     house.check_fault("POST", "/v1.0/publish/bus/t", "x", (404, "ERR_PUBSUB_NOT_FOUND")).await;
     house.check_fault("GET", "/v1.0/secrets/vault/k", "", (500, "ERR_SECRET_STORES_NOT_CONFIGURED")).await;
-    house.check_fault("GET", "/v1.0/nothing", "", (404, "ERR_METHOD_NOT_FOUND")).await;
+    house.check_fault("GET", "/v1.0/nothing", "", (404, "ERR_DIRECT_INVOKE")).await;
+    house.check_fault("PATCH", STATE, "", (405, "ERR_METHOD_NOT_FOUND")).await;
     let large = format!(r#"[{{"key":"a","value":"{}"}}]"#, "x".repeat(5_000));
     house.check_fault("POST", STATE, &large, (413, "ERR_BODY_TOO_LARGE")).await;
 }
@@ -273,7 +274,7 @@ async fn bad_requests_are_told_as_the_protocol_tells_them() {
 #[tokio::test]
 async fn health_follows_the_start() {
     let house = House::with(Some("secret")).await;
-    house.check_fault("GET", "/v1.0/healthz/outbound", "", (500, "ERR_HEALTH_NOT_READY")).await;
+    house.check_fault("GET", "/v1.0/healthz/outbound", "", (500, "ERR_OUTBOUND_HEALTH_NOT_READY")).await;
     house.surface.reach(Phase::Outbound);
     house.check("GET", "/v1.0/healthz/outbound", "", (204, "")).await;
     house.check_fault("GET", "/v1.0/healthz", "", (500, "ERR_HEALTH_NOT_READY")).await;
@@ -281,7 +282,7 @@ async fn health_follows_the_start() {
     house.check("GET", "/v1.0/healthz?appid=shop", "", (204, "")).await;
     house.check_fault("GET", "/v1.0/healthz?appid=else", "", (500, "ERR_HEALTH_APPID_NOT_MATCH")).await;
     house.surface.reach(Phase::Ending);
-    house.check_fault("GET", "/v1.0/healthz/outbound", "", (500, "ERR_HEALTH_NOT_READY")).await;
+    house.check_fault("GET", "/v1.0/healthz/outbound", "", (500, "ERR_OUTBOUND_HEALTH_NOT_READY")).await;
 }
 
 #[tokio::test]

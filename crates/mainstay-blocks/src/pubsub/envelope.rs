@@ -145,19 +145,26 @@ fn fresh_trace() -> String {
 }
 
 /// The envelope for a message that was published without one, towards a subscriber who wants one: bytes, whatever they were
-/// published as.
+/// published as, and the trace that stands beside them.
 #[must_use]
-pub fn wrap_raw(data: &[u8], pubsub: &str, topic: &str) -> Bytes {
-    let event = serde_json::json!({
+pub fn wrap_raw(message: &Message, pubsub: &str) -> Bytes {
+    let mut event = serde_json::json!({
         "id": uuid::Uuid::now_v7().to_string(),
         "specversion": SPEC_VERSION,
         "source": UNKNOWN_SOURCE,
         "type": TYPE,
         "datacontenttype": "application/octet-stream",
-        "topic": topic,
+        "topic": message.topic,
         "pubsubname": pubsub,
-        "data_base64": STANDARD.encode(data),
+        "data_base64": STANDARD.encode(&message.data),
     });
+    for name in ["traceid", "traceparent", "tracestate", "baggage"] {
+        let Some(said) = message.metadata.get(name).filter(|said| !said.is_empty()) else { continue };
+        event[name] = said.as_str().into();
+        if name == "traceparent" {
+            event["traceid"] = said.as_str().into();
+        }
+    }
     event.to_string().into()
 }
 
@@ -283,11 +290,21 @@ mod tests {
 
     #[test]
     fn bytes_without_an_envelope_are_wrapped_as_bytes() {
-        let mut event: Value = serde_json::from_slice(&wrap_raw(b"{}", "bus", "orders")).unwrap();
+        let metadata = [("traceparent", "00-a-b-01"), ("traceid", "x"), ("other", "y")];
+        let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let content_type = Some("application/json".to_owned());
+        let message = Message {
+            topic: "orders".to_owned(),
+            data: "{}".into(),
+            content_type,
+            metadata: metadata.into(),
+        };
+        let mut event: Value = serde_json::from_slice(&wrap_raw(&message, "bus")).unwrap();
         assert!(event.as_object_mut().unwrap().remove("id").is_some());
         let wanted = json!({
             "specversion": "1.0", "source": "Dapr", "type": "com.dapr.event.sent", "topic": "orders",
             "pubsubname": "bus", "datacontenttype": "application/octet-stream", "data_base64": "e30=",
+            "traceid": "00-a-b-01", "traceparent": "00-a-b-01",
         });
         assert_eq!(event, wanted);
     }
