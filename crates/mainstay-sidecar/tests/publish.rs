@@ -13,9 +13,8 @@ use mainstay_core::binding::{Binding, Capabilities as Able, Operation, Outcome};
 use mainstay_core::clock::ManualClock;
 use mainstay_core::pubsub::{Capabilities, Delivery, Message, PubSub, Subscription};
 use mainstay_core::{BoxStream, Ctx, Error, Result, codes};
-use mainstay_dapr::Apis;
 use mainstay_net::client::{Client, ClientOptions};
-use mainstay_sidecar::{About, Parts, Surface, Targets};
+use mainstay_sidecar::{Parts, Rules, Surface, Targets};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -88,9 +87,8 @@ impl House {
             body_bytes_max: 4 << 10,
             targets: Targets::default(),
             client: Client::new(ClientOptions::default()),
-            apis: Apis::default(),
+            rules: Rules::default(),
             origins: None,
-            about: About::default(),
             shutdown: Arc::new(|_| {}),
         });
         Self { surface, kept }

@@ -388,8 +388,8 @@ async fn new_rules_hold_for_the_calls_that_follow() {
         about: About { http_endpoints: vec!["api".to_owned()], ..About::default() },
         ..Said::default()
     });
-    house.check_fault("GET", "/v1.0/state/orders/a", "", (404, "ERR_METHOD_NOT_FOUND")).await;
-    house.check_fault("GET", "/v1.0/invoke/api/method/x", "", (404, "ERR_METHOD_NOT_FOUND")).await;
+    house.check_fault("GET", "/v1.0/state/orders/a", "", (404, "ERR_DIRECT_INVOKE")).await;
+    house.check_fault("GET", "/v1.0/invoke/api/method/x", "", (404, "ERR_DIRECT_INVOKE")).await;
     let (_, _, body) = house.send("GET", "/v1.0/metadata", &[], "").await;
     let metadata: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(metadata["httpEndpoints"], json!([{"name": "api"}]));
