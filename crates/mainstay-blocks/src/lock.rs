@@ -57,9 +57,10 @@ pub async fn try_lock(
     owner: &str,
     seconds: i64,
 ) -> Result<bool> {
-    let store = find(blocks, store, resource, owner)?;
+    // Asked before whether there is such a store, as callers know it.
     let time = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
     let time = time.ok_or_else(|| missing("expiryInSeconds", "ExpiryInSeconds is not positive"))?;
+    let store = find(blocks, store, resource, owner)?;
     let name = store.rules.name(resource)?;
     let (port, name) = (&store.port, name.as_str());
     store.guard.run(ctx, |ctx| async move { port.try_lock(&ctx, name, owner, time).await }).await

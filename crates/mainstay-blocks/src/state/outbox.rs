@@ -177,6 +177,7 @@ pub(super) async fn transact(
                 pubsub: &outbox.pubsub,
                 topic: &outbox.topic,
                 traceparent: ctx.traceparent(),
+                tracestate: ctx.tracestate(),
                 now_ms,
             };
             events.push((item.key.clone(), envelope(&event, &data, content_type.as_deref(), item)?));
