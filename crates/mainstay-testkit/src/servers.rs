@@ -44,7 +44,7 @@ pub struct Recipe {
 
 /// Every server.
 pub static ALL: &[&Recipe] =
-    &[&mosquitto::RECIPE, &nats::RECIPE, &postgres::RECIPE, &rabbitmq::RECIPE, &redis::RECIPE];
+    &[&kafka::RECIPE, &mosquitto::RECIPE, &nats::RECIPE, &postgres::RECIPE, &rabbitmq::RECIPE, &redis::RECIPE];
 
 /// Longest wait for a server to answer, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
