@@ -32,9 +32,9 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn own<F: Future<Output = ()>>(name: &str, test: fn() -> F) -> Trial
+fn own<F>(name: &str, test: fn() -> F) -> Trial
 where
-    F: 'static,
+    F: Future<Output = ()> + 'static,
 {
     Trial::test(name, move || {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(test());

@@ -23,6 +23,8 @@ mod refusals;
 mod reloading;
 #[path = "e2e/resources.rs"]
 mod resources;
+#[path = "e2e/rules.rs"]
+mod rules;
 #[path = "e2e/running.rs"]
 mod running;
 #[path = "e2e/runs.rs"]

@@ -30,4 +30,4 @@ pub use mainstay_dapr::About;
 pub use provider::Provider;
 pub use proxy::{Inbound, Ways};
 pub use router::Router;
-pub use surface::{Parts, Surface};
+pub use surface::{Parts, Rules, Surface};

@@ -15,7 +15,8 @@ use crate::call::{self, Call, Result};
 const FORCE: &str = "dapr-force-shutdown";
 
 pub(crate) async fn get(call: &Call, _: wire::GetMetadataRequest) -> Result<wire::GetMetadataResponse> {
-    let about = &call.shared.about;
+    let rules = call.shared.rules();
+    let about = &rules.about;
     let mut extended: BTreeMap<String, String> = about.extended.iter().cloned().collect();
     extended.insert(About::RUNTIME_VERSION.to_owned(), about.runtime_version.clone());
     extended.extend(call.blocks().extended().await);

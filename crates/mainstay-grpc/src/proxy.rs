@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::Frame;
-use mainstay_blocks::access::{Access, Caller, TRUST_DOMAIN};
+use mainstay_blocks::access::{Caller, TRUST_DOMAIN};
 use mainstay_blocks::door::{Door, Place};
 use mainstay_core::Redacted;
 use mainstay_dapr::{Token, invoke as wire};
@@ -39,10 +39,6 @@ pub struct Ways {
     pub app_token: Option<Redacted<String>>,
     /// What calls of it pass.
     pub door: Door,
-    /// Which other apps may call it, and what.
-    pub access: Access,
-    /// What we say of ourselves to other apps; `public` when empty.
-    pub trust_domain: String,
     /// To the other apps on this host.
     pub neighbours: Option<Sockets>,
 }
@@ -78,7 +74,8 @@ impl Proxy {
         if id == me.id || (app, namespace) == (me.id.as_str(), here) {
             return self.to_app(request).await;
         }
-        let domain = &self.ways.trust_domain;
+        let rules = shared.rules();
+        let domain = &rules.trust_domain;
         set(headers, wire::CALLER_TRUST_DOMAIN, if domain.is_empty() { TRUST_DOMAIN } else { domain });
         let channel = self.neighbour(&Sockets::name(namespace, app));
         let channel = channel.ok_or_else(|| Status::unknown(format!("couldn't find service: {id}")))?;
@@ -96,7 +93,7 @@ impl Proxy {
             trust_domain: text(wire::CALLER_TRUST_DOMAIN).unwrap_or(TRUST_DOMAIN),
         };
         let operation = request.uri().path();
-        if !self.ways.access.allows(caller, operation, None) {
+        if !shared.rules().access.allows(caller, operation, None) {
             let app = caller.app;
             tracing::warn!(caller = %app, %operation, "access control refuses a call of another app");
             return Err(Status::permission_denied(format!(

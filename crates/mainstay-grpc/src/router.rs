@@ -106,7 +106,7 @@ impl Services {
         let path = request.uri().path().trim_start_matches('/');
         let (service, method) = path.split_once('/').unwrap_or((path, ""));
         let answered = if service == SERVICE_NAME {
-            if !self.shared.apis.allows_method(method) {
+            if !self.shared.rules().apis.allows_method(method) {
                 let why = "requested endpoint is not available";
                 return status::of_http(StatusCode::NOT_IMPLEMENTED, why).into_http();
             }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use mainstay_blocks::Blocks;
+use mainstay_blocks::access::Access;
 use mainstay_core::Redacted;
 use mainstay_dapr::{About, Apis, Token};
 use tokio_util::sync::CancellationToken;
@@ -21,16 +23,27 @@ pub struct Parts {
     pub message_bytes_max: usize,
     /// Whether callers may ask for the services and their messages.
     pub reflection: bool,
-    /// Which APIs may be used.
-    pub apis: Apis,
+    /// What files say, and may say anew.
+    pub rules: Rules,
     /// What makes calls of methods.
     pub invoke: Invoke,
     /// Where calls of other services go.
     pub ways: Ways,
-    /// Who we are, for whoever asks.
-    pub about: About,
     /// Ends the process; at once where that is asked for.
     pub shutdown: Arc<dyn Fn(bool) + Send + Sync>,
+}
+
+/// What files say of who may do what. A reload swaps all of it at once. The default closes nothing.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Which other apps may call the app beside us, and what.
+    pub access: Access,
+    /// What we say of ourselves to other apps; `public` when empty.
+    pub trust_domain: String,
+    /// Which APIs may be used.
+    pub apis: Apis,
+    /// Who we are, for whoever asks.
+    pub about: About,
 }
 
 impl std::fmt::Debug for Parts {
@@ -45,13 +58,19 @@ pub(crate) struct Shared {
     pub(crate) api_token: Token,
     pub(crate) message_bytes_max: usize,
     pub(crate) reflection: bool,
-    pub(crate) apis: Apis,
+    rules: ArcSwap<Rules>,
     pub(crate) invoke: Invoke,
     pub(crate) proxy: Proxy,
-    pub(crate) about: About,
     pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
     /// Ends what would last.
     pub(crate) stop: CancellationToken,
+}
+
+impl Shared {
+    /// The rules that hold now. A call takes them once.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
 }
 
 /// The surface; cheap to clone.
@@ -73,13 +92,17 @@ impl Surface {
             api_token: Token::new(parts.api_token.as_ref()),
             message_bytes_max: parts.message_bytes_max,
             reflection: parts.reflection,
-            apis: parts.apis,
+            rules: ArcSwap::from_pointee(parts.rules),
             invoke: parts.invoke,
             proxy: Proxy::new(parts.ways),
-            about: parts.about,
             shutdown: parts.shutdown,
             stop: CancellationToken::new(),
         }))
+    }
+
+    /// Takes new rules for the calls that come from now on.
+    pub fn adopt(&self, rules: Rules) {
+        self.0.rules.store(Arc::new(rules));
     }
 
     /// Ends subscriptions in order: no more events, and the stream when those with the app are answered. Without, an

@@ -16,7 +16,7 @@ use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use mainstay_blocks::access::Access;
+use mainstay_blocks::access::TRUST_DOMAIN;
 use mainstay_blocks::door::Door;
 use mainstay_blocks::layers::AppGuard;
 use mainstay_core::methods::{AppMethods, CallStatus};
@@ -28,6 +28,7 @@ use mainstay_net::sockets::Sockets;
 
 use crate::answer::{Answer, Body};
 use crate::call::{Result, context};
+use crate::rules::Rules;
 use crate::surface::Shared;
 pub(crate) use app::{Call, call};
 use guarded::Failed;
@@ -44,14 +45,8 @@ pub struct Targets {
     pub app_token: Option<Redacted<String>>,
     /// What calls of the app pass.
     pub door: Door,
-    /// Which other apps may call it, and what.
-    pub access: Access,
-    /// What we say of ourselves to other apps; `public` when empty.
-    pub trust_domain: String,
     /// The other apps on this host.
     pub neighbours: Option<Neighbours>,
-    /// External services of files, by name.
-    pub endpoints: std::collections::BTreeMap<String, Target>,
 }
 
 /// How the app beside us is called.
@@ -84,13 +79,20 @@ impl Neighbours {
 }
 
 /// Passes a call on.
-pub(crate) async fn invoke<B>(shared: &Shared, ctx: &Ctx, parts: Parts, body: B, asked: Asked) -> Result
+pub(crate) async fn invoke<B>(
+    shared: &Shared,
+    rules: &Rules,
+    ctx: &Ctx,
+    parts: Parts,
+    body: B,
+    asked: Asked,
+) -> Result
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (targets, me) = (&shared.targets, shared.blocks.app());
-    let (found, query) = (target::find(targets, me, &asked.id)?, parts.uri.query());
+    let (found, query) = (target::find(targets, rules, me, &asked.id)?, parts.uri.query());
     let path = without_dots(&asked.path).map_err(|why| failed(&asked.id, &why))?;
     let namespace = me.namespace.as_deref().unwrap_or(wire::NAMESPACE);
     let mut heads = headers::forwarded(&parts, &me.id, namespace, &asked.id);
@@ -102,7 +104,7 @@ where
             return app::call(shared, ctx, &guard, call, body).await;
         }
         target::Found::Neighbour(neighbours, name) => {
-            let domain = if targets.trust_domain.is_empty() { "public" } else { &targets.trust_domain };
+            let domain = if rules.trust_domain.is_empty() { TRUST_DOMAIN } else { &rules.trust_domain };
             headers::set(&mut heads, wire::CALLER_TRUST_DOMAIN, domain);
             (&neighbours.client, format!("http://{name}"), &asked.id)
         }
@@ -129,8 +131,8 @@ pub(crate) async fn by_message(shared: &Shared, request: Request<Bytes>) -> http
     let (parts, body) = request.into_parts();
     let nobody = Asked { id: String::new(), path: String::new() };
     let asked = asked(&parts).unwrap_or(nobody);
-    let ctx = context(&parts);
-    let answered = match invoke(shared, &ctx, parts, Full::new(body), asked).await {
+    let (ctx, in_force) = (context(&parts), shared.in_force());
+    let answered = match invoke(shared, &in_force.rules, &ctx, parts, Full::new(body), asked).await {
         Ok(answer) => whole(shared, answer).await,
         Err(fault) => Err(fault),
     };
@@ -192,13 +194,13 @@ impl Way<'_> {
         match body.size_hint().exact() {
             Some(length) if length <= self.bytes_max as u64 => {
                 let body = read(body).await?;
-                let send =
-                    async || once(self.client, method, url, headers.clone(), body.clone().into()).await;
+                // Boxed, for what stands around a call moves it about.
+                let send = || Box::pin(once(self.client, method, url, headers.clone(), body.clone().into()));
                 Ok(guarded::again(self.guard, send).await)
             }
             Some(_) => Err(too_large(self.bytes_max)),
             None => {
-                let sent = once(self.client, method, url, headers, streamed(body));
+                let sent = Box::pin(once(self.client, method, url, headers, streamed(body)));
                 Ok(guarded::once(self.guard, sent).await)
             }
         }

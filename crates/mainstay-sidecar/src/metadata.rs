@@ -28,7 +28,8 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 async fn get(call: Call) -> Result {
-    let about = &call.shared.about;
+    let in_force = call.shared.in_force();
+    let about = &in_force.rules.about;
     let component = |component: &mainstay_blocks::Summary| {
         json!({
             "name": component.name,

@@ -79,7 +79,7 @@ where
     };
     let (operation, verb) = (parts.uri.path(), parts.method.as_str());
     let is_methods = matches!(shared.targets.app, Some(OwnApp::Methods(_)));
-    if !shared.targets.access.allows(caller, operation, (!is_methods).then_some(verb)) {
+    if !shared.in_force().rules.access.allows(caller, operation, (!is_methods).then_some(verb)) {
         let app = caller.app;
         let message = format!(
             "failed to invoke, id: {id}, err: rpc error: code = PermissionDenied desc = access control policy has denied access to id: {app} operation: {operation} verb: {verb}"

@@ -15,21 +15,17 @@ use mainstay_dapr::{Apis, Fault, Grpc, Token};
 use crate::answer::{self, Answer, Body};
 use crate::call::{Call, context};
 use crate::routes::{self, Incoming, OURS, Route, Streamed};
+use crate::rules::InForce;
 use crate::surface::Shared;
 use crate::{health, invoke, middleware};
 
 /// The service for a listener; cheap to clone.
 #[derive(Clone)]
-pub struct Router(Arc<Table>);
-
-struct Table {
-    shared: Arc<Shared>,
-    paths: matchit::Router<Vec<Row>>,
-}
+pub struct Router(Arc<Shared>);
 
 /// A row of the table.
 #[derive(Clone, Copy)]
-enum Row {
+pub(crate) enum Row {
     Whole(&'static Route),
     Streamed(&'static Streamed),
 }
@@ -69,22 +65,33 @@ impl std::fmt::Debug for Router {
 
 impl Router {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        let mut by_path: Vec<(String, Vec<Row>)> = Vec::new();
-        let whole = routes::ALL.iter().copied().flatten().map(Row::Whole);
-        for row in whole.chain(routes::STREAMED.iter().copied().flatten().map(Row::Streamed)) {
-            for path in row.paths(&shared.apis) {
-                match by_path.iter_mut().find(|(known, _)| *known == path) {
-                    Some((_, rows)) => rows.push(row),
-                    None => by_path.push((path, vec![row])),
-                }
+        Self(Arc::clone(shared))
+    }
+}
+
+/// The paths of the APIs that may be used.
+pub(crate) fn paths(apis: &Apis) -> matchit::Router<Vec<Row>> {
+    let mut by_path: Vec<(String, Vec<Row>)> = Vec::new();
+    let whole = routes::ALL.iter().copied().flatten().map(Row::Whole);
+    for row in whole.chain(routes::STREAMED.iter().copied().flatten().map(Row::Streamed)) {
+        for path in row.paths(apis) {
+            match by_path.iter_mut().find(|(known, _)| *known == path) {
+                Some((_, rows)) => rows.push(row),
+                None => by_path.push((path, vec![row])),
             }
         }
-        let mut paths = matchit::Router::new();
-        for (path, routes) in by_path {
-            paths.insert(path, routes).expect("the paths of the table are well-formed and differ");
-        }
-        Self(Arc::new(Table { shared: Arc::clone(shared), paths }))
     }
+    let mut paths = matchit::Router::new();
+    for (path, routes) in by_path {
+        paths.insert(path, routes).expect("the paths of the table are well-formed and differ");
+    }
+    paths
+}
+
+/// A request's way: what it is answered with, and by which rules.
+struct Table {
+    shared: Arc<Shared>,
+    in_force: Arc<InForce>,
 }
 
 impl<B> tower_service::Service<Request<B>> for Router
@@ -101,8 +108,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let table = Arc::clone(&self.0);
+        let shared = Arc::clone(&self.0);
         Box::pin(async move {
+            let table = Table { in_force: shared.in_force(), shared };
             let (parts, body) = request.into_parts();
             let origins = table.shared.origins.clone();
             if let Some(answer) = origins.as_ref().and_then(|origins| origins.preflight(&parts)) {
@@ -150,14 +158,14 @@ impl Table {
 
     fn is_open(&self, parts: &Parts) -> bool {
         let path = cleaned(parts.uri.path());
-        let found = self.paths.at(&path).ok();
+        let found = self.in_force.paths.at(&path).ok();
         let route = found.and_then(|found| of_method(found.value, &parts.method));
         route.is_some_and(Row::is_open) && self.asked(route, parts).is_none()
     }
 
     /// The app that a request is for, if it is for one. What is ours does not hide what an app has under the same path.
     fn asked(&self, route: Option<Row>, parts: &Parts) -> Option<invoke::Asked> {
-        let may = route.is_none_or(Row::is_ours) && self.shared.apis.allows_path("v1.0", "invoke");
+        let may = route.is_none_or(Row::is_ours) && self.in_force.rules.apis.allows_path("v1.0", "invoke");
         if may { invoke::asked(parts) } else { None }
     }
 
@@ -167,7 +175,7 @@ impl Table {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let path = cleaned(parts.uri.path());
-        let found = self.paths.at(&path).ok();
+        let found = self.in_force.paths.at(&path).ok();
         let route = found.as_ref().and_then(|found| of_method(found.value, &parts.method));
         let token = parts.headers.get(Token::HEADER).map(http::HeaderValue::as_bytes);
         let asked = self.asked(route, &parts);
@@ -177,7 +185,7 @@ impl Table {
         }
         if let Some(asked) = asked {
             let ctx = context(&parts);
-            return invoke::invoke(&self.shared, &ctx, parts, body, asked).await;
+            return invoke::invoke(&self.shared, &self.in_force.rules, &ctx, parts, body, asked).await;
         }
         let (Some(found), Some(route)) = (&found, route) else {
             let status = if found.is_some() { 405 } else { 404 };

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use mainstay_blocks::Blocks;
 use mainstay_core::Redacted;
-use mainstay_dapr::{About, Apis, Token};
+use mainstay_dapr::Token;
 use mainstay_net::client::Client;
 
 use crate::cors::Origins;
 use crate::invoke::{self, Targets};
 use crate::neighbours::Inbound;
 use crate::router::Router;
+use crate::rules::{InForce, Rules};
 
 /// What a surface is made of.
 pub struct Parts {
@@ -26,12 +28,10 @@ pub struct Parts {
     pub targets: Targets,
     /// What passes them on.
     pub client: Client,
-    /// Which APIs may be used.
-    pub apis: Apis,
+    /// What files say, and may say anew.
+    pub rules: Rules,
     /// Which pages in browsers may call; none when `None`.
     pub origins: Option<Origins>,
-    /// Who we are, for whoever asks.
-    pub about: About,
     /// Ends the process; at once where that is asked for.
     pub shutdown: Arc<dyn Fn(bool) + Send + Sync>,
 }
@@ -62,14 +62,18 @@ pub(crate) struct Shared {
     pub(crate) body_bytes_max: usize,
     pub(crate) targets: Targets,
     pub(crate) client: Client,
-    pub(crate) apis: Apis,
+    in_force: ArcSwap<InForce>,
     pub(crate) origins: Option<Origins>,
-    pub(crate) about: About,
     pub(crate) shutdown: Arc<dyn Fn(bool) + Send + Sync>,
     phase: AtomicU8,
 }
 
 impl Shared {
+    /// The rules that hold now. A call takes them once.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
     pub(crate) fn is_at_least(&self, phase: Phase) -> bool {
         let now = self.phase.load(Ordering::Acquire);
         now >= phase as u8 && now != Phase::Ending as u8
@@ -96,9 +100,8 @@ impl Surface {
             body_bytes_max: parts.body_bytes_max,
             targets: parts.targets,
             client: parts.client,
-            apis: parts.apis,
+            in_force: ArcSwap::from_pointee(InForce::new(parts.rules)),
             origins: parts.origins,
-            about: parts.about,
             shutdown: parts.shutdown,
             phase: AtomicU8::new(Phase::Starting as u8),
         }))
@@ -120,6 +123,11 @@ impl Surface {
     /// own answer over HTTP, its extensions hold a `CallStatus`.
     pub async fn invoke(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
         invoke::by_message(&self.0, request).await
+    }
+
+    /// Takes new rules for the calls that come from now on.
+    pub fn adopt(&self, rules: Rules) {
+        self.0.in_force.store(Arc::new(InForce::new(rules)));
     }
 
     /// The start has come so far.

@@ -15,7 +15,7 @@ use mainstay_blocks::{App, Blocks, Table};
 use mainstay_core::Clock;
 use mainstay_core::clock::ManualClock;
 use mainstay_net::client::{Client, ClientOptions};
-use mainstay_sidecar::{About, Body, Parts, Surface, Targets};
+use mainstay_sidecar::{Body, Parts, Rules, Surface, Targets};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -34,9 +34,8 @@ async fn surface(has_vault: bool) -> Surface {
         body_bytes_max: MOST,
         targets: Targets::default(),
         client: Client::new(ClientOptions::default()),
-        apis: mainstay_dapr::Apis::default(),
+        rules: Rules::default(),
         origins: None,
-        about: About::default(),
         shutdown: Arc::new(|_| ()),
     })
 }

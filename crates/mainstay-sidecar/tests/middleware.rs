@@ -16,7 +16,7 @@ use mainstay_core::clock::ManualClock;
 use mainstay_core::middleware::{Answer, Capabilities, Middleware, Request as Seen, Step};
 use mainstay_core::{Clock, Ctx, Error, Redacted, Result, codes};
 use mainstay_net::client::{Client, ClientOptions};
-use mainstay_sidecar::{About, Parts, Phase, Surface, Target, Targets};
+use mainstay_sidecar::{Parts, Phase, Rules as Said, Surface, Target, Targets};
 use mainstay_testkit::components;
 use mainstay_testkit::loopback::{Loopback, whole};
 use tower::ServiceExt as _;
@@ -87,15 +87,10 @@ impl House {
             blocks: Blocks::new(app, clock, table),
             api_token: Some(Redacted::new(TOKEN.1.to_owned())),
             body_bytes_max: 1 << 20,
-            targets: Targets {
-                app: Some(mainstay_sidecar::OwnApp::Requests(target)),
-                endpoints: BTreeMap::from([("outside".to_owned(), bare)]),
-                ..Targets::default()
-            },
+            targets: Targets { app: Some(mainstay_sidecar::OwnApp::Requests(target)), ..Targets::default() },
             client: Client::new(ClientOptions::default()),
-            apis: mainstay_dapr::Apis::default(),
+            rules: Said { endpoints: BTreeMap::from([("outside".to_owned(), bare)]), ..Said::default() },
             origins: None,
-            about: About::default(),
             shutdown: Arc::new(|_| ()),
         });
         surface.reach(Phase::Ready);

@@ -17,16 +17,15 @@ use mainstay_core::clock::ManualClock;
 use mainstay_core::methods::{AppMethods, CallStatus, MethodAnswer, MethodCall};
 use mainstay_core::runtime_config::{AccessControl, AccessPolicy, Action, Operation};
 use mainstay_core::{Ctx, Redacted};
-use mainstay_dapr::Apis;
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::server::{ServeOptions, serve};
 use mainstay_net::sockets::Sockets;
-use mainstay_sidecar::{About, Neighbours, OwnApp, Parts, Surface, Target, Targets};
+use mainstay_sidecar::{Neighbours, OwnApp, Parts, Rules, Surface, Target, Targets};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
-fn surface(id: &str, targets: Targets) -> Surface {
+fn surface(id: &str, targets: Targets, rules: Rules) -> Surface {
     let app = App { id: id.to_owned(), namespace: None };
     Surface::new(Parts {
         blocks: Blocks::new(app, Arc::new(ManualClock::at(1)), Table::default()),
@@ -34,15 +33,18 @@ fn surface(id: &str, targets: Targets) -> Surface {
         body_bytes_max: 4 << 10,
         targets,
         client: Client::new(ClientOptions::default()),
-        apis: Apis::default(),
+        rules,
         origins: None,
-        about: About::default(),
         shutdown: Arc::new(|_| ()),
     })
 }
 
-/// `shop`, which only calls, and `bank`, which listens; the rest is gone when the guards are dropped.
 fn pair(targets: Targets) -> (Surface, (tempfile::TempDir, DropGuard)) {
+    pair_with(targets, Rules::default())
+}
+
+/// `shop`, which only calls, and `bank`, which listens; the rest is gone when the guards are dropped.
+fn pair_with(targets: Targets, rules: Rules) -> (Surface, (tempfile::TempDir, DropGuard)) {
     let folder = tempfile::tempdir().unwrap();
     let sockets = Sockets::open(&folder.path().join("run")).unwrap();
     let long = Duration::from_secs(60);
@@ -55,9 +57,12 @@ fn pair(targets: Targets) -> (Surface, (tempfile::TempDir, DropGuard)) {
     };
     let stop = CancellationToken::new();
     let socket = sockets.listen("default.bank").unwrap();
-    tokio::spawn(serve(socket, surface("bank", targets).inbound(), options, stop.clone()));
+    tokio::spawn(serve(socket, surface("bank", targets, rules).inbound(), options, stop.clone()));
     let neighbours = Some(Neighbours::new(sockets));
-    (surface("shop", Targets { neighbours, ..Targets::default() }), (folder, stop.drop_guard()))
+    (
+        surface("shop", Targets { neighbours, ..Targets::default() }, Rules::default()),
+        (folder, stop.drop_guard()),
+    )
 }
 
 async fn post(surface: &Surface, path: &str) -> (u16, serde_json::Value) {
@@ -107,10 +112,14 @@ async fn both_bodies_come_while_they_are_made() {
     assert!(!answer.headers().contains_key("mainstay-call-code"));
     let mut answered = answer.into_body().into_data_stream();
     assert_eq!(answered.next().await.unwrap().unwrap(), "1.");
-    pieces.send(b"two").await.unwrap();
-    read_until(&mut app, &mut seen, "two").await;
-    app.write_all(b"2\r\n2.\r\n0\r\n\r\n").await.unwrap();
-    assert_eq!(answered.next().await.unwrap().unwrap(), "2.");
+    // Whoever reads the answer moves the request: a server that has a connection to write to does so all the time.
+    let turn = async {
+        pieces.send(b"two").await.unwrap();
+        read_until(&mut app, &mut seen, "two").await;
+        app.write_all(b"2\r\n2.\r\n0\r\n\r\n").await.unwrap();
+    };
+    let (second, ()) = tokio::join!(answered.next(), turn);
+    assert_eq!(second.unwrap().unwrap(), "2.");
     drop(pieces);
     let head = String::from_utf8(seen).unwrap().to_ascii_lowercase();
     assert!(head.starts_with("post /stream http/1.1\r\n"), "{head}");
@@ -173,7 +182,8 @@ async fn the_callee_decides_who_is_let_in_and_when() {
     let access = Access::new(Some(control));
     let app =
         || Some(OwnApp::Requests(Target { base: "http://127.0.0.1:1".to_owned(), ..Target::default() }));
-    let (shop, _guards) = pair(Targets { app: app(), access, ..Targets::default() });
+    let (shop, _guards) =
+        pair_with(Targets { app: app(), ..Targets::default() }, Rules { access, ..Rules::default() });
     let (status, body) = post(&shop, "/v1.0/invoke/bank/method/open").await;
     assert_eq!((status, body["errorCode"].as_str()), (403, Some("ERR_DIRECT_INVOKE")));
     assert!(body["message"].as_str().unwrap().contains("access control policy has denied access"), "{body}");

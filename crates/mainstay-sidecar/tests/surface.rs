@@ -12,11 +12,12 @@ use http_body_util::{BodyExt as _, Full};
 use mainstay_blocks::state::{Cipher, Key, Prefix, Rules, Store};
 use mainstay_blocks::{App, Blocks, Summary, Table};
 use mainstay_core::clock::ManualClock;
+use mainstay_core::runtime_config::ApiRule;
 use mainstay_core::state::StateStore;
 use mainstay_core::{Clock, Ctx, Redacted};
 use mainstay_dapr::Apis;
 use mainstay_net::client::{Client, ClientOptions};
-use mainstay_sidecar::{About, OwnApp, Parts, Phase, Surface, Target, Targets};
+use mainstay_sidecar::{About, OwnApp, Parts, Phase, Rules as Said, Surface, Target, Targets};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -74,9 +75,11 @@ impl House {
                 ..Targets::default()
             },
             client: Client::new(ClientOptions::default()),
-            apis: Apis::default(),
+            rules: Said {
+                about: About { runtime_version: "1.18.3".to_owned(), ..About::default() },
+                ..Said::default()
+            },
             origins: None,
-            about: About { runtime_version: "1.18.3".to_owned(), ..About::default() },
             shutdown: Arc::new(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),
@@ -343,4 +346,29 @@ async fn who_cannot_be_called_is_told() {
     house.check_fault("GET", "/v1.0/invoke//method/x", "", (404, "ERR_DIRECT_INVOKE")).await;
     house.check_fault("GET", "/v1.0/invoke/shop/method/x", "", (500, "ERR_DIRECT_INVOKE")).await;
     house.check_fault("GET", "/v1.0/invoke/shop/method/../../x", "", (500, "ERR_DIRECT_INVOKE")).await;
+}
+
+#[tokio::test]
+async fn new_rules_hold_for_the_calls_that_follow() {
+    let house = House::new().await;
+    house.check("GET", "/v1.0/state/orders/a", "", (204, "")).await;
+    let rule = |name: &str| ApiRule {
+        name: name.to_owned(),
+        version: "v1.0".to_owned(),
+        protocol: "http".to_owned(),
+    };
+    let target = Target { base: "http://127.0.0.1:1".to_owned(), ..Target::default() };
+    house.surface.adopt(Said {
+        apis: Apis::of("http", &[], &[rule("state"), rule("invoke")]),
+        endpoints: BTreeMap::from([("api".to_owned(), target)]),
+        about: About { http_endpoints: vec!["api".to_owned()], ..About::default() },
+        ..Said::default()
+    });
+    house.check_fault("GET", "/v1.0/state/orders/a", "", (404, "ERR_METHOD_NOT_FOUND")).await;
+    house.check_fault("GET", "/v1.0/invoke/api/method/x", "", (404, "ERR_METHOD_NOT_FOUND")).await;
+    let (_, _, body) = house.send("GET", "/v1.0/metadata", &[], "").await;
+    let metadata: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(metadata["httpEndpoints"], json!([{"name": "api"}]));
+    house.surface.adopt(Said::default());
+    house.check("GET", "/v1.0/state/orders/a", "", (204, "")).await;
 }

@@ -85,7 +85,7 @@ impl Store {
 
     /// What is under the keys, in one round trip.
     async fn read(&self, keys: &[String]) -> std::result::Result<Vec<Option<Entry>>, RedisError> {
-        // The client refuses to send nothing.
+        // The client refuses a pipeline of nothing.
         if keys.is_empty() {
             return Ok(Vec::new());
         }

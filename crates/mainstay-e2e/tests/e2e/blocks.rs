@@ -104,6 +104,27 @@ async fn a_reload_takes_new_components_and_keeps_the_old_ones_where_one_cannot_b
 }
 
 #[tokio::test]
+async fn a_reload_takes_new_rules_and_external_services_too() {
+    let place = place("components: components\n", &[("orders.yaml", STORE)]);
+    let server = start(&place).await;
+    let client = sidecar(&told(&place).await);
+    let status = async |path: &str| client.get(path).await.status;
+    let (key, call) = ("/v1.0/state/orders/k", "/v1.0/invoke/api/method/v1.0/healthz/outbound");
+    assert_eq!((status(key).await, status(call).await), (204, 500));
+    let head = |kind: &str, name: &str| {
+        format!("apiVersion: dapr.io/v1alpha1\nkind: {kind}\nmetadata: {{ name: {name} }}\nspec:\n")
+    };
+    let denied =
+        head("Configuration", "c") + "  api: { denied: [{ name: state, version: v1.0, protocol: http }] }\n";
+    let here =
+        head("HTTPEndpoint", "api") + &format!("  baseUrl: http://127.0.0.1:{}\n", told(&place).await[1]);
+    write(place.path(), &[("c.yaml", &denied), ("api.yaml", &here)]);
+    server.reload();
+    until(async || status(call).await == 204).await;
+    assert_eq!(status(key).await, 404);
+}
+
+#[tokio::test]
 async fn readiness_names_the_components() {
     let place = place("components: components\n", &[("orders.yaml", STORE)]);
     let server = start(&place).await;

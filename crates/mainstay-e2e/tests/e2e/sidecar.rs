@@ -141,16 +141,7 @@ async fn secrets_are_shown_within_their_scopes_alone() {
 }
 
 #[tokio::test]
-async fn what_is_meant_to_protect_and_is_not_built_stops_the_start() {
-    for spec in [
-        "appHttpPipeline: { handlers: [{ name: up, type: middleware.http.uppercase }] }",
-        "httpPipeline: { handlers: [{ name: auth, type: middleware.http.bearer }] }",
-    ] {
-        let folder = place(&[("c.yaml", &configuration(spec))]);
-        let ended = launch(folder.path()).finish().await;
-        assert_eq!(ended.code, Some(1), "{spec}: {}", ended.stderr);
-        assert!(ended.stderr.contains("is not built yet"), "{spec}: {}", ended.stderr);
-    }
+async fn a_denied_type_stops_the_start() {
     let denied = configuration("components: { deny: [state.embedded] }");
     let folder = place(&[("orders.yaml", STORE), ("c.yaml", &denied)]);
     let ended = launch(folder.path()).finish().await;

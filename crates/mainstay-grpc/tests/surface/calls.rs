@@ -9,7 +9,7 @@ use mainstay_blocks::access::Access;
 use mainstay_core::Redacted;
 use mainstay_core::methods::CallStatus;
 use mainstay_core::runtime_config::{AccessControl, AccessPolicy, Action, Operation};
-use mainstay_grpc::Ways;
+use mainstay_grpc::{Rules, Ways};
 use mainstay_net::client::ClientOptions;
 use mainstay_net::multiplexed;
 use mainstay_net::server::serve;
@@ -154,10 +154,10 @@ async fn open_bank(bank: Bank, sockets: &Sockets) -> (House, DropGuard) {
     let ways = Ways {
         app: Some(multiplexed::Channel::new(url, ClientOptions::default(), None)),
         app_token: Some(Redacted::new("for-the-bank".to_owned())),
-        access: Access::new(Some(control)),
         ..Ways::default()
     };
-    let house = House::on(With::default(), ways).await;
+    let rules = Rules { access: Access::new(Some(control)), ..Rules::default() };
+    let house = House::under(With::default(), ways, rules).await;
     let socket = sockets.listen("default.bank").unwrap();
     tokio::spawn(serve(socket, house.surface.inbound(), patient(), stop.clone()));
     (house, stop.drop_guard())

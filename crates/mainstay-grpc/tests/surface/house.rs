@@ -17,7 +17,7 @@ use mainstay_core::secret_store::{Secret, SecretStore};
 use mainstay_core::state::{self, Change, Entry, StateStore};
 use mainstay_core::{BoxStream, Clock, Ctx, Error, Redacted, Result, codes};
 use mainstay_dapr::Apis;
-use mainstay_grpc::{About, Parts, Surface, Ways};
+use mainstay_grpc::{About, Parts, Rules as Said, Surface, Ways};
 use mainstay_net::server::{ServeOptions, serve};
 use mainstay_proto::rpc;
 use mainstay_proto::runtime::v1::dapr_client::DaprClient;
@@ -72,6 +72,11 @@ impl House {
 
     /// A house with ways to apps.
     pub(crate) async fn on(with: With, ways: Ways) -> Self {
+        Self::under(with, ways, Said::default()).await
+    }
+
+    /// A house with rules besides those of `with`.
+    pub(crate) async fn under(with: With, ways: Ways, rules: Said) -> Self {
         let published = Arc::new(Mutex::new(Vec::new()));
         let shutdowns = Arc::new(Mutex::new(Vec::new()));
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
@@ -98,10 +103,13 @@ impl House {
             api_token: with.token.map(|token| Redacted::new(token.to_owned())),
             message_bytes_max: MESSAGE_BYTES_MAX,
             reflection: with.reflection,
-            apis: Apis::of("grpc", &[], &denied),
             invoke: Arc::new(|request| Box::pin(calls::answer(request))),
             ways,
-            about: About { runtime_version: "1.18.3".to_owned(), ..About::default() },
+            rules: Said {
+                apis: Apis::of("grpc", &[], &denied),
+                about: About { runtime_version: "1.18.3".to_owned(), ..About::default() },
+                ..rules
+            },
             shutdown: Arc::new(move |force| ends.lock().unwrap().push(force)),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

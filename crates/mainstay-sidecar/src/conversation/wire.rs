@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::call::or_default;
 
 /// The older form.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Alpha1 {
     #[serde(
@@ -28,18 +28,6 @@ pub(super) struct Alpha1 {
     #[serde(rename = "scrubPII", alias = "scrubPii", alias = "scrub_pii", deserialize_with = "or_default")]
     scrub_pii: bool,
     temperature: Option<f64>,
-}
-
-impl Default for Alpha1 {
-    fn default() -> Self {
-        Self {
-            context_id: String::new(),
-            inputs: Vec::new(),
-            parameters: BTreeMap::new(),
-            scrub_pii: false,
-            temperature: None,
-        }
-    }
 }
 
 #[derive(Default, Deserialize)]

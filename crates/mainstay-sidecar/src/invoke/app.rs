@@ -11,6 +11,7 @@ use mainstay_dapr::Token;
 
 use super::{
     OwnApp, Way, failed, headers, methods, passed_back, sensitive, status, target, too_large, unreached,
+    without_dots,
 };
 use crate::call::Result;
 use crate::middleware;
@@ -62,7 +63,9 @@ where
             if let Some(token) = targets.app_token.as_ref().and_then(sensitive) {
                 headers.insert(Token::HEADER, token);
             }
-            let url = target::url(&target.base, way.path.trim_start_matches('/'), way.query.as_deref());
+            // A handler may have changed it.
+            let path = without_dots(way.path.trim_start_matches('/')).map_err(|why| failed(id, &why))?;
+            let url = target::url(&target.base, &path, way.query.as_deref());
             let url = url.map_err(|why| failed(id, &why))?;
             let client = target.client.as_ref().unwrap_or(&shared.client);
             let way = Way { client, guard, bytes_max: shared.body_bytes_max };

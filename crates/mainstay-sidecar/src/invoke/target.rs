@@ -13,6 +13,7 @@ use mainstay_net::client::Client;
 use mainstay_net::sockets::Sockets;
 
 use super::{Neighbours, Targets};
+use crate::rules::Rules;
 
 /// Somebody who can be called.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +69,12 @@ pub(super) fn of_credentials(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Who has this id. Errors: `ERR_DIRECT_INVOKE`.
-pub(super) fn find<'a>(targets: &'a Targets, me: &App, id: &str) -> Result<Found<'a>, Fault> {
+pub(super) fn find<'a>(
+    targets: &'a Targets,
+    rules: &'a Rules,
+    me: &App,
+    id: &str,
+) -> Result<Found<'a>, Fault> {
     if id.is_empty() {
         let message = "failed getting app id either from the URL path or the header dapr-app-id";
         return Err(Fault::new(404, Grpc::NotFound, "ERR_DIRECT_INVOKE", message));
@@ -76,7 +82,7 @@ pub(super) fn find<'a>(targets: &'a Targets, me: &App, id: &str) -> Result<Found
     if id.starts_with("http://") || id.starts_with("https://") {
         return Ok(Found::Other(Cow::Owned(Target { base: id.to_owned(), ..Target::default() })));
     }
-    if let Some(endpoint) = targets.endpoints.get(id) {
+    if let Some(endpoint) = rules.endpoints.get(id) {
         return Ok(Found::Other(Cow::Borrowed(endpoint)));
     }
     let here = me.namespace.as_deref().unwrap_or(wire::NAMESPACE);
@@ -175,14 +181,11 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("run/default.bank")).unwrap();
         std::fs::write(folder.path().join("run/default.bank/1-0.sock"), "").unwrap();
         let endpoint = Target { base: "https://api.example/v1/".to_owned(), ..Target::default() };
-        let targets = Targets {
-            neighbours: Some(Neighbours::new(sockets)),
-            endpoints: [("api".to_owned(), endpoint)].into(),
-            ..Targets::default()
-        };
+        let targets = Targets { neighbours: Some(Neighbours::new(sockets)), ..Targets::default() };
+        let rules = Rules { endpoints: [("api".to_owned(), endpoint)].into(), ..Rules::default() };
         let me = App { id: "shop".to_owned(), namespace: None };
         let check = |id: &str, expect: Result<&str, (u16, &str)>| {
-            let found = match find(&targets, &me, id) {
+            let found = match find(&targets, &rules, &me, id) {
                 Ok(Found::Own) => Ok("own".to_owned()),
                 Ok(Found::Neighbour(_, name)) => Ok(name),
                 Ok(Found::Other(target)) => Ok(url(&target.base, "x", Some("b=1")).unwrap().to_string()),

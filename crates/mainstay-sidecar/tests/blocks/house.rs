@@ -9,7 +9,7 @@ use mainstay_blocks::{App, Blocks, Table};
 use mainstay_core::Clock;
 use mainstay_core::clock::ManualClock;
 use mainstay_net::client::{Client, ClientOptions};
-use mainstay_sidecar::{About, Parts, Surface, Targets};
+use mainstay_sidecar::{Parts, Rules, Surface, Targets};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -36,9 +36,8 @@ impl House {
             body_bytes_max: 64 << 10,
             targets: Targets::default(),
             client: Client::new(ClientOptions::default()),
-            apis: mainstay_dapr::Apis::default(),
+            rules: Rules::default(),
             origins: None,
-            about: About::default(),
             shutdown: Arc::new(|_| ()),
         });
         Self { blocks, surface }

@@ -17,8 +17,6 @@ use crate::wire::sidecar::Beside;
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// The feature that turns this on and off, as a `Configuration` names it.
-const FEATURE: &str = "HotReload";
 
 /// What follows the files of a sidecar.
 pub(super) struct Follower {
@@ -26,8 +24,6 @@ pub(super) struct Follower {
     pub(super) beside: Arc<Beside>,
     pub(super) deliveries: Arc<Deliveries>,
     pub(super) work: TaskTracker,
-    /// What the files said when they were last taken.
-    pub(super) taken: Resources,
 }
 
 /// Files, and how they look.
@@ -50,10 +46,7 @@ impl Look {
 
 impl Follower {
     /// Follows the files until `leave`.
-    pub(super) async fn follow(mut self, leave: CancellationToken) {
-        if self.taken.runtime.features.get(FEATURE) == Some(&false) {
-            return;
-        }
+    pub(super) async fn follow(self, leave: CancellationToken) {
         let mut taken = Look::now(&self.options);
         let mut before = Look::now(&self.options);
         loop {
@@ -77,7 +70,7 @@ impl Follower {
         Ok(resources::for_app(resources, &self.options.app_id))
     }
 
-    async fn take(&mut self, leave: &CancellationToken) {
+    async fn take(&self, leave: &CancellationToken) {
         let resources = match self.load() {
             Ok(resources) => resources,
             // The faults themselves are on the terminal.
@@ -94,26 +87,8 @@ impl Follower {
             tracing::error!("keeping the resources as they were: {error:#}");
             return;
         }
-        if waits_for_a_start(&self.taken, &resources) {
-            tracing::warn!(
-                "what changed of HTTPEndpoints and of a Configuration takes effect at the next start"
-            );
-        }
         self.beside.relay(&self.work, leave);
-        self.deliveries.declare(resources.subscriptions.clone(), leave);
         tracing::info!(components = resources.components.len(), "reloaded the resources");
-        self.taken = resources;
+        self.deliveries.declare(resources.subscriptions, leave);
     }
-}
-
-/// Whether something changed that a running sidecar does not take.
-fn waits_for_a_start(taken: &Resources, now: &Resources) -> bool {
-    let fixed = |resources: &Resources| {
-        let mut runtime = resources.runtime.clone();
-        // These are taken.
-        runtime.secrets.clear();
-        runtime.denied_types.clear();
-        (runtime, resources.http_endpoints.clone())
-    };
-    fixed(taken) != fixed(now)
 }

@@ -18,6 +18,7 @@ use super::deliveries::Deliveries;
 use super::flags::Options;
 use super::reload::Follower;
 use super::{delivering, resources};
+use crate::wire::sidecar::rules::HOT_RELOAD;
 use crate::wire::sidecar::{Beside, Inside, Plugged, plugged};
 use crate::{environment, exit, terminal};
 
@@ -28,8 +29,8 @@ pub(crate) struct Sidecar {
     options: Options,
     beside: Arc<Beside>,
     deliveries: Arc<Deliveries>,
-    /// What the files said at the start; nothing where somebody else follows them.
-    follows: Option<Resources>,
+    /// Whether it follows the files itself.
+    follows: bool,
     /// Where its APIs are.
     pub(crate) ports: Ports,
     addresses: Vec<SocketAddr>,
@@ -52,9 +53,9 @@ impl Sidecar {
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
         let plugged = plugged().await?;
         let resources = resources::load(&options, &plugged)?;
-        let follows = resources::for_app(resources.clone(), &options.app_id);
+        let follows = resources.runtime.features.get(HOT_RELOAD) != Some(&false);
         let sidecar = Self::serve(options, resources, plugged, inside, is_process).await?;
-        Ok(Self { follows: Some(follows), ..sidecar })
+        Ok(Self { follows, ..sidecar })
     }
 
     /// The same with resources that are read already, and that somebody else follows. They name no types that sockets serve.
@@ -111,7 +112,7 @@ impl Sidecar {
             options,
             beside,
             deliveries,
-            follows: None,
+            follows: false,
             ports,
             addresses,
             started,
@@ -167,13 +168,12 @@ impl Sidecar {
     /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
         self.beside.relay(&self.work, leave);
-        if let Some(taken) = self.follows.clone() {
+        if self.follows {
             let follower = Follower {
                 options: self.options.clone(),
                 beside: Arc::clone(&self.beside),
                 deliveries: Arc::clone(&self.deliveries),
                 work: self.work.clone(),
-                taken,
             };
             self.work.spawn(follower.follow(leave.clone()));
         }

@@ -3,12 +3,15 @@
 
 mod app;
 mod conversation;
+mod endpoints;
 mod inbound;
+mod listed;
 mod opener;
 mod pipelines;
+pub(crate) mod rules;
 mod store_rules;
-mod types;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,15 +23,13 @@ use mainstay_blocks::{App, Blocks};
 use mainstay_config::resources::policies;
 use mainstay_core::Clock;
 use mainstay_core::callback::AppCallback;
-use mainstay_core::component::Component;
 use mainstay_core::resources::Resources;
 use mainstay_core::telemetry::Telemetry;
-use mainstay_dapr::{About, Apis};
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
 use mainstay_net::sockets::{SocketListener, Sockets};
-use mainstay_sidecar::{Origins, Parts, Surface};
+use mainstay_sidecar::{Origins, Parts, Surface, Target};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,12 +37,9 @@ use tokio_util::task::TaskTracker;
 use crate::environment;
 use crate::sidecar::flags::Options;
 pub(crate) use inbound::Inbound;
+pub(crate) use listed::{Listed, check, types};
 pub(crate) use mainstay_components::pluggable::Plugged;
-use opener::Opener;
-pub(crate) use types::{Listed, check, types};
-
-/// The wire format that is spoken.
-const RUNTIME_VERSION: &str = "1.18.3";
+use opener::{Before, Opener};
 
 /// Everything that runs beside an app.
 pub(crate) struct Beside {
@@ -58,10 +56,15 @@ pub(crate) struct Beside {
     relays: Mutex<Relays>,
     clock: Arc<dyn Clock>,
     inside: Inside,
-    /// What is open was opened from these.
-    components: AsyncMutex<Vec<Component>>,
+    taken: AsyncMutex<Taken>,
     plugged: Vec<Plugged>,
     telemetry: Arc<dyn Telemetry>,
+}
+
+/// What the files said when they were last taken, and what was made of it.
+struct Taken {
+    resources: Resources,
+    endpoints: BTreeMap<String, Target>,
 }
 
 /// The stores inside this process. Several sidecars may share them, as they would share a server.
@@ -112,13 +115,9 @@ impl Beside {
         let mut table = opener.open_all(&resources.components).await?;
         table.guard(layers);
         let sockets = sockets(&options.app_id);
-        let app::Joined { callback, door, mut targets, ways } =
-            app::join(options, &resources.runtime, &client, sockets.as_ref())?;
-        targets.endpoints = opener.endpoints(&resources.http_endpoints, &table).await?;
-        let about = about(options, targets.endpoints.keys().cloned().collect());
-        let apis = |protocol: &str| {
-            Apis::of(protocol, &resources.runtime.api_allowed, &resources.runtime.api_denied)
-        };
+        let app::Joined { callback, door, targets, ways } = app::join(options, &client, sockets.as_ref())?;
+        let endpoints = opener.endpoints(&resources.http_endpoints, &table).await?;
+        let (http_rules, grpc_rules) = rules::of(options, resources, endpoints.clone());
         let blocks = Blocks::new(app, Arc::clone(&clock), table);
         let surface = Surface::new(Parts {
             blocks: blocks.clone(),
@@ -126,9 +125,8 @@ impl Beside {
             body_bytes_max: options.body_bytes_max,
             targets,
             client: client.clone(),
-            apis: apis("http"),
+            rules: http_rules,
             origins: options.origins.as_deref().map(Origins::parse),
-            about: about.clone(),
             shutdown: Arc::clone(&shutdown),
         });
         let calls = surface.clone();
@@ -137,18 +135,17 @@ impl Beside {
             api_token: environment::dapr_api_token(),
             message_bytes_max: options.body_bytes_max,
             reflection: false,
-            apis: apis("grpc"),
+            rules: grpc_rules,
             invoke: Arc::new(move |request| {
                 let calls = calls.clone();
                 Box::pin(async move { calls.invoke(request).await })
             }),
             ways,
-            about,
             shutdown,
         });
         let health = options.app.as_ref().and_then(|app| app.health.as_ref());
         let probing = health.map(app::probing);
-        let (relays, components) = (Mutex::default(), AsyncMutex::new(resources.components.clone()));
+        let taken = AsyncMutex::new(Taken { resources: resources.clone(), endpoints });
         Ok(Self {
             blocks,
             surface,
@@ -159,10 +156,10 @@ impl Beside {
             sockets,
             client,
             asked,
-            relays,
+            relays: Mutex::default(),
             clock,
             inside: inside.clone(),
-            components,
+            taken,
             plugged,
             telemetry,
         })
@@ -173,10 +170,10 @@ impl Beside {
         &self.plugged
     }
 
-    /// Opens what has changed anew and swaps it in; what has not stays as it is, with its connections. Calls at work end with
-    /// what they began with. Errors: as [`Beside::open`], and then nothing has changed.
+    /// Opens what has changed anew and swaps it in, with the rules of the same files; what has not stays as it is, with its
+    /// connections. Calls at work end with what they began with. Errors: as [`Beside::open`], and then nothing has changed.
     pub(crate) async fn reload(&self, options: &Options, resources: &Resources) -> anyhow::Result<()> {
-        let mut components = self.components.lock().await;
+        let mut taken = self.taken.lock().await;
         let open = self.blocks.table();
         let opener = Opener {
             app: self.blocks.app(),
@@ -185,7 +182,7 @@ impl Beside {
             stores: &self.inside.0,
             runtime: &resources.runtime,
             folder: options.folder.clone(),
-            before: Some((&open, &components)),
+            before: Some(Before { table: &open, resources: &taken.resources, endpoints: &taken.endpoints }),
             plugged: &self.plugged,
             telemetry: Arc::clone(&self.telemetry),
         };
@@ -198,8 +195,19 @@ impl Beside {
         };
         let mut table = opener.open_all(&resources.components).await?;
         table.guard(layers);
+        let endpoints = opener.endpoints(&resources.http_endpoints, &table).await?;
+        let (http_rules, grpc_rules) = rules::of(options, resources, endpoints.clone());
+        // Nothing can fail from here on, and nothing is waited for. Rules come before what they protect.
+        self.surface.adopt(http_rules);
+        self.grpc.adopt(grpc_rules);
         self.blocks.reload(table);
-        components.clone_from(&resources.components);
+        if rules::waits_for_a_start(&taken.resources.runtime, &resources.runtime) {
+            tracing::warn!(
+                "what changed of a Configuration's features, tracing, metrics, logging and name resolution takes effect at \
+                 the next start"
+            );
+        }
+        *taken = Taken { resources: resources.clone(), endpoints };
         Ok(())
     }
 
@@ -249,15 +257,6 @@ pub(crate) async fn plugged() -> mainstay_core::Result<Vec<Plugged>> {
         tracing::info!(kind = %plugged.kind, "a pluggable component is there");
     }
     Ok(found.types)
-}
-
-fn about(options: &Options, http_endpoints: Vec<String>) -> About {
-    About {
-        runtime_version: RUNTIME_VERSION.to_owned(),
-        app_connection: options.app.as_ref().map(app::connection),
-        http_endpoints,
-        ..About::default()
-    }
 }
 
 /// The folder by which apps on this host find each other. One without an id is found by nobody, and finds others.

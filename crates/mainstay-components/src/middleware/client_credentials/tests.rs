@@ -8,14 +8,19 @@ use parking_lot::Mutex;
 
 use super::*;
 
+/// The `authorization` and the body of a request.
+type Seen = (Option<String>, String);
+/// The status and the body of an answer, for the number of the request and whether it was authorized.
+type Answers = fn(usize, bool) -> (u16, String);
+
 /// What the server was asked, `authorization` first, and how it answers.
 struct Server {
     loopback: Loopback,
-    asked: Arc<Mutex<Vec<(Option<String>, String)>>>,
+    asked: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Server {
-    async fn start(answer: fn(usize, bool) -> (u16, String)) -> Self {
+    async fn start(answer: Answers) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&asked);
         let loopback = Loopback::serve(Arc::new(move |request| {
@@ -126,7 +131,7 @@ async fn only_paths_that_fit_the_filter_get_a_token() {
 
 #[tokio::test]
 async fn without_a_token_nothing_goes_on_and_no_secret_is_told() {
-    let answers: [fn(usize, bool) -> (u16, String); 4] = [
+    let answers: [Answers; 4] = [
         |_, _| (500, "hunter2".to_owned()),
         |_, _| (200, "hunter2".to_owned()),
         |_, _| (200, r#"{"access_token":""}"#.to_owned()),

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use mainstay_app::{GrpcApp, HttpCallback};
-use mainstay_blocks::access::Access;
 use mainstay_blocks::door::{Door, Probing};
 use mainstay_core::callback::AppCallback;
-use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_dapr::{AppConnection, AppHealth};
 use mainstay_grpc::Ways;
 use mainstay_net::client::{Client, ClientOptions};
@@ -28,32 +26,21 @@ pub(super) struct Joined {
 }
 
 /// Joins the app. Errors: its address is none.
-pub(super) fn join(
-    options: &Options,
-    runtime: &RuntimeConfig,
-    client: &Client,
-    sockets: Option<&Sockets>,
-) -> anyhow::Result<Joined> {
+pub(super) fn join(options: &Options, client: &Client, sockets: Option<&Sockets>) -> anyhow::Result<Joined> {
     let app = options.app.as_ref();
     let door = Door::new(app.map_or(0, |app| app.calls_max), app.is_none_or(|app| app.health.is_none()));
-    let access = Access::new(runtime.access.clone());
-    let domain = runtime.access.as_ref().map(|access| access.trust_domain.clone()).unwrap_or_default();
     let token = environment::app_api_token();
     let mut joined = Joined {
         callback: None,
         targets: Targets {
             app_token: token.clone(),
             door: door.clone(),
-            access: access.clone(),
-            trust_domain: domain.clone(),
             neighbours: sockets.cloned().map(Neighbours::new),
             ..Targets::default()
         },
         ways: Ways {
             app_token: token.clone(),
             door: door.clone(),
-            access,
-            trust_domain: domain,
             neighbours: sockets.cloned(),
             ..Ways::default()
         },

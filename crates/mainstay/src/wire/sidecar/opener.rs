@@ -20,19 +20,18 @@ use mainstay_components::{
 use mainstay_config::resources::Placeholders;
 use mainstay_core::binding::Binding;
 use mainstay_core::component::{Component, Setting, SettingValue};
-use mainstay_core::http_endpoint::{HttpEndpoint, Tls};
 use mainstay_core::pubsub::PubSub;
+use mainstay_core::resources::Resources;
 use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::secret_store::SecretStore;
 use mainstay_core::state::StateStore;
 use mainstay_core::telemetry::Telemetry;
 use mainstay_core::{Clock, Ctx, Error, codes};
 use mainstay_journal::Stores;
-use mainstay_net::client::{Client, ClientOptions};
-use mainstay_net::tls::{Own, client_config_for};
+use mainstay_net::client::Client;
 use mainstay_sidecar::Target;
 
-use super::{pipelines, store_rules, types};
+use super::{listed, pipelines, store_rules};
 use crate::environment;
 
 pub(super) struct Opener<'a> {
@@ -44,10 +43,18 @@ pub(super) struct Opener<'a> {
     pub(super) folder: PathBuf,
     /// Types that sockets serve.
     pub(super) plugged: &'a [Plugged],
-    /// What is open already, and what it was opened from: what is the same is taken over as it is.
-    pub(super) before: Option<(&'a Table, &'a [Component])>,
+    /// What is open already: what is the same is taken over as it is.
+    pub(super) before: Option<Before<'a>>,
     /// What is told of calls of models.
     pub(super) telemetry: Arc<dyn Telemetry>,
+}
+
+/// What is open, and what it was opened from.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub(super) table: &'a Table,
+    pub(super) resources: &'a Resources,
+    pub(super) endpoints: &'a BTreeMap<String, Target>,
 }
 
 /// Opens a port: a type's own way, or a socket's.
@@ -133,17 +140,16 @@ impl Opener<'_> {
 
     /// Takes a component over as it is, if it is open and nothing of it has changed. Whether it was.
     fn keep(&self, component: &Component, table: &mut Table) -> bool {
-        let Some((open, from)) = self.before else { return false };
+        let Some(Before { table: open, resources, .. }) = self.before else { return false };
         let same = |one: &Component| {
-            from.iter().any(|known| Component { origin: one.origin.clone(), ..known.clone() } == *one)
+            resources
+                .components
+                .iter()
+                .any(|known| Component { origin: one.origin.clone(), ..known.clone() } == *one)
         };
-        // Its secrets come from another component, which may have changed: then it was opened anew.
-        let keeps_secrets = component.secret_store.as_ref().is_none_or(|name| {
-            let now = table.secrets.get(name).map(|opened| &opened.port);
-            let before = open.secrets.get(name).map(|opened| &opened.port);
-            matches!((now, before), (Some(now), Some(before)) if Arc::ptr_eq(now, before))
-        });
-        same(component) && keeps_secrets && table.keep(open, &component.name)
+        same(component)
+            && keeps_secrets(component.secret_store.as_deref(), open, table)
+            && table.keep(open, &component.name)
     }
 
     /// The type that a socket serves, if one does.
@@ -239,7 +245,7 @@ impl Opener<'_> {
     ) -> anyhow::Result<()> {
         let Some((endpoint, settings)) = self.open(&def.open, component, table).await? else { return Ok(()) };
         let port = super::conversation::open(&endpoint, &self.telemetry, self.client)?;
-        let rules = mainstay_blocks::conversation::Rules::of(types::kept(&settings));
+        let rules = mainstay_blocks::conversation::Rules::of(listed::kept(&settings));
         table.conversations.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())
@@ -340,7 +346,7 @@ impl Opener<'_> {
         Ok(Settings::new(settings))
     }
 
-    async fn value(
+    pub(super) async fn value(
         &self,
         setting: &Setting,
         secret_store: Option<&str>,
@@ -364,53 +370,14 @@ impl Opener<'_> {
             }
         }
     }
+}
 
-    /// What speaks TLS to an external service in its own way. Errors: a part that cannot be read, or is no PEM.
-    async fn client_for(&self, tls: &Tls, endpoint: &HttpEndpoint, table: &Table) -> anyhow::Result<Client> {
-        let pem = async |name: &str, value: &Option<SettingValue>| {
-            let Some(value) = value.clone() else { return Ok(None) };
-            let setting = Setting { name: name.to_owned(), value };
-            self.value(&setting, endpoint.secret_store.as_deref(), table).await.map(Some)
-        };
-        let root_ca = pem("rootCA", &tls.root_ca).await?;
-        let (certificate, key) =
-            (pem("certificate", &tls.certificate).await?, pem("privateKey", &tls.private_key).await?);
-        let own = Own { root_ca: root_ca.as_deref(), identity: certificate.as_deref().zip(key.as_deref()) };
-        let config = client_config_for(own).map_err(|why| Error::new(&codes::CONFIG_VALUE, why))?;
-        Ok(Client::with_tls(ClientOptions::default(), config))
-    }
-
-    /// The external services that are for this app. Errors: a secret in a header that cannot be read, or a header that
-    /// is none.
-    pub(super) async fn endpoints(
-        &self,
-        endpoints: &[HttpEndpoint],
-        table: &Table,
-    ) -> anyhow::Result<BTreeMap<String, Target>> {
-        let namespace = self.app.namespace.as_deref().unwrap_or_default();
-        let mut found = BTreeMap::new();
-        for endpoint in endpoints.iter().filter(|one| one.is_for(&self.app.id, namespace)) {
-            let context = || format!("open the external service `{}` ({})", endpoint.name, endpoint.origin);
-            let client = match &endpoint.tls {
-                Some(tls) => Some(self.client_for(tls, endpoint, table).await.with_context(context)?),
-                None => None,
-            };
-            let mut headers = http::HeaderMap::new();
-            for setting in &endpoint.headers {
-                let value = self
-                    .value(setting, endpoint.secret_store.as_deref(), table)
-                    .await
-                    .with_context(context)?;
-                let name = http::HeaderName::try_from(setting.name.as_str()).with_context(context)?;
-                let mut value = http::HeaderValue::try_from(value).with_context(context)?;
-                value.set_sensitive(true);
-                headers.insert(name, value);
-            }
-            let target = Target { base: endpoint.base_url.clone(), headers, client };
-            found.insert(endpoint.name.clone(), target);
-        }
-        Ok(found)
-    }
+/// Whether secrets come from what they came from before: another component, which may have changed and then was opened anew.
+pub(super) fn keeps_secrets(store: Option<&str>, before: &Table, now: &Table) -> bool {
+    store.is_none_or(|name| {
+        let port = |table: &Table| table.secrets.get(name).map(|opened| Arc::clone(&opened.port));
+        matches!((port(now), port(before)), (Some(now), Some(before)) if Arc::ptr_eq(&now, &before))
+    })
 }
 
 fn at(component: &Component) -> String {
