@@ -7,6 +7,7 @@ import time
 import typing
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 TOPIC = "task-events"
 
@@ -81,6 +82,16 @@ class Kafka(Server):
 
     def groups(self) -> dict[str, int]:
         """By group: the messages that it has not committed (its lag), all partitions together."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return self.groups_now()
+            except KafkaError as error:
+                # A broker that is busy or has just started asks to be asked again.
+                if not error.retriable or time.monotonic() > deadline:
+                    raise
+
+    def groups_now(self) -> dict[str, int]:
         at = f"localhost:{self.port}"
         admin, consumer = KafkaAdminClient(bootstrap_servers=at), KafkaConsumer(bootstrap_servers=at)
         try:
