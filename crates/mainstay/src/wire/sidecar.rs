@@ -119,6 +119,11 @@ impl Beside {
         let endpoints = opener.endpoints(&resources.http_endpoints, &table).await?;
         let (http_rules, grpc_rules) = rules::of(options, resources, endpoints.clone());
         let blocks = Blocks::new(app, Arc::clone(&clock), table);
+        if options.listening.metrics.is_some() && resources.runtime.metrics.enabled {
+            let App { id, namespace } = blocks.app();
+            let meter = mainstay_telemetry::Beside::new(id, namespace.as_deref().unwrap_or_default());
+            blocks.measure(Arc::new(meter));
+        }
         let surface = Surface::new(Parts {
             blocks: blocks.clone(),
             api_token: environment::dapr_api_token(),
@@ -134,7 +139,7 @@ impl Beside {
             blocks: blocks.clone(),
             api_token: environment::dapr_api_token(),
             message_bytes_max: options.body_bytes_max,
-            reflection: false,
+            reflection: options.reflection,
             rules: grpc_rules,
             invoke: Arc::new(move |request| {
                 let calls = calls.clone();
@@ -203,7 +208,7 @@ impl Beside {
         self.blocks.reload(table);
         if rules::waits_for_a_start(&taken.resources.runtime, &resources.runtime) {
             tracing::warn!(
-                "what changed of a Configuration's features, tracing, metrics, logging and name resolution takes effect at \
+                "what changed of a Configuration's features, tracing, metrics and name resolution takes effect at \
                  the next start"
             );
         }
