@@ -39,10 +39,14 @@ impl<'a> Begun<'a> {
     }
 }
 
+/// The time, where somebody measures.
+pub(crate) fn now(blocks: &Blocks) -> Option<Instant> {
+    blocks.meter().map(|_| Instant::now())
+}
+
 /// Messages were published to a topic of a broker since then.
-pub(crate) fn published(blocks: &Blocks, to: (&str, &str), began: Instant, ended: &[Result<()>]) {
-    let Some(meter) = blocks.meter() else { return };
-    let (component, topic) = to;
+pub(crate) fn published(blocks: &Blocks, to: (&str, &str), began: Option<Instant>, ended: &[Result<()>]) {
+    let (Some(meter), Some(began), (component, topic)) = (blocks.meter(), began, to) else { return };
     let elapsed = began.elapsed();
     for ended in ended {
         meter.took(Done::Published { component, topic, success: ended.is_ok() }, elapsed);

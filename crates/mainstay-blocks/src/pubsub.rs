@@ -45,7 +45,7 @@ pub async fn publish(
 ) -> Result<()> {
     let broker = admitted(blocks, pubsub, topic)?;
     let message = message(blocks, ctx, pubsub, topic, publication)?;
-    let began = tokio::time::Instant::now();
+    let began = metering::now(blocks);
     let ended = broker.guard.run(ctx, async |ctx| broker.port.publish(&ctx, message.clone()).await).await;
     metering::published(blocks, (pubsub, topic), began, std::slice::from_ref(&ended));
     ended
@@ -63,7 +63,7 @@ pub async fn publish_each(
     let made = publications.into_iter().map(|publication| message(blocks, ctx, pubsub, topic, publication));
     let messages = made.collect::<Result<Vec<_>>>()?;
     let call = async |ctx, messages| broker.port.publish_each(&ctx, messages).await;
-    let began = tokio::time::Instant::now();
+    let began = metering::now(blocks);
     let ended = broker.guard.run_each(ctx, messages, call).await;
     metering::published(blocks, (pubsub, topic), began, &ended);
     Ok(ended)

@@ -1,6 +1,7 @@
 //! The accept loop: bounded connections, TCP_NODELAY, time limits, and a stop that lets open answers finish.
 //! It routes nothing; the service does.
 
+mod by_path;
 mod connections;
 mod unix;
 mod watch;
@@ -14,12 +15,13 @@ pub use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::sockets::SocketListener;
+pub use by_path::ByPath;
 use connections::{Connections, Entered, Order, drive};
 pub use unix::serve_unix;
 use watch::{Io, Watched};
@@ -54,14 +56,6 @@ impl Listener for SocketListener {
 
     async fn next(&self) -> std::io::Result<(UnixStream, Option<Peer>)> {
         Ok((self.accept().await?, None))
-    }
-}
-
-impl Listener for UnixListener {
-    type Stream = UnixStream;
-
-    async fn next(&self) -> std::io::Result<(UnixStream, Option<Peer>)> {
-        Ok((self.accept().await?.0, None))
     }
 }
 

@@ -157,12 +157,12 @@ async fn both_apis_are_at_sockets_where_a_folder_is_given() {
     let mut server = command.spawn().expect("the binary starts");
     let [http, grpc] = ["http", "grpc"].map(|api| folder.path().join(format!("dapr-shop-{api}.socket")));
     let listens = async {
-        while tokio::net::UnixStream::connect(&grpc).await.is_err() {
+        // Both are there before either answers.
+        while !grpc.exists() || !over(&http, "GET /v1.0/healthz/outbound").await.starts_with("HTTP/1.1 204") {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(PATIENCE, listens).await.expect("it listens in time");
-    assert!(over(&http, "GET /v1.0/healthz/outbound").await.starts_with("HTTP/1.1 204"));
     assert!(over(&http, "POST /v1.0/shutdown").await.starts_with("HTTP/1.1 204"));
     let ended = tokio::time::timeout(PATIENCE, server.wait()).await.expect("it ends in time");
     assert_eq!(ended.expect("it can be waited for").code(), Some(0));

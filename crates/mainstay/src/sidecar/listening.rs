@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use mainstay_core::{Error, codes};
-use mainstay_net::server::{Incoming, ServeOptions, serve};
+use mainstay_net::server::{ByPath, Incoming, ServeOptions, serve};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -136,7 +136,7 @@ impl Api {
         match self {
             Self::Port(listener) => servers.spawn(serve(listener, service, bounds, stop)),
             Self::Socket(listener, named) => servers.spawn(async move {
-                serve(listener, service, bounds, stop).await;
+                serve(ByPath(listener), service, bounds, stop).await;
                 drop(named);
             }),
         };
