@@ -36,6 +36,32 @@ async def configuration(store: str, key: str, request: Request):
     note("configuration", {"store": store, "key": key} | await request.json())
 
 
+@app.post("/tick")
+def tick(request: Request):
+    note("tick", {"read": request.headers.get("readtimeutc")})
+    return {
+        "storeName": "orders",
+        "state": [{"key": "ticked", "value": {"by": "http"}}],
+        "to": ["files"],
+        "data": "it went on",
+    }
+
+
+@app.post("/several")
+def several(bulk=Body()):
+    """Takes several messages at once; `later` is wanted again, the first time."""
+    note("several", {"type": bulk["type"], "data": [entry["event"]["data"] for entry in bulk["entries"]]})
+
+    def settled(entry):
+        message = entry["event"]
+        if message["data"] == "later" and message["id"] not in failed:
+            failed.add(message["id"])
+            return "RETRY"
+        return "SUCCESS"
+
+    return {"statuses": [{"entryId": entry["entryId"], "status": settled(entry)} for entry in bulk["entries"]]}
+
+
 @dapr.subscribe(pubsub="bus", topic="orders", dead_letter_topic="dead")
 def order(event=Body()):
     note("order", event)
@@ -47,6 +73,11 @@ def order(event=Body()):
 @dapr.subscribe(pubsub="bus", topic="dead")
 def dead(event=Body()):
     note("dead", event)
+
+
+@dapr.subscribe(pubsub="bus", topic="raw", metadata={"rawPayload": "true"})
+def raw(event=Body()):
+    note("raw", event)
 
 
 @dapr.subscribe(pubsub="bus", topic="retried")

@@ -48,6 +48,15 @@ COMPONENTS = {
         metadata: { name: echo }
         spec: { type: conversation.echo, version: v1, metadata: [] }
     """,
+    "files.yaml": """
+        apiVersion: dapr.io/v1alpha1
+        kind: Component
+        metadata: { name: files }
+        spec:
+          type: bindings.localstorage
+          version: v1
+          metadata: [{ name: rootPath, value: files }]
+    """,
     "locks.yaml": """
         apiVersion: dapr.io/v1alpha1
         kind: Component
@@ -75,6 +84,21 @@ COMPONENTS = {
               value: keys
     """,
 }
+# Who may call the app of `grpc_app.py`, and what.
+ACCESS = """
+    apiVersion: dapr.io/v1alpha1
+    kind: Configuration
+    metadata: { name: access }
+    spec:
+      accessControl:
+        defaultAction: deny
+        policies:
+          - appId: shop
+            trustDomain: public
+            namespace: default
+            defaultAction: allow
+            operations: [{ name: /fails, httpVerb: ["*"], action: deny }]
+"""
 
 
 def free_port() -> int:
@@ -99,6 +123,9 @@ def answers(url: str) -> bool:
         return urllib.request.urlopen(url, timeout=2).status < 300
     except (urllib.error.URLError, OSError):
         return False
+
+
+STARTED: list["Sidecar"] = []
 
 
 class Sidecar:
@@ -137,6 +164,7 @@ class Sidecar:
         # Of this run alone, and short: a socket's path is bounded.
         environment |= {"MAINSTAY_RUNTIME_FOLDER": RUNTIME_FOLDER.name} | variables
         self.process = subprocess.Popen(command, cwd=folder, env=environment)
+        STARTED.append(self)
         health = f"http://127.0.0.1:{self.http_port}/v1.0/healthz"
         try:
             until(lambda: answers(health) or self.process.poll() is not None, "the sidecar is up")
@@ -170,6 +198,16 @@ def use(sidecar: Sidecar, monkeypatch) -> None:
     monkeypatch.setattr(settings, "DAPR_GRPC_PORT", sidecar.grpc_port)
 
 
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    """Ends what a test that failed has left at work."""
+    yield
+    while STARTED:
+        sidecar = STARTED.pop()
+        if sidecar.process.poll() is None:
+            sidecar.kill()
+
+
 @pytest.fixture
 def sidecar(tmp_path, monkeypatch):
     running = Sidecar(tmp_path)
@@ -179,14 +217,57 @@ def sidecar(tmp_path, monkeypatch):
         running.stop()
 
 
+def program(name: str, port: int, log: pathlib.Path) -> subprocess.Popen:
+    command = [sys.executable, str(pathlib.Path(__file__).parent / name), str(port), str(log)]
+    return subprocess.Popen(command, env={"PATH": os.environ["PATH"], "HOME": str(log.parent)})
+
+
 @pytest.fixture
 def app(tmp_path):
     """The FastAPI app of `app.py`, and where it writes what it was sent."""
     port, log = free_port(), tmp_path / "seen.jsonl"
-    command = [sys.executable, str(pathlib.Path(__file__).parent / "app.py"), str(port), str(log)]
-    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    process = program("app.py", port, log)
     until(lambda: answers(f"http://127.0.0.1:{port}/health") or process.poll() is not None, "the app is up")
     assert process.poll() is None, "the app ended"
     yield port, log
     process.kill()
     process.wait(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def grpc_app(tmp_path):
+    """The app of `grpc_app.py`, which a sidecar waits for, and where it writes what it was sent."""
+    port, log = free_port(), tmp_path / "bank" / "seen.jsonl"
+    log.parent.mkdir()
+    process = program("grpc_app.py", port, log)
+    yield port, log
+    process.kill()
+    process.wait(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def bank(grpc_app):
+    """A sidecar beside that app, and where the app writes what it was sent."""
+    port, log = grpc_app
+    probes = ["--enable-app-health-check", "--app-health-probe-interval", "1", "--app-health-threshold", "1"]
+    sidecar = Sidecar(
+        log.parent,
+        app_port=port,
+        app_id="bank",
+        words=["--app-protocol", "grpc", *probes],
+        variables={"APP_API_TOKEN": "for-the-bank"},
+        resources={"access.yaml": ACCESS},
+    )
+    yield sidecar, log
+    sidecar.stop()
+
+
+@pytest.fixture
+def shop(bank, tmp_path, monkeypatch):
+    """A sidecar of an app that only calls, which the SDK uses."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    sidecar = Sidecar(folder)
+    use(sidecar, monkeypatch)
+    yield sidecar
+    sidecar.stop()

@@ -6,7 +6,7 @@ import sys
 
 import grpc
 from dapr.clients.grpc._response import TopicEventResponse
-from dapr.ext.grpc import App, InvokeMethodRequest, InvokeMethodResponse
+from dapr.ext.grpc import App, BindingRequest, InvokeMethodRequest, InvokeMethodResponse, Rule
 
 app = App()
 log = pathlib.Path(sys.argv[2])
@@ -51,6 +51,21 @@ def retried(event):
     if event.EventID() not in failed:
         failed.add(event.EventID())
         raise ValueError("once more")
+
+
+@app.subscribe(pubsub_name="bus", topic="routed", rule=Rule('event.type == "big"', 1))
+def big(event):
+    note("big", data=event.Data().decode())
+
+
+@app.subscribe(pubsub_name="bus", topic="routed", rule=Rule("has(event.data.n)", 2))
+def counted(event):
+    note("counted", data=event.Data().decode())
+
+
+@app.binding(name="tick")
+def tick(request: BindingRequest):
+    note("tick", data=request.text())
 
 
 @app.register_health_check

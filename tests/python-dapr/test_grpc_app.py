@@ -1,66 +1,14 @@
 """Messages and calls by the SDK, to an app that speaks gRPC, from its own sidecar and from another app's on this host."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 
 import grpc
 import pytest
-from conftest import PATIENCE_S, Sidecar, free_port, until, use
+from conftest import PATIENCE_S, until, use
 from dapr.clients import DaprClient
 from test_pubsub import seen
-
-CONFIGURATION = """
-    apiVersion: dapr.io/v1alpha1
-    kind: Configuration
-    metadata: { name: access }
-    spec:
-      accessControl:
-        defaultAction: deny
-        policies:
-          - appId: shop
-            trustDomain: public
-            namespace: default
-            defaultAction: allow
-            operations: [{ name: /fails, httpVerb: ["*"], action: deny }]
-"""
-
-
-@pytest.fixture
-def bank(tmp_path):
-    """A sidecar beside the app of `grpc_app.py`, and where the app writes what it was sent."""
-    port, log = free_port(), tmp_path / "bank" / "seen.jsonl"
-    log.parent.mkdir()
-    command = [sys.executable, str(pathlib.Path(__file__).parent / "grpc_app.py"), str(port), str(log)]
-    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
-    probes = ["--enable-app-health-check", "--app-health-probe-interval", "1", "--app-health-threshold", "1"]
-    sidecar = Sidecar(
-        log.parent,
-        app_port=port,
-        app_id="bank",
-        words=["--app-protocol", "grpc", *probes],
-        variables={"APP_API_TOKEN": "for-the-bank"},
-        resources={"access.yaml": CONFIGURATION},
-    )
-    yield sidecar, log
-    sidecar.stop()
-    process.kill()
-    process.wait(timeout=PATIENCE_S)
-
-
-@pytest.fixture
-def shop(bank, tmp_path, monkeypatch):
-    """A sidecar of an app that only calls, which the SDK uses."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    sidecar = Sidecar(folder)
-    use(sidecar, monkeypatch)
-    yield sidecar
-    sidecar.stop()
 
 
 def call(sidecar, path, data=b"hi", headers=None):
@@ -89,8 +37,18 @@ def test_messages_reach_the_app_and_are_settled_as_it_says(bank, monkeypatch):
     assert events[0]["id"] == events[1]["id"]
     metadata = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{sidecar.http_port}/v1.0/metadata").read())
     kinds = {(one["topic"], one["type"]) for one in metadata["subscriptions"]}
-    assert kinds == {("orders", "PROGRAMMATIC"), ("dead", "PROGRAMMATIC"), ("retried", "PROGRAMMATIC")}
+    assert kinds == {(topic, "PROGRAMMATIC") for topic in ["orders", "dead", "retried", "routed"]}
     assert metadata["appConnectionProperties"]["protocol"] == "grpc"
+
+
+def test_messages_go_where_rules_lead_them(bank, monkeypatch):
+    sidecar, log = bank
+    use(sidecar, monkeypatch)
+    with DaprClient() as client:
+        for data, metadata in [('{"n":1}', {"cloudevent.type": "big"}), ('{"n":2}', {})]:
+            client.publish_event("bus", "routed", data, metadata, data_content_type="application/json")
+    until(lambda: seen(log, "big") and seen(log, "counted"), "the app has both")
+    assert (seen(log, "big"), seen(log, "counted")) == ([{"data": '{"n":1}'}], [{"data": '{"n":2}'}])
 
 
 def test_a_method_is_called_over_both_protocols_from_another_app(shop, monkeypatch):

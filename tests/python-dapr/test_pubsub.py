@@ -1,11 +1,14 @@
 """Messages and calls by the SDK, to an app of its FastAPI extension, and to a stream of its own."""
 
+import base64
 import json
 
 import grpc
 import pytest
 from conftest import Sidecar, until, use
 from dapr.clients import DaprClient
+from dapr.clients.exceptions import DaprHttpError
+from dapr.clients.grpc._response import TopicEventResponse
 
 
 def seen(log, kind):
@@ -69,6 +72,40 @@ def test_the_app_is_called_through_us(beside):
     assert json.loads(answer.data) == expected
 
 
+def test_the_app_is_called_over_grpc_too(beside, monkeypatch):
+    from dapr.conf import settings
+
+    monkeypatch.setattr(settings, "DAPR_API_METHOD_INVOCATION_PROTOCOL", "grpc")
+    query = (("a", "b"),)
+    with DaprClient() as client, pytest.warns(DeprecationWarning):
+        answer = client.invoke_method("shop", "echo/me", "hi", "text/plain", http_verb="PUT", http_querystring=query)
+        with pytest.raises(grpc.RpcError) as refused:
+            client.invoke_method("shop", "missing", "hi", http_verb="PUT")
+    expected = {"method": "PUT", "name": "me", "query": {"a": "b"}, "body": "hi", "caller": "shop"}
+    assert (json.loads(answer.data), answer.content_type) == (expected, "application/json")
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_what_the_app_refuses_and_what_we_refuse_are_told_apart(beside):
+    def refused(app):
+        with pytest.raises(DaprHttpError) as refused:
+            client.invoke_method(app, "missing", data="hi", http_verb="PUT")
+        return refused.value
+
+    with DaprClient() as client:
+        by_app, by_us = refused("shop"), refused("nobody")
+    assert (by_app.status_code, json.loads(by_app.raw_response_bytes)) == (404, {"detail": "Not Found"})
+    assert (by_us.status_code, by_us.error_code) == (500, "ERR_DIRECT_INVOKE")
+
+
+def test_raw_bytes_reach_the_app_in_an_envelope_that_is_made_for_them(beside):
+    with DaprClient() as client:
+        raw = {"rawPayload": "true"}
+        client.publish_event("bus", "raw", b"\x00raw", raw, data_content_type="application/octet-stream")
+    event = until(lambda: seen(beside, "raw"), "the app has the message")[0]
+    assert (base64.b64decode(event["data_base64"]), event["type"]) == (b"\x00raw", "com.dapr.event.sent")
+
+
 def test_a_stream_of_the_app_gets_messages_and_settles_them(sidecar):
     with DaprClient() as client:
         subscription = client.subscribe(pubsub_name="bus", topic="streamed")
@@ -82,3 +119,17 @@ def test_a_stream_of_the_app_gets_messages_and_settles_them(sidecar):
             subscription.respond_success(again)
         finally:
             subscription.close()
+
+
+def test_a_handler_gets_the_messages_of_a_stream(sidecar):
+    taken = []
+
+    def take(message):
+        taken.append(message.data())
+        return TopicEventResponse("retry" if len(taken) == 1 else "success")
+
+    with DaprClient() as client:
+        stop = client.subscribe_with_handler("bus", "streamed", take)
+        client.publish_event("bus", "streamed", "hi")
+        until(lambda: taken == ["hi", "hi"], "it comes, and comes again")
+        stop()

@@ -76,10 +76,8 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path, monkeypatch):
     second.stop()
 
 
-def test_secrets_and_metadata(sidecar):
+def test_metadata_is_told_and_added_to(sidecar):
     with DaprClient() as client:
-        assert client.get_secret("vault", "FAVOURITE_COLOUR").secret == {"FAVOURITE_COLOUR": "green"}
-        assert client.get_bulk_secret("vault").secrets["FAVOURITE_COLOUR"] == {"FAVOURITE_COLOUR": "green"}
         found = client.get_metadata()
         assert found.application_id == "shop"
         assert {f"{component.name}.yaml" for component in found.registered_components} == set(COMPONENTS)

@@ -172,7 +172,7 @@ impl AppCallback for HttpCallback {
         let mut request = self.post(&event.path, bulk::body(event)?)?;
         request.headers_mut().insert("pubsubname", header(&event.pubsub));
         let (status, _, body) = self.send(ctx, request).await?;
-        Ok(bulk::verdicts(status, &body, event))
+        bulk::verdicts(status, &body, event)
     }
 
     async fn hears(&self, ctx: &Ctx, _binding: &str, route: &str) -> Result<bool> {

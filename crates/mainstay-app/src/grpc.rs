@@ -1,6 +1,7 @@
 //! An app that speaks gRPC: what it subscribes to, messages on their way to it, calls of its methods, and whether it is
 //! well. It retries nothing and opens no process; its connection is opened with the first call.
 
+mod bulk;
 mod metadata;
 mod subscribed;
 
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use common::StateItem;
 use common::state_options::StateConcurrency;
 use mainstay_core::callback::{
-    AppCallback, BindingAnswer, BindingEvent, Follow, FollowState, TopicEvent, Verdict,
+    AppCallback, BindingAnswer, BindingEvent, BulkEvent, Follow, FollowState, TopicEvent, Verdict,
 };
 use mainstay_core::methods::{AppMethods, CallStatus, MethodAnswer, MethodCall};
 use mainstay_core::subscription::Subscription;
@@ -129,9 +130,11 @@ fn chain(status: &Status) -> String {
     text
 }
 
+/// The failure that an app answered with: policies look at its code.
 fn failed(what: &str, status: &Status) -> Error {
     let message = format!("{what}: the app answers {:?}", status.code());
-    Error::new(&codes::APP_FAILED, message).with_internal(chain(status))
+    let code = u16::try_from(status.code() as i32).unwrap_or_default();
+    Error::new(&codes::APP_FAILED, message).with_internal(chain(status)).with_answer(code)
 }
 
 #[async_trait]
@@ -170,17 +173,21 @@ impl AppCallback for GrpcApp {
             event.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let mut client = self.client();
         let answered = within(ctx, client.on_topic_event(self.request(ctx, message, &besides))).await?;
-        Ok(match answered {
-            Ok(answer) => verdict(answer.into_inner().status),
+        match answered {
+            Ok(answer) => Ok(verdict(answer.into_inner().status)),
             Err(status) if status.code() == Code::Unimplemented => {
                 tracing::error!(topic = %event.topic, "the app does not take this topic: the message is dropped");
-                Verdict::Drop
+                Ok(Verdict::Drop)
             }
             Err(status) => {
                 tracing::warn!(topic = %event.topic, error = %chain(&status), "the app failed on a message");
-                Verdict::Again
+                Err(failed("deliver a message", &status))
             }
-        })
+        }
+    }
+
+    async fn deliver_bulk(&self, ctx: &Ctx, event: &BulkEvent) -> Result<Vec<Verdict>> {
+        self.deliver_several(ctx, event).await
     }
 
     async fn hears(&self, ctx: &Ctx, binding: &str, _route: &str) -> Result<bool> {

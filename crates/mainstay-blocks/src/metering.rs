@@ -9,7 +9,7 @@ use mainstay_core::callback::{
 };
 use mainstay_core::meter::{Block, Done, Meter};
 use mainstay_core::subscription::Subscription;
-use mainstay_core::{Ctx, Result};
+use mainstay_core::{Ctx, Result, codes};
 use tokio::time::Instant;
 
 use crate::Blocks;
@@ -102,6 +102,10 @@ impl AppCallback for Metered {
     async fn deliver_bulk(&self, ctx: &Ctx, event: &BulkEvent) -> Result<Vec<Verdict>> {
         let began = Instant::now();
         let ended = self.app.deliver_bulk(ctx, event).await;
+        // Such an app gets them one by one, and then they count.
+        if ended.as_ref().is_err_and(|error| error.code() == &codes::UNSUPPORTED) {
+            return ended;
+        }
         let (component, topic, elapsed) = (event.pubsub.as_str(), event.topic.as_str(), began.elapsed());
         for at in 0..event.entries.len() {
             let verdict = ended.as_ref().ok().and_then(|verdicts| verdicts.get(at));

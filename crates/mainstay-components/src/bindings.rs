@@ -5,6 +5,8 @@
 
 pub mod cron;
 pub mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod localstorage;
 #[cfg(feature = "postgres")]
 pub mod postgresql;
@@ -21,6 +23,8 @@ pub type Def = crate::def::Def<dyn Binding>;
 pub static ALL: &[Def] = &[
     cron::DEF,
     http::DEF,
+    #[cfg(feature = "kafka")]
+    kafka::DEF,
     localstorage::DEF,
     #[cfg(feature = "postgres")]
     postgresql::DEF,
@@ -48,11 +52,13 @@ fn required<'a>(operation: &'a Operation, name: &str) -> Result<&'a str> {
     })
 }
 
-/// The failure of a client that a state store shares, as a binding's.
-#[cfg(any(feature = "redis", feature = "postgres"))]
-fn of_store(error: Error) -> Error {
-    let code = if error.code() == &codes::STORE_UNAVAILABLE { &codes::BINDING_FAILED } else { error.code() };
-    Error::new(code, error.message())
+/// The failure of a client that a state store or a broker shares, as a binding's.
+#[cfg(any(feature = "kafka", feature = "redis", feature = "postgres"))]
+fn of_client(error: Error) -> Error {
+    if ![&codes::STORE_UNAVAILABLE, &codes::BROKER_UNAVAILABLE].contains(&error.code()) {
+        return error;
+    }
+    Error::new(&codes::BINDING_FAILED, error.message())
         .with_internal(error.internal().unwrap_or_default())
         .with_retry(error.retry())
         .with_source(error)

@@ -27,4 +27,4 @@ pub use event::Event;
 pub use fault::{Detail, Fault, Grpc};
 pub use time::time;
 pub use token::{Denied, Token};
-pub use topic_event::topic_event;
+pub use topic_event::{bulk_topic_event, topic_event};

@@ -27,33 +27,6 @@ pub fn client_config() -> Arc<ClientConfig> {
     Arc::clone(CONFIG.get_or_init(|| Arc::new(build(root_certificates()))))
 }
 
-/// What a service asks of TLS besides the usual. Every part is PEM.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Own<'a> {
-    /// An authority to trust besides the usual ones.
-    pub root_ca: Option<&'a str>,
-    /// Our certificate, and the private key for it.
-    pub identity: Option<(&'a str, &'a str)>,
-}
-
-/// A configuration for one service. Errors: what cannot be read.
-pub fn client_config_for(own: Own<'_>) -> Result<Arc<ClientConfig>, String> {
-    let certificates = |pem: &str| {
-        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-        let read = read.map_err(|fault| format!("it is no certificate: {fault}"))?;
-        if read.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(read) }
-    };
-    let mut roots = root_certificates();
-    if let Some(pem) = own.root_ca {
-        roots.extend(certificates(pem).map_err(|why| format!("the root certificate: {why}"))?);
-    }
-    let Some((certificate, key)) = own.identity else { return Ok(Arc::new(build(roots))) };
-    let chain = certificates(certificate).map_err(|why| format!("the certificate: {why}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|fault| format!("the key: {fault}"))?;
-    let config = with_roots(roots).with_client_auth_cert(chain, key);
-    Ok(Arc::new(config.map_err(|fault| format!("the certificate and its key: {fault}"))?))
-}
-
 /// A client configuration with `roots` instead of the house's, and a certificate with its key to be shown, all as PEM.
 ///
 /// # Errors
@@ -174,22 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pem_is_told() {
-        let check = |own: Own<'_>, about: &str| {
-            let why = client_config_for(own).unwrap_err();
-            assert!(why.contains(about), "{why}");
-        };
-        check(Own { root_ca: Some("x"), ..Own::default() }, "root");
-        let made = rcgen::generate_simple_self_signed(["here".to_owned()]).unwrap();
-        let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-        check(Own { root_ca: Some(&pem), identity: Some((&pem, "x")) }, "key");
-        assert!(client_config_for(Own { root_ca: Some(&pem), identity: Some((&pem, &key)) }).is_ok());
-    }
-
-    #[test]
     fn what_cannot_be_used_is_named_and_not_shown() {
         let bad = config_of(Some(b"hunter2"), None).unwrap_err();
         assert!(bad.contains("root certificates") && !bad.contains("hunter2"), "{bad}");
         assert!(config_of(None, Some((b"x", b"y"))).unwrap_err().contains("client certificate"));
+        let made = rcgen::generate_simple_self_signed(["here".to_owned()]).unwrap();
+        let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let with = |key: &[u8]| config_of(Some(pem.as_bytes()), Some((pem.as_bytes(), key)));
+        assert!(with(b"x").unwrap_err().contains("client key"));
+        assert!(with(key.as_bytes()).is_ok());
     }
 }

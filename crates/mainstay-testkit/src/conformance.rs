@@ -11,4 +11,5 @@ pub mod provider;
 pub mod pubsub;
 pub mod secret_stores;
 pub mod state;
+mod suite;
 pub mod tool;

@@ -10,6 +10,7 @@ mod node;
 mod openapi;
 mod python;
 mod rust;
+mod rust_sdk;
 mod servers;
 mod task_api;
 
@@ -74,6 +75,7 @@ static PARTS: &[Part] = &[
         run: python::dapr_newer,
     },
     Part { name: "dapr-js", about: "the Dapr SDK for JavaScript", run: node::dapr },
+    Part { name: "dapr-rust", about: "the Dapr SDK for Rust", run: rust_sdk::dapr },
     Part { name: "task-api", about: "the Task API on each set of components", run: task_api::run },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
 use mainstay_core::callback::{BulkEntry, BulkEvent, Verdict};
-use mainstay_core::{Error, Result};
+use mainstay_core::{Error, Result, codes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -71,20 +71,22 @@ struct Status {
     status: Option<String>,
 }
 
-/// What an answer says of each message, in their order. What it says nothing of comes again.
-pub(super) fn verdicts(status: StatusCode, body: &[u8], event: &BulkEvent) -> Vec<Verdict> {
+/// What an answer says of each message, in their order. What it says nothing of comes again. Errors: `APP_FAILED` with the
+/// status.
+pub(super) fn verdicts(status: StatusCode, body: &[u8], event: &BulkEvent) -> Result<Vec<Verdict>> {
     let all = |verdict| vec![verdict; event.entries.len()];
     if status == StatusCode::NOT_FOUND {
         tracing::error!(path = %event.path, topic = %event.topic, "the app has no such path: the messages are dropped");
-        return all(Verdict::Drop);
+        return Ok(all(Verdict::Drop));
     }
     if !status.is_success() {
         tracing::warn!(path = %event.path, status = status.as_u16(), "the app failed on several messages");
-        return all(Verdict::Again);
+        let message = format!("the app answered with the status {}", status.as_u16());
+        return Err(Error::new(&codes::APP_FAILED, message).with_answer(status.as_u16()));
     }
     let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
         tracing::warn!(path = %event.path, "the app's answer to several messages names no statuses");
-        return all(Verdict::Again);
+        return Ok(all(Verdict::Again));
     };
     let said: BTreeMap<String, String> = answer
         .statuses
@@ -97,7 +99,7 @@ pub(super) fn verdicts(status: StatusCode, body: &[u8], event: &BulkEvent) -> Ve
         Some("DROP") => Verdict::Drop,
         _ => Verdict::Again,
     };
-    event.entries.iter().map(verdict).collect()
+    Ok(event.entries.iter().map(verdict).collect())
 }
 
 #[cfg(test)]
@@ -139,7 +141,7 @@ mod tests {
     fn each_message_has_its_verdict_and_one_that_is_not_named_comes_again() {
         let check = |status: u16, body: &str, expect: [Verdict; 2]| {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(verdicts(status, body.as_bytes(), &event()), expect, "{status} {body}");
+            assert_eq!(verdicts(status, body.as_bytes(), &event()).unwrap(), expect, "{status} {body}");
         };
         let (done, again, drop) = (Verdict::Done, Verdict::Again, Verdict::Drop);
         let one = |status: &str| format!(r#"{{"statuses":[{{"entryId":"2","status":"{status}"}}]}}"#);
@@ -150,6 +152,11 @@ mod tests {
         check(200, "", [again, again]);
         check(200, "{}", [again, again]);
         check(404, "", [drop, drop]);
-        check(500, &one("SUCCESS"), [again, again]);
+        let error = verdicts(StatusCode::BAD_GATEWAY, one("SUCCESS").as_bytes(), &event()).unwrap_err();
+        assert_eq!(
+            (error.code(), error.answer()),
+            (&codes::APP_FAILED, Some(502)),
+            "policies see the status"
+        );
     }
 }

@@ -59,4 +59,23 @@ mod tests {
         assert_eq!(paths(0), [(None, "")]);
         assert_eq!(paths(1), [(Some("event.x"), "/x"), (None, "/d")]);
     }
+
+    #[test]
+    fn what_is_said_of_bulk_is_read_and_a_bound_that_is_none_is_the_default() {
+        let read = |bulk: Option<wire::BulkSubscribeConfig>| {
+            let said = wire::TopicSubscription { bulk_subscribe: bulk, ..Default::default() };
+            read(wire::ListTopicSubscriptionsResponse { subscriptions: vec![said] }).remove(0).bulk
+        };
+        let config = |enabled, max_messages_count, max_await_duration_ms| {
+            Some(wire::BulkSubscribeConfig { enabled, max_messages_count, max_await_duration_ms })
+        };
+        let of = |enabled, messages_max, wait_ms: Option<u64>| Bulk {
+            enabled,
+            messages_max,
+            wait_max: wait_ms.map(Duration::from_millis),
+        };
+        assert_eq!(read(config(true, 7, 250)), of(true, Some(7), Some(250)));
+        assert_eq!(read(config(true, 0, -1)), of(true, None, None));
+        assert_eq!(read(None), of(false, None, None));
+    }
 }

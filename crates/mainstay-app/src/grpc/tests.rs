@@ -1,5 +1,8 @@
 //! The client against an app of the tests, over a real connection.
 
+mod bulk;
+
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -7,6 +10,7 @@ use mainstay_net::client::ClientOptions;
 use mainstay_net::server::{ServeOptions, serve};
 use mainstay_proto::runtime::v1::app_callback_server::{AppCallback as Served, AppCallbackServer};
 use tokio_util::sync::CancellationToken;
+use tonic::codegen::Service;
 
 use super::*;
 
@@ -57,6 +61,23 @@ impl Served for App {
 
 /// An app at work, until the guard is dropped.
 async fn start() -> (App, GrpcApp, tokio_util::sync::DropGuard) {
+    let app = App::default();
+    let (client, stop) = start_serving(AppCallbackServer::new(app.clone())).await;
+    (app, client, stop)
+}
+
+/// The same for any service.
+async fn start_serving<S>(service: S) -> (GrpcApp, tokio_util::sync::DropGuard)
+where
+    S: Service<
+            http::Request<hyper::body::Incoming>,
+            Response = http::Response<tonic::body::Body>,
+            Error = Infallible,
+        > + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+{
     let long = Duration::from_secs(60);
     let options = ServeOptions {
         header_timeout: long,
@@ -67,12 +88,22 @@ async fn start() -> (App, GrpcApp, tokio_util::sync::DropGuard) {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (app, stop) = (App::default(), CancellationToken::new());
-    tokio::spawn(serve(listener, AppCallbackServer::new(app.clone()), options, stop.clone()));
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, service, options, stop.clone()));
     let url = format!("http://{address}").parse().unwrap();
     let channel = Channel::new(url, ClientOptions::default(), None);
     let token = Redacted::new("for-the-app".to_owned());
-    (app, GrpcApp::new(channel, &address, Some(&token), 1 << 20), stop.drop_guard())
+    (GrpcApp::new(channel, &address, Some(&token), 1 << 20), stop.drop_guard())
+}
+
+fn event(data: &str) -> TopicEvent {
+    TopicEvent {
+        path: String::new(),
+        pubsub: "bus".to_owned(),
+        topic: "t".to_owned(),
+        envelope: format!(r#"{{"id":"1","data":"{data}"}}"#).into(),
+        metadata: [("key".to_owned(), "7".to_owned())].into(),
+    }
 }
 
 #[tokio::test]
@@ -85,17 +116,11 @@ async fn an_answer_is_a_verdict_and_what_is_not_served_is_dropped() {
         ("2", Verdict::Drop),
         ("7", Verdict::Again),
         ("none", Verdict::Drop),
-        ("ill", Verdict::Again),
     ] {
-        let event = TopicEvent {
-            path: String::new(),
-            pubsub: "bus".to_owned(),
-            topic: "t".to_owned(),
-            envelope: format!(r#"{{"id":"1","data":"{data}"}}"#).into(),
-            metadata: [("key".to_owned(), "7".to_owned())].into(),
-        };
-        assert_eq!(app.deliver(&ctx, &event).await.unwrap(), expect, "{data}");
+        assert_eq!(app.deliver(&ctx, &event(data)).await.unwrap(), expect, "{data}");
     }
+    let error = app.deliver(&ctx, &event("ill")).await.unwrap_err();
+    assert_eq!((error.code(), error.answer()), (&codes::APP_FAILED, Some(13)), "policies see the code");
     assert_eq!(kept.0.lock().unwrap()[0], r#"t Some("for-the-app") true"#);
     assert!(
         app.subscriptions(&ctx).await.unwrap().is_empty(),

@@ -37,7 +37,7 @@ pub const DEF: Def<dyn Binding> = Def {
         let (options, _) = parse(opening.settings);
         let clock = Arc::clone(opening.clock);
         Box::pin(async move {
-            let pool = Postgres::connect(&options).await.map_err(super::of_store)?;
+            let pool = Postgres::connect(&options).await.map_err(super::of_client)?;
             let pool = Mutex::new(Some(Arc::new(pool)));
             Ok(Arc::new(Statements { pool, timeout: options.timeout, clock }) as Arc<dyn Binding>)
         })
@@ -77,7 +77,7 @@ impl Statements {
         let params: Vec<&(dyn ToSql + Sync)> =
             params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
         let (started_ms, started) = (self.clock.now_ms(), Instant::now());
-        let connection = self.pool()?.get().await.map_err(super::of_store)?;
+        let connection = self.pool()?.get().await.map_err(super::of_client)?;
         let mut metadata = BTreeMap::from([
             ("operation".to_owned(), operation.name.clone()),
             ("sql".to_owned(), sql.to_owned()),
@@ -154,7 +154,7 @@ fn failed(error: tokio_postgres::Error) -> Error {
             Error::new(&codes::BINDING_FAILED, message)
         }
         // The driver's own: a value that does not fit its place, or a connection that was cut.
-        None => super::of_store(client::failed(error)),
+        None => super::of_client(client::failed(error)),
     }
 }
 
@@ -166,7 +166,7 @@ impl Binding for Statements {
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {
         within(ctx, async {
-            let connection = self.pool()?.get().await.map_err(super::of_store)?;
+            let connection = self.pool()?.get().await.map_err(super::of_client)?;
             connection.simple_query("").await.map(|_| ()).map_err(failed)
         })
         .await

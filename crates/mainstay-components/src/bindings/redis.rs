@@ -27,7 +27,7 @@ pub const DEF: Def<dyn Binding> = Def {
     open: |opening| {
         let (options, _) = parse(opening.settings);
         Box::pin(async move {
-            let redis = Redis::connect(&options).await.map_err(super::of_store)?;
+            let redis = Redis::connect(&options).await.map_err(super::of_client)?;
             Ok(Arc::new(Keys { redis }) as Arc<dyn Binding>)
         })
     },
@@ -72,7 +72,7 @@ impl Keys {
 
     async fn send<T: FromRedisValue>(&self, pipeline: Pipeline) -> Result<T> {
         let sent: std::result::Result<T, RedisError> = pipeline.query_async(&mut self.redis.clone()).await;
-        sent.map_err(|error| super::of_store(client::failed(error)))
+        sent.map_err(|error| super::of_client(client::failed(error)))
     }
 }
 

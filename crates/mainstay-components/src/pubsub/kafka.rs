@@ -36,12 +36,7 @@ pub const DEF: Def<dyn PubSub> = Def {
     check: |settings| parse(settings).1,
     open: |opening| {
         let (settled, _) = parse(opening.settings);
-        Box::pin(async move {
-            let kafka = settled.client.connect().await?;
-            let producer = producer(&kafka, &settled).await.map_err(failed)?;
-            let admin = kafka.admin();
-            Ok(Arc::new(Broker { producer, admin, settled }) as Arc<dyn PubSub>)
-        })
+        Box::pin(async move { Ok(Arc::new(Broker::open(settled).await?) as Arc<dyn PubSub>) })
     },
 };
 
@@ -50,9 +45,20 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
 }
 
 const SETTINGS: [SettingDef; 28] = joined(
-    &client::SETTINGS,
+    &SHARED,
     &[
         setting("consumerGroup", "The group of every subscription; `consumerID` without."),
+        setting(
+            "consumeRetryEnabled",
+            "Accepted and without effect: a message is tried until it is done, or a dead letter.",
+        ),
+    ],
+);
+
+/// The settings of everything that publishes to Kafka and takes messages from it.
+pub(crate) const SHARED: [SettingDef; 26] = joined(
+    &client::SETTINGS,
+    &[
         setting(
             "initialOffset",
             "Where a group begins that is new: with what is published from then on (`newest`, the default), or with \
@@ -64,10 +70,6 @@ const SETTINGS: [SettingDef; 28] = joined(
             "consumeRetryInterval",
             "How long after a failure messages are asked for, or one is delivered, again: 100ms by default; a number \
              is of milliseconds.",
-        ),
-        setting(
-            "consumeRetryEnabled",
-            "Accepted and without effect: a message is tried until it is done, or a dead letter.",
         ),
         setting("heartbeatInterval", "How often a member says that it lives, 3s by default."),
         setting("sessionTimeout", "After what silence a member is taken for dead, 10s by default."),
@@ -86,7 +88,7 @@ const SETTINGS: [SettingDef; 28] = joined(
 
 /// What the settings say.
 #[derive(Clone)]
-struct Settled {
+pub(crate) struct Settled {
     client: Options,
     group: Option<String>,
     beginning: AutoOffsetReset,
@@ -102,7 +104,8 @@ struct Settled {
 
 const MIB: i32 = 1_048_576;
 
-fn parse(settings: &Settings) -> (Settled, Vec<Fault>) {
+/// Reads the settings, and finds every fault in them.
+pub(crate) fn parse(settings: &Settings) -> (Settled, Vec<Fault>) {
     let mut faults = Vec::new();
     let client = Options::parse(settings, &mut faults);
     let positive = "a whole number above zero";
@@ -185,7 +188,8 @@ async fn producer(kafka: &Kafka, settled: &Settled) -> std::result::Result<Produ
         .await
 }
 
-struct Broker {
+/// Kafka as a broker.
+pub(crate) struct Broker {
     producer: Producer,
     admin: AdminClient,
     settled: Settled,
@@ -195,6 +199,14 @@ struct Broker {
 const KEYS: [&str; 2] = [Message::KEY, "__key"];
 
 impl Broker {
+    /// Connects. Errors: `BROKER_UNAVAILABLE`.
+    pub(crate) async fn open(settled: Settled) -> Result<Self> {
+        let kafka = settled.client.connect().await?;
+        let producer = producer(&kafka, &settled).await.map_err(failed)?;
+        let admin = kafka.admin();
+        Ok(Self { producer, admin, settled })
+    }
+
     fn record(&self, message: Message) -> Result<Record> {
         let Message { topic, data, metadata, .. } = message;
         check(&topic, "publish")?;
@@ -218,13 +230,18 @@ impl Broker {
 }
 
 /// Whether a topic can have this name.
-fn check(topic: &str, what: &str) -> Result<()> {
+pub(crate) fn is_topic(name: &str) -> bool {
     let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=249).contains(&name.len()) && ![".", ".."].contains(&name) && name.bytes().all(is_fit)
+}
+
+/// Whether it can be worked with. Errors: `INVALID_FIELD`.
+fn check(topic: &str, what: &str) -> Result<()> {
     if topic.is_empty() {
         let message = format!("{what}: the topic is empty");
         return Err(Error::new(&codes::INVALID_FIELD, message).with_field("topic"));
     }
-    if topic.len() > 249 || [".", ".."].contains(&topic) || !topic.bytes().all(is_fit) {
+    if !is_topic(topic) {
         let message = format!("{what}: no topic of Kafka's can be called `{topic}`");
         let help = "up to 249 letters, digits, `.`, `_` and `-`";
         return Err(Error::new(&codes::INVALID_FIELD, message).with_field("topic").with_help(help));

@@ -5,6 +5,8 @@
 
 mod cron;
 mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod localstorage;
 mod planted;
 #[cfg(feature = "postgres")]
@@ -44,6 +46,8 @@ fn member(def: &'static Def) -> Option<Member> {
     Some(match def.kind {
         "bindings.cron" => cron::member(def),
         "bindings.http" => http::member(def),
+        #[cfg(feature = "kafka")]
+        "bindings.kafka" => kafka::member(def),
         "bindings.localstorage" => localstorage::member(def),
         #[cfg(feature = "postgres")]
         "bindings.postgresql" => postgresql::member(def),

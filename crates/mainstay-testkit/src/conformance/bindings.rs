@@ -15,6 +15,9 @@ use libtest_mimic::Trial;
 use mainstay_core::binding::{Binding, Operation};
 use mainstay_core::{Ctx, Error};
 
+use super::suite;
+pub use super::suite::prove;
+
 /// What a check needs below its binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -66,13 +69,7 @@ pub trait Rig: Send + Sync {
 pub type Open = Arc<dyn Fn(Need) -> BoxFuture<'static, Arc<dyn Rig>> + Send + Sync>;
 
 /// One promise of the port.
-#[derive(Clone, Copy)]
-pub struct Check {
-    /// The promise, as a test's name.
-    pub name: &'static str,
-    /// Panics when the binding breaks it.
-    pub run: fn(Open) -> BoxFuture<'static, ()>,
-}
+pub type Check = suite::Check<Open>;
 
 /// The checks that need a server that can be stopped: not run by a member without one.
 pub const OUTAGES: &[Check] = outages::CHECKS;
@@ -88,33 +85,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
 /// # Panics
 /// Where `not_run` names a check that does not exist.
 pub fn trials(member: &str, open: &Open, not_run: &[(&str, &'static str)]) -> Vec<Trial> {
-    for (name, _) in not_run {
-        assert!(checks().any(|check| check.name == *name), "no check is called `{name}`");
-    }
-    let trial = |check: Check| {
-        let name = format!("{member}::{}", check.name);
-        if let Some((_, reason)) = not_run.iter().find(|(name, _)| *name == check.name) {
-            return Trial::test(name, || Ok(())).with_kind(*reason).with_ignored_flag(true);
-        }
-        let open = Arc::clone(open);
-        Trial::test(name, move || {
-            prove(check, open);
-            Ok(())
-        })
-    };
-    checks().map(trial).collect()
-}
-
-/// Runs one check on a runtime of two threads. Panics when the promise is broken.
-///
-/// # Panics
-/// See above.
-pub fn prove(check: Check, open: Open) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime of two threads starts").block_on(async {
-        let bounded = tokio::time::timeout(Duration::from_secs(90), (check.run)(open));
-        bounded.await.expect("the check ends within 90 seconds");
-    });
+    suite::trials(member, open, checks(), not_run)
 }
 
 /// Lists async functions of this file as checks under their own names.

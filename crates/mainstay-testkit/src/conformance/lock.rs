@@ -12,6 +12,8 @@ use mainstay_core::lock::{LockStore, Unlocked};
 use mainstay_core::{Ctx, Error};
 
 pub use super::state::Need;
+use super::suite;
+pub use super::suite::prove;
 
 /// A store on an empty namespace, and what is below it.
 #[async_trait]
@@ -50,13 +52,7 @@ pub trait Rig: Send + Sync {
 pub type Open = Arc<dyn Fn(Need) -> BoxFuture<'static, Arc<dyn Rig>> + Send + Sync>;
 
 /// One promise of the port.
-#[derive(Clone, Copy)]
-pub struct Check {
-    /// The promise, as a test's name.
-    pub name: &'static str,
-    /// Panics when the store breaks it.
-    pub run: fn(Open) -> BoxFuture<'static, ()>,
-}
+pub type Check = suite::Check<Open>;
 
 /// Lists async functions of this file as checks under their own names.
 macro_rules! promises {
@@ -88,30 +84,7 @@ promises! {
 /// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with the
 /// reason; they are shown as ignored.
 pub fn trials(member: &str, open: &Open, not_run: &[(&str, &'static str)]) -> Vec<Trial> {
-    let trial = |check: &Check| {
-        let name = format!("{member}::{}", check.name);
-        if let Some((_, reason)) = not_run.iter().find(|(name, _)| *name == check.name) {
-            return Trial::test(name, || Ok(())).with_kind(*reason).with_ignored_flag(true);
-        }
-        let (open, check) = (Arc::clone(open), *check);
-        Trial::test(name, move || {
-            prove(check, open);
-            Ok(())
-        })
-    };
-    CHECKS.iter().chain(OUTAGES).map(trial).collect()
-}
-
-/// Runs one check on a runtime of two threads.
-///
-/// # Panics
-/// When the promise is broken.
-pub fn prove(check: Check, open: Open) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime of two threads starts").block_on(async {
-        let bounded = tokio::time::timeout(Duration::from_secs(90), (check.run)(open));
-        bounded.await.expect("the check ends within 90 seconds");
-    });
+    suite::trials(member, open, CHECKS.iter().chain(OUTAGES).copied(), not_run)
 }
 
 /// Longest wait for a condition.

@@ -15,6 +15,9 @@ use mainstay_core::Ctx;
 use mainstay_core::middleware::{Middleware, Request, Step};
 use tokio::sync::mpsc;
 
+use super::suite;
+pub use super::suite::prove;
+
 /// A handler, and a request that passes it.
 #[async_trait]
 pub trait Rig: Send + Sync {
@@ -28,18 +31,12 @@ pub trait Rig: Send + Sync {
 pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Arc<dyn Rig>> + Send + Sync>;
 
 /// One promise of the port.
-#[derive(Clone, Copy)]
-pub struct Check {
-    /// The promise, as a test's name.
-    pub name: &'static str,
-    /// Panics when the handler breaks it.
-    pub run: fn(Arc<dyn Rig>) -> BoxFuture<'static, ()>,
-}
+pub type Check = suite::Check<Open>;
 
 macro_rules! promises {
     ($($name:ident),* $(,)?) => {
         /// Every check.
-        pub const CHECKS: &[Check] = &[$(Check { name: stringify!($name), run: |rig| Box::pin($name(rig)) }),*];
+        pub const CHECKS: &[Check] = &[$(Check { name: stringify!($name), run: |open| Box::pin(async move { $name(open().await).await }) }),*];
     };
 }
 promises! {
@@ -54,27 +51,7 @@ promises! {
 
 /// The suite as tests named `<member>::<promise>`.
 pub fn trials(member: &str, open: &Open) -> Vec<Trial> {
-    let trial = |check: &Check| {
-        let (check, open) = (*check, Arc::clone(open));
-        Trial::test(format!("{member}::{}", check.name), move || {
-            prove(check, open);
-            Ok(())
-        })
-    };
-    CHECKS.iter().map(trial).collect()
-}
-
-/// Runs one check on a runtime of two threads. Panics when the promise is broken.
-///
-/// # Panics
-/// See above.
-pub fn prove(check: Check, open: Open) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime of two threads starts").block_on(async {
-        let bounded =
-            tokio::time::timeout(Duration::from_secs(60), async { (check.run)(open().await).await });
-        bounded.await.expect("the check ends within 60 seconds");
-    });
+    suite::trials(member, open, CHECKS.iter().copied(), &[])
 }
 
 fn ctx() -> Ctx {

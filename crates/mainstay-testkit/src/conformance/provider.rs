@@ -9,7 +9,6 @@ mod offers;
 mod passing;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +21,9 @@ use mainstay_core::provider::{Provider, WireRequest};
 use mainstay_core::{Ctx, Error, Result};
 
 use crate::fake_upstream::Received;
+
+use super::suite;
+pub use super::suite::prove;
 
 /// How the upstream behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,13 +103,7 @@ pub const MODEL_ASKED: &str = "m-asked";
 pub type Open = Arc<dyn Fn(Behaviour) -> BoxFuture<'static, Arc<dyn Rig>> + Send + Sync>;
 
 /// One promise of the port.
-#[derive(Clone, Copy)]
-pub struct Check {
-    /// The promise, as a test's name.
-    pub name: &'static str,
-    /// Panics when the provider breaks it.
-    pub run: fn(Open) -> BoxFuture<'static, ()>,
-}
+pub type Check = suite::Check<Open>;
 
 /// Every check, in the order of the files.
 pub fn checks() -> impl Iterator<Item = Check> {
@@ -120,33 +116,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
 /// # Panics
 /// Where `not_run` names a check that does not exist.
 pub fn trials(member: &str, open: &Open, not_run: &[(&str, &'static str)]) -> Vec<Trial> {
-    for (name, _) in not_run {
-        assert!(checks().any(|check| check.name == *name), "no check is called `{name}`");
-    }
-    let trial = |check: Check| {
-        let name = format!("{member}::{}", check.name);
-        if let Some((_, reason)) = not_run.iter().find(|(name, _)| *name == check.name) {
-            return Trial::test(name, || Ok(())).with_kind(*reason).with_ignored_flag(true);
-        }
-        let open = Arc::clone(open);
-        Trial::test(name, move || {
-            prove(check, open);
-            Ok(())
-        })
-    };
-    checks().map(trial).collect()
-}
-
-/// Runs one check on a runtime of two threads. Panics when the promise is broken.
-///
-/// # Panics
-/// See above.
-pub fn prove(check: Check, open: Open) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime of two threads starts").block_on(async {
-        let bounded = tokio::time::timeout(Duration::from_secs(30), (check.run)(open));
-        bounded.await.expect("the check ends within 30 seconds");
-    });
+    suite::trials(member, open, checks(), not_run)
 }
 
 /// Lists async functions of this file as checks under their own names.

@@ -10,6 +10,9 @@ use libtest_mimic::Trial;
 use mainstay_core::Ctx;
 use mainstay_core::secret_store::{Secret, SecretStore};
 
+use super::suite;
+pub use super::suite::prove;
+
 /// Secrets as values by key, by name.
 pub type Known = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -30,13 +33,7 @@ pub trait Rig: Send + Sync {
 pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Arc<dyn Rig>> + Send + Sync>;
 
 /// One promise of the port.
-#[derive(Clone, Copy)]
-pub struct Check {
-    /// The promise, as a test's name.
-    pub name: &'static str,
-    /// Panics when the store breaks it.
-    pub run: fn(Open) -> BoxFuture<'static, ()>,
-}
+pub type Check = suite::Check<Open>;
 
 macro_rules! promises {
     ($($name:ident),* $(,)?) => {
@@ -56,26 +53,7 @@ promises! {
 /// The suite as tests named `<member>::<promise>`.
 #[must_use]
 pub fn trials(member: &str, open: &Open) -> Vec<Trial> {
-    let trial = |check: &Check| {
-        let (check, open) = (*check, Arc::clone(open));
-        Trial::test(format!("{member}::{}", check.name), move || {
-            prove(check, open);
-            Ok(())
-        })
-    };
-    CHECKS.iter().map(trial).collect()
-}
-
-/// Runs one check. Panics when the promise is broken.
-///
-/// # Panics
-/// See above.
-pub fn prove(check: Check, open: Open) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime of two threads starts").block_on(async {
-        let bounded = tokio::time::timeout(Duration::from_secs(60), (check.run)(open));
-        bounded.await.expect("the check ends within 60 seconds");
-    });
+    suite::trials(member, open, CHECKS.iter().copied(), &[])
 }
 
 fn ctx() -> Ctx {

@@ -14,6 +14,9 @@ use mainstay_core::tool::{ToolInvocation, ToolOutput, ToolSource};
 use mainstay_core::{Ctx, Error, Result, RunId};
 use serde_json::{Map, Value};
 
+use super::suite;
+pub use super::suite::prove;
+
 /// How the peer behind the source behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
@@ -49,13 +52,7 @@ pub trait Rig: Send + Sync {
 pub type Open = Arc<dyn Fn(Behaviour) -> BoxFuture<'static, Arc<dyn Rig>> + Send + Sync>;
 
 /// One promise of the port.
-#[derive(Clone, Copy)]
-pub struct Check {
-    /// The promise, as a test's name.
-    pub name: &'static str,
-    /// Panics when the source breaks it.
-    pub run: fn(Open) -> BoxFuture<'static, ()>,
-}
+pub type Check = suite::Check<Open>;
 
 macro_rules! promises {
     ($($name:ident),* $(,)?) => {
@@ -80,23 +77,7 @@ promises! {
 
 /// The suite as tests named `<member>::<promise>`.
 pub fn trials(member: &str, open: Open) -> Vec<Trial> {
-    let trial = |check: &Check| {
-        let (check, open) = (*check, Arc::clone(&open));
-        Trial::test(format!("{member}::{}", check.name), move || {
-            prove(check, open);
-            Ok(())
-        })
-    };
-    CHECKS.iter().map(trial).collect()
-}
-
-/// Runs one check on a runtime of two threads. Panics when the promise is broken.
-pub fn prove(check: Check, open: Open) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime of two threads starts").block_on(async {
-        let bounded = tokio::time::timeout(Duration::from_secs(30), (check.run)(open));
-        bounded.await.expect("the check ends within 30 seconds");
-    });
+    suite::trials(member, &open, CHECKS.iter().copied(), &[])
 }
 
 async fn tool_name(source: &dyn ToolSource) -> String {

@@ -34,6 +34,8 @@ fn run(house: &House, tests: &str, name: &str) -> anyhow::Result<Outcome> {
     };
     let mut test = Command::new(programs.join("python"));
     test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", tests]).current_dir(project::root());
+    // What tests write stays beside the tools, until they run again.
+    test.arg("--basetemp").arg(project::tools_folder().join(format!("{name}-tests")));
     test.env("MAINSTAY_BIN", house.binary()?).env("PYTHONDONTWRITEBYTECODE", "1");
     shell::run_within(&mut test, TIME_MAX)?;
     Ok(Outcome::Passed(pinned(tests, name)?.split_whitespace().collect::<Vec<_>>().join(" ")))

@@ -2,16 +2,17 @@
 //! what became of it. One call is out at a time.
 //!
 //! Within a call the messages of a lane stand in their order. One that is to come again holds back what follows in its lane
-//! and is not with the app yet.
+//! and is not with the app yet. An app that takes no such calls gets the messages one by one.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use mainstay_core::callback::{BulkEntry, BulkEvent, Verdict};
 use mainstay_core::pubsub::Delivery;
-use mainstay_core::{BoxStream, Ctx, Result};
+use mainstay_core::{BoxStream, Ctx, Result, codes};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -120,15 +121,12 @@ impl Deliverer {
         broker: &Broker,
         stop: &CancellationToken,
     ) {
-        let said = self.ask(&called, broker, stop).await;
+        let endings = match self.ask(&called, broker, stop).await {
+            Some(said) => said.into_iter().map(ending).collect(),
+            None => self.one_by_one(&called, broker, stop).await,
+        };
         let mut again = Vec::new();
-        for (at, one) in called.into_iter().enumerate() {
-            let ending = match said.get(at) {
-                Some(Ok(Verdict::Done)) => Ending::Done,
-                Some(Ok(Verdict::Drop)) => Ending::Dead("the app does not want it".to_owned()),
-                Some(Err(why)) => Ending::Again(why.clone()),
-                _ => Ending::Again("the app asked to try again".to_owned()),
-            };
+        for (one, ending) in called.into_iter().zip(endings) {
             let is_tried_here = one.delivery.lane.is_some() && self.subscription.dead_letter_topic.is_none();
             match ending {
                 // Not a failure of the message: dropped, it comes again when somebody is there to work on it.
@@ -147,21 +145,26 @@ impl Deliverer {
     }
 
     /// Asks the app, again for what it wants again where the component's policies say so: what it said of each message, or
-    /// why it said nothing.
+    /// why it said nothing. `None` where it takes no calls of several messages.
     async fn ask(
         &self,
         called: &[Waiting],
         broker: &Broker,
         stop: &CancellationToken,
-    ) -> Vec<std::result::Result<Verdict, String>> {
+    ) -> Option<Vec<std::result::Result<Verdict, String>>> {
         let said = Mutex::new(vec![Err("the app did not say".to_owned()); called.len()]);
         let lock = || said.lock().unwrap_or_else(PoisonError::into_inner);
+        let cannot = AtomicBool::new(false);
         let attempt = async |ctx: Ctx| {
             let left: Vec<usize> = (0..called.len())
                 .filter(|at| !matches!(lock().get(*at), Some(Ok(Verdict::Done | Verdict::Drop))))
                 .collect();
             let event = self.event(left.iter().filter_map(|at| called.get(*at)));
             let answered = self.app.deliver_bulk(&ctx, &event).await;
+            if answered.as_ref().is_err_and(|error| error.code() == &codes::UNSUPPORTED) {
+                cannot.store(true, Ordering::Relaxed);
+                return Ok(true);
+            }
             let mut said = lock();
             let mut is_over = true;
             for (place, at) in left.into_iter().enumerate() {
@@ -183,7 +186,39 @@ impl Deliverer {
             let topic = &self.subscription.topic;
             tracing::warn!(%topic, error = ?error, "a call of several messages failed");
         }
-        said.into_inner().unwrap_or_else(PoisonError::into_inner)
+        (!cannot.into_inner()).then(|| said.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Works on each message by itself: lanes side by side, each in its order. Without a dead letter topic what is to come
+    /// again holds back what follows in its lane.
+    async fn one_by_one(&self, called: &[Waiting], broker: &Broker, stop: &CancellationToken) -> Vec<Ending> {
+        let mut lanes: Vec<Vec<usize>> = Vec::new();
+        let mut places = HashMap::new();
+        for (at, one) in called.iter().enumerate() {
+            let lane = one.delivery.lane.map(|lane| *places.entry(lane).or_insert(lanes.len()));
+            match lane.and_then(|place| lanes.get_mut(place)) {
+                Some(lane) => lane.push(at),
+                None => lanes.push(vec![at]),
+            }
+        }
+        let is_held_back = self.subscription.dead_letter_topic.is_none();
+        let work = lanes.into_iter().map(|lane| async move {
+            let mut ended = Vec::with_capacity(lane.len());
+            for at in lane {
+                let before = ended.last().map(|(_, ending)| ending);
+                let ending = match before {
+                    Some(Ending::Again(why)) if is_held_back => Ending::Again(why.clone()),
+                    _ => self.work_on(&called[at].delivery.message, broker, stop).await,
+                };
+                ended.push((at, ending));
+            }
+            ended
+        });
+        let ended: Vec<Vec<(usize, Ending)>> =
+            stream::iter(work).buffer_unordered(IN_WORK_MAX).collect().await;
+        let mut ended: Vec<(usize, Ending)> = ended.into_iter().flatten().collect();
+        ended.sort_by_key(|(at, _)| *at);
+        ended.into_iter().map(|(_, ending)| ending).collect()
     }
 
     fn event<'a>(&self, called: impl Iterator<Item = &'a Waiting>) -> BulkEvent {
@@ -222,6 +257,16 @@ impl Deliverer {
         if let Err(error) = settled {
             tracing::warn!(topic = %message.topic, error = ?error, "a message could not be settled; it comes again");
         }
+    }
+}
+
+/// What becomes of a message of which the app said this, or nothing for this reason.
+fn ending(said: std::result::Result<Verdict, String>) -> Ending {
+    match said {
+        Ok(Verdict::Done) => Ending::Done,
+        Ok(Verdict::Drop) => Ending::Dead("the app does not want it".to_owned()),
+        Ok(Verdict::Again) => Ending::Again("the app asked to try again".to_owned()),
+        Err(why) => Ending::Again(why),
     }
 }
 

@@ -46,15 +46,26 @@ async fn check(
     dead: Option<&str>,
     expect: &[&str],
 ) {
+    let calls = calls.iter().map(|call| call.to_vec()).collect();
+    let app = |log| Arc::new(Bulky { calls: Mutex::new(calls), log }) as Arc<dyn AppCallback>;
+    check_app(app, messages, dead, expect).await;
+}
+
+/// The same with any app.
+async fn check_app(
+    app: impl FnOnce(Log) -> Arc<dyn AppCallback>,
+    messages: &[(Option<u64>, &'static str)],
+    dead: Option<&str>,
+    expect: &[&str],
+) {
     let log = Log::default();
     let broker =
         Scripted { messages: messages.to_vec(), subscribed: AtomicUsize::new(0), log: Arc::clone(&log) };
     let brokers = BTreeMap::from([("bus".to_owned(), Broker::new(Arc::new(broker), Scopes::default()))]);
-    let app = App { id: "shop".to_owned(), namespace: None };
+    let id = App { id: "shop".to_owned(), namespace: None };
     let clock = Arc::new(ManualClock::at(1_700_000_000_000));
-    let blocks = Blocks::new(app, clock, Table { brokers, ..Table::default() });
-    let calls = calls.iter().map(|call| call.to_vec()).collect();
-    let answers = Arc::new(Bulky { calls: Mutex::new(calls), log: Arc::clone(&log) });
+    let blocks = Blocks::new(id, clock, Table { brokers, ..Table::default() });
+    let answers = app(Arc::clone(&log));
     let rules = vec![
         Rule { condition: Some("event.id == 9".to_owned()), path: "/nine".to_owned() },
         Rule { condition: None, path: "/orders".to_owned() },
@@ -131,4 +142,40 @@ async fn within_a_lane_a_message_is_tried_again_before_what_follows() {
 #[tokio::test(start_paused = true)]
 async fn poison_is_in_no_call() {
     check(&[(None, "no json"), (None, ONE)], &[], None, &["done 0", "asked /orders 1", "done 1"]).await;
+}
+
+/// The steps with an app that takes no calls of several messages, and answers its first calls so.
+async fn check_one_by_one(
+    messages: &[(Option<u64>, &'static str)],
+    verdicts: &[Verdict],
+    dead: Option<&str>,
+    expect: &[&str],
+) {
+    let verdicts = Mutex::new(verdicts.to_vec());
+    check_app(|log| Arc::new(Answers { verdicts, log }), messages, dead, expect).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_takes_no_such_calls_gets_the_messages_one_by_one() {
+    let messages = [ONE, NINE, TWO].map(|text| (None, text));
+    let expect = ["asked /orders 1", "asked /orders 2", "done 0", "done 2", "asked /nine 9", "done 1"];
+    check_one_by_one(&messages, &[], None, &expect).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_by_one_nothing_overtakes_another_of_its_lane_either() {
+    let messages = [(Some(7), ONE), (Some(7), TWO), (Some(8), THREE)];
+    let expect = [
+        "asked /orders 1",
+        "asked /orders 3",
+        "done 2",
+        "asked /orders 1",
+        "asked /orders 2",
+        "done 0",
+        "done 1",
+    ];
+    check_one_by_one(&messages, &[Verdict::Again], None, &expect).await;
+    let buried = r#"published dead {"id":1} (the app asked to try again)"#;
+    let expect = ["asked /orders 1", "asked /orders 2", buried, "done 0", "done 1"];
+    check_one_by_one(&messages[..2], &[Verdict::Again], Some("dead"), &expect).await;
 }

@@ -8,7 +8,7 @@ use mainstay_core::component::{Setting, SettingValue};
 use mainstay_core::http_endpoint::{HttpEndpoint, Tls};
 use mainstay_core::{Error, codes};
 use mainstay_net::client::{Client, ClientOptions};
-use mainstay_net::tls::{Own, client_config_for};
+use mainstay_net::tls;
 use mainstay_sidecar::Target;
 
 use super::opener::{Before, Opener, keeps_secrets};
@@ -59,17 +59,19 @@ impl Opener<'_> {
     }
 
     /// What speaks TLS to an external service in its own way. Errors: a part that cannot be read, or is no PEM.
-    async fn client_for(&self, tls: &Tls, endpoint: &HttpEndpoint, table: &Table) -> anyhow::Result<Client> {
+    async fn client_for(&self, of: &Tls, endpoint: &HttpEndpoint, table: &Table) -> anyhow::Result<Client> {
         let pem = async |name: &str, value: &Option<SettingValue>| {
             let Some(value) = value.clone() else { return Ok(None) };
             let setting = Setting { name: name.to_owned(), value };
             self.value(&setting, endpoint.secret_store.as_deref(), table).await.map(Some)
         };
-        let root_ca = pem("rootCA", &tls.root_ca).await?;
+        let root_ca = pem("rootCA", &of.root_ca).await?;
         let (certificate, key) =
-            (pem("certificate", &tls.certificate).await?, pem("privateKey", &tls.private_key).await?);
-        let own = Own { root_ca: root_ca.as_deref(), identity: certificate.as_deref().zip(key.as_deref()) };
-        let config = client_config_for(own).map_err(|why| Error::new(&codes::CONFIG_VALUE, why))?;
+            (pem("certificate", &of.certificate).await?, pem("privateKey", &of.private_key).await?);
+        let identity = certificate.as_deref().zip(key.as_deref());
+        let identity = identity.map(|(certificate, key)| (certificate.as_bytes(), key.as_bytes()));
+        let config = tls::config_of(root_ca.as_deref().map(str::as_bytes), identity)
+            .map_err(|why| Error::new(&codes::CONFIG_VALUE, why))?;
         Ok(Client::with_tls(ClientOptions::default(), config))
     }
 }
