@@ -10,7 +10,9 @@ use mainstay_core::{Ctx, Error, Result, codes};
 
 use crate::Blocks;
 use crate::hub::{Opened, not_found};
+use crate::metering::Begun;
 pub use listener::Listener;
+use mainstay_core::meter::Block;
 
 /// A binding that is open.
 pub type Binding = Opened<dyn Port, Rules>;
@@ -76,12 +78,11 @@ pub async fn invoke(
             operation.metadata.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
     }
-    let port = &binding.port;
-    binding
-        .guard
-        .run(ctx, |ctx| {
-            let (port, operation) = (port.clone(), operation.clone());
-            async move { port.invoke(&ctx, operation).await }
-        })
-        .await
+    let (port, word) = (&binding.port, operation.name.clone());
+    let begun = Begun::new(blocks, Block::OutputBinding, name, &word);
+    let call = |ctx| {
+        let (port, operation) = (port.clone(), operation.clone());
+        async move { port.invoke(&ctx, operation).await }
+    };
+    begun.ended(binding.guard.run(ctx, call).await)
 }

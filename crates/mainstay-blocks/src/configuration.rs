@@ -11,6 +11,8 @@ use mainstay_core::{Ctx, Error, Result, codes};
 
 use crate::Blocks;
 use crate::hub::{Opened, not_found};
+use crate::metering::Begun;
+use mainstay_core::meter::Block;
 pub(crate) use watch::Watches;
 pub use watch::{WATCHES_MAX, Watch};
 
@@ -29,7 +31,9 @@ pub async fn get(
     keys: &[String],
     metadata: &BTreeMap<String, String>,
 ) -> Result<Items> {
-    read(&find(blocks, store)?, ctx, keys, metadata).await
+    let found = find(blocks, store)?;
+    let begun = Begun::new(blocks, Block::Configuration, store, "get");
+    begun.ended(read(&found, ctx, keys, metadata).await)
 }
 
 /// Watches items; all without keys. Errors: as [`get`]; `OVERLOADED` beyond [`WATCHES_MAX`] watches.
@@ -40,7 +44,9 @@ pub async fn watch(
     keys: Vec<String>,
     metadata: BTreeMap<String, String>,
 ) -> Result<Watch> {
-    Watch::open(blocks, ctx, store, keys, metadata).await
+    find(blocks, store)?;
+    let begun = Begun::new(blocks, Block::Configuration, store, "subscribe");
+    begun.ended(Watch::open(blocks, ctx, store, keys, metadata).await)
 }
 
 /// Tells the app of every change until the watch is ended or the process. The watch's id. Errors: as [`watch`];

@@ -17,7 +17,9 @@ use serde_json::Value;
 
 use crate::Blocks;
 use crate::hub::{Opened, not_found};
+use crate::metering::Begun;
 use kept::Kept;
+use mainstay_core::meter::Block;
 
 /// A conversation component that is open.
 pub type Component = Opened<dyn Conversation, Rules>;
@@ -72,7 +74,8 @@ pub async fn converse(blocks: &Blocks, ctx: &Ctx, component: &str, request: Requ
         None => {
             let (port, asked) = (&found.port, &asked);
             let call = |ctx: Ctx| async move { port.converse(&ctx, asked.clone()).await };
-            let answer = found.guard.run(ctx, call).await?;
+            let begun = Begun::new(blocks, Block::Conversation, component, "");
+            let answer = begun.ended(found.guard.run(ctx, call).await)?;
             if let Some(kept) = &found.rules.kept {
                 kept.keep(key, answer.clone(), now_ms);
             }

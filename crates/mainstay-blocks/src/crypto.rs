@@ -21,8 +21,10 @@ use mainstay_core::{BoxStream, Ctx, Error, Kind, Result, codes};
 
 use crate::Blocks;
 use crate::hub::{Opened, not_found};
+use crate::metering::Begun;
 use head::{HEAD_BYTES_MAX, Head, Manifest};
 use keys::FileKey;
+use mainstay_core::meter::Block;
 use segments::Source;
 
 /// A key vault that is open.
@@ -55,13 +57,14 @@ pub async fn encrypt(
     asked: &Encryption,
     data: Pieces,
 ) -> Result<Pieces> {
-    let vault = find(blocks, vault)?;
+    let (name, vault) = (vault, find(blocks, vault)?);
     let (key, plain) = FileKey::generate(asked.cipher)?;
     let wrap = |ctx: Ctx| {
         let (vault, plain) = (&vault, &plain);
         async move { vault.port.wrap(&ctx, &asked.key, asked.wrapping, plain).await }
     };
-    let wrapped = vault.guard.run(ctx, wrap).await?;
+    let begun = Begun::new(blocks, Block::Crypto, name, "encrypt");
+    let wrapped = begun.ended(vault.guard.run(ctx, wrap).await)?;
     let manifest = Manifest::new(asked, wrapped.to_vec(), key.nonce_prefix());
     let head = Head::sign(&manifest, &key)?;
     let segments = segments::encrypted(key, Source::new(Bytes::new(), data));
@@ -77,7 +80,7 @@ pub async fn decrypt(
     key: Option<&str>,
     data: Pieces,
 ) -> Result<Pieces> {
-    let vault = find(blocks, vault)?;
+    let (component, vault) = (vault, find(blocks, vault)?);
     let mut source = Source::new(Bytes::new(), data);
     let head = Head::read(source.until_lines(3, HEAD_BYTES_MAX).await?)?;
     let manifest = &head.manifest;
@@ -85,7 +88,8 @@ pub async fn decrypt(
         let message = "the document's manifest does not contain a key name, and no key name was provided";
         return Err(Error::new(&codes::CIPHERTEXT_INVALID, message));
     };
-    let plain = unwrap(&vault, ctx, name, manifest).await?;
+    let begun = Begun::new(blocks, Block::Crypto, component, "decrypt");
+    let plain = begun.ended(unwrap(&vault, ctx, name, manifest).await)?;
     let key = FileKey::of(&plain, manifest.nonce_prefix, manifest.cipher)?;
     head.verify(&key)?;
     Ok(segments::decrypted(key, source))

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use mainstay_core::callback::AppCallback;
+use mainstay_core::meter::Meter;
 use mainstay_core::middleware::Middleware;
 use mainstay_core::pubsub::PubSub;
 use mainstay_core::resiliency::Direction;
@@ -162,6 +163,7 @@ pub(crate) struct Inner {
     /// Told at each new table.
     reloads: watch::Sender<()>,
     callback: OnceLock<Arc<dyn AppCallback>>,
+    meter: OnceLock<Arc<dyn Meter>>,
     watches: Arc<Watches>,
     known: Known,
     /// Set by the app: names and values that whoever asks about us sees.
@@ -184,6 +186,7 @@ impl Blocks {
             table: ArcSwap::from_pointee(table),
             reloads: watch::Sender::new(()),
             callback: OnceLock::new(),
+            meter: OnceLock::new(),
             watches: Arc::default(),
             known: Known::default(),
             extended: AsyncMutex::default(),
@@ -216,6 +219,17 @@ impl Blocks {
     /// Says how the app beside us is called; the first word holds.
     pub fn meet(&self, app: Arc<dyn AppCallback>) {
         let _ = self.0.callback.set(app);
+    }
+
+    /// Says to whom calls are reported; the first word holds.
+    pub fn measure(&self, meter: Arc<dyn Meter>) {
+        let _ = self.0.meter.set(meter);
+    }
+
+    /// To whom calls are reported, if to anybody.
+    #[must_use]
+    pub fn meter(&self) -> Option<&Arc<dyn Meter>> {
+        self.0.meter.get()
     }
 
     /// The app beside us, once it was said how it is called.

@@ -13,6 +13,7 @@ pub mod door;
 mod hub;
 pub mod layers;
 pub mod lock;
+mod metering;
 pub mod middleware;
 pub mod pubsub;
 pub mod ready;

@@ -6,7 +6,9 @@ use mainstay_core::lock::{LockStore, Unlocked};
 use mainstay_core::{Ctx, Error, Result, codes};
 
 use crate::hub::{Opened, not_found};
+use crate::metering::Begun;
 use crate::{App, Blocks};
+use mainstay_core::meter::Block;
 
 /// A lock store that is open.
 pub type Store = Opened<dyn LockStore, Rules>;
@@ -60,10 +62,11 @@ pub async fn try_lock(
     // Asked before whether there is such a store, as callers know it.
     let time = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
     let time = time.ok_or_else(|| missing("expiryInSeconds", "ExpiryInSeconds is not positive"))?;
-    let store = find(blocks, store, resource, owner)?;
+    let (component, store) = (store, find(blocks, store, resource, owner)?);
     let name = store.rules.name(resource)?;
     let (port, name) = (&store.port, name.as_str());
-    store.guard.run(ctx, |ctx| async move { port.try_lock(&ctx, name, owner, time).await }).await
+    let begun = Begun::new(blocks, Block::Lock, component, "lock");
+    begun.ended(store.guard.run(ctx, |ctx| async move { port.try_lock(&ctx, name, owner, time).await }).await)
 }
 
 /// Gives a lock back. Errors: as [`try_lock`].
@@ -74,10 +77,11 @@ pub async fn unlock(
     resource: &str,
     owner: &str,
 ) -> Result<Unlocked> {
-    let store = find(blocks, store, resource, owner)?;
+    let (component, store) = (store, find(blocks, store, resource, owner)?);
     let name = store.rules.name(resource)?;
     let (port, name) = (&store.port, name.as_str());
-    store.guard.run(ctx, |ctx| async move { port.unlock(&ctx, name, owner).await }).await
+    let begun = Begun::new(blocks, Block::Lock, component, "unlock");
+    begun.ended(store.guard.run(ctx, |ctx| async move { port.unlock(&ctx, name, owner).await }).await)
 }
 
 fn find(blocks: &Blocks, name: &str, resource: &str, owner: &str) -> Result<Store> {

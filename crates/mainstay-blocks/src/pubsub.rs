@@ -14,8 +14,8 @@ use bytes::Bytes;
 use mainstay_core::pubsub::Message;
 use mainstay_core::{Ctx, Error, Result, codes};
 
-use crate::Blocks;
 use crate::hub::{Broker, not_found};
+use crate::{Blocks, metering};
 pub use delivery::{Deliverer, REASON};
 pub(crate) use envelope::is_json;
 pub use envelope::{CLOUD_EVENTS, Event, wrap_raw};
@@ -45,7 +45,10 @@ pub async fn publish(
 ) -> Result<()> {
     let broker = admitted(blocks, pubsub, topic)?;
     let message = message(blocks, ctx, pubsub, topic, publication)?;
-    broker.guard.run(ctx, async |ctx| broker.port.publish(&ctx, message.clone()).await).await
+    let began = metering::now(blocks);
+    let ended = broker.guard.run(ctx, async |ctx| broker.port.publish(&ctx, message.clone()).await).await;
+    metering::published(blocks, (pubsub, topic), began, std::slice::from_ref(&ended));
+    ended
 }
 
 /// Publishes messages to a topic; each succeeds or fails by itself. Errors, of all at once: as [`publish`].
@@ -60,7 +63,10 @@ pub async fn publish_each(
     let made = publications.into_iter().map(|publication| message(blocks, ctx, pubsub, topic, publication));
     let messages = made.collect::<Result<Vec<_>>>()?;
     let call = async |ctx, messages| broker.port.publish_each(&ctx, messages).await;
-    Ok(broker.guard.run_each(ctx, messages, call).await)
+    let began = metering::now(blocks);
+    let ended = broker.guard.run_each(ctx, messages, call).await;
+    metering::published(blocks, (pubsub, topic), began, &ended);
+    Ok(ended)
 }
 
 /// Whether there is such a broker, and the app may publish to the topic with this metadata: surfaces ask before they read

@@ -9,6 +9,8 @@ use mainstay_core::{Ctx, Error, Result, codes};
 
 use crate::Blocks;
 use crate::hub::{Opened, not_found};
+use crate::metering::Begun;
+use mainstay_core::meter::Block;
 
 /// A secret store that is open, and which of its secrets the app may read.
 pub type Store = Opened<dyn SecretStore, Arc<SecretScope>>;
@@ -27,7 +29,9 @@ pub async fn get(
         let message = format!("read the secret `{name}`: this app may not");
         return Err(Error::new(&codes::PERMISSION_DENIED, message));
     }
-    let secret = found.guard.run(ctx, async |ctx| found.port.get(&ctx, name, metadata).await).await?;
+    let begun = Begun::new(blocks, Block::Secret, store, "get");
+    let secret = found.guard.run(ctx, async |ctx| found.port.get(&ctx, name, metadata).await).await;
+    let secret = begun.ended(secret)?;
     if secret.is_empty() {
         return Err(Error::new(&codes::SECRET_UNAVAILABLE, format!("secret {name} not found")));
     }
@@ -42,7 +46,9 @@ pub async fn all(
     metadata: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, Secret>> {
     let found = find(blocks, store)?;
-    let mut secrets = found.guard.run(ctx, async |ctx| found.port.all(&ctx, metadata).await).await?;
+    let begun = Begun::new(blocks, Block::Secret, store, "bulk_get");
+    let secrets = found.guard.run(ctx, async |ctx| found.port.all(&ctx, metadata).await).await;
+    let mut secrets = begun.ended(secrets)?;
     secrets.retain(|name, _| found.rules.allows(name));
     Ok(secrets)
 }

@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use mainstay_core::meter::Block;
 use mainstay_core::state::{Change, Entry, Format, Page, Precondition, Query, RESERVED, StateStore};
 use mainstay_core::{Ctx, Error, Result, codes};
 
 use crate::Blocks;
 use crate::hub::{Opened, not_found};
+use crate::metering::Begun;
 pub use encryption::{Cipher, Key};
 pub use keys::Prefix;
 pub use outbox::Outbox;
@@ -98,9 +100,10 @@ pub fn can_query(blocks: &Blocks, store: &str) -> Result<()> {
 /// What is under a key. Errors of this and the others: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the field `key` for a
 /// key that apps may not use; those of the port.
 pub async fn get(blocks: &Blocks, ctx: &Ctx, store: &str, key: &str) -> Result<Option<Entry>> {
-    let store = find(blocks, store)?;
+    let (name, store) = (store, find(blocks, store)?);
     let key = store.rules.prefix.key(key)?;
-    calls::read(&store, ctx, &key).await
+    let begun = Begun::new(blocks, Block::State, name, "get");
+    begun.ended(calls::read(&store, ctx, &key).await)
 }
 
 /// What is under several keys, in their order; each can fail by itself. `parallel`: how many at once.
@@ -111,45 +114,50 @@ pub async fn get_many(
     keys: &[String],
     parallel: Option<usize>,
 ) -> Result<Vec<Result<Option<Entry>>>> {
-    let store = find(blocks, store)?;
+    let (name, store) = (store, find(blocks, store)?);
     let full = keys.iter().map(|key| store.rules.prefix.key(key)).collect::<Result<Vec<_>>>()?;
     let parts = parallel.filter(|count| *count > 0).unwrap_or(PARALLEL).min(PARALLEL);
     let size = full.len().div_ceil(parts).max(1);
+    let begun = Begun::new(blocks, Block::State, name, "bulk_get");
     let found = join_all(full.chunks(size).map(|part| calls::read_many(&store, ctx, part))).await;
-    Ok(found.into_iter().flatten().collect())
+    begun.ended(Ok(found.into_iter().flatten().collect()))
 }
 
 /// Sets keys. Errors, besides: the first failure, where more than one key is set after all were tried.
 pub async fn save(blocks: &Blocks, ctx: &Ctx, store: &str, items: Vec<(Item, Bytes, Format)>) -> Result<()> {
-    let store = find(blocks, store)?;
+    let (name, store) = (store, find(blocks, store)?);
     let mut changes = Vec::with_capacity(items.len());
     for (item, value, format) in items {
         changes.push(set(&store.rules, item, value, format)?);
     }
-    calls::make(&store, ctx, changes).await
+    let begun = Begun::new(blocks, Block::State, name, "set");
+    begun.ended(calls::make(&store, ctx, changes).await)
 }
 
 /// Removes keys. Errors: as [`save`].
 pub async fn delete(blocks: &Blocks, ctx: &Ctx, store: &str, items: Vec<Item>) -> Result<()> {
-    let store = find(blocks, store)?;
+    let (name, store) = (store, find(blocks, store)?);
     let changes = items.into_iter().map(|item| remove(&store.rules, item)).collect::<Result<Vec<_>>>()?;
-    calls::make(&store, ctx, changes).await
+    let operation = if changes.len() > 1 { "bulk_delete" } else { "delete" };
+    let begun = Begun::new(blocks, Block::State, name, operation);
+    begun.ended(calls::make(&store, ctx, changes).await)
 }
 
 /// Makes all changes or none. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD` with the field `operations` for more than
 /// the store takes at once.
 pub async fn transact(blocks: &Blocks, ctx: &Ctx, store: &str, operations: Vec<Operation>) -> Result<()> {
-    let store = find(blocks, store)?;
+    let (name, store) = (store, find(blocks, store)?);
     check_count(&store, operations.len())?;
     if operations.is_empty() {
         return Ok(());
     }
+    let begun = Begun::new(blocks, Block::State, name, "transaction");
     if let Some(outbox) = &store.rules.outbox {
-        return outbox::transact(blocks, ctx, &store, outbox, operations).await;
+        return begun.ended(outbox::transact(blocks, ctx, &store, outbox, operations).await);
     }
     let change = |operation| change(&store.rules, operation);
     let changes = operations.into_iter().map(change).collect::<Result<Vec<_>>>()?;
-    calls::transact(&store, ctx, changes).await
+    begun.ended(calls::transact(&store, ctx, changes).await)
 }
 
 /// Whether a store makes as many changes at once.
@@ -176,10 +184,12 @@ fn change(rules: &Rules, operation: Operation) -> Result<Change> {
 /// Entries of the app whose value fits. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD`, also where values are encrypted.
 pub async fn query(blocks: &Blocks, ctx: &Ctx, store: &str, query: Query) -> Result<Page> {
     can_query(blocks, store)?;
-    let store = find(blocks, store)?;
+    let (name, store) = (store, find(blocks, store)?);
     let prefix = store.rules.prefix.before().to_owned();
     let query = Query { prefix: prefix.clone(), ..query };
-    let mut page = store.guard.run(ctx, async |ctx| store.port.query(&ctx, query.clone()).await).await?;
+    let begun = Begun::new(blocks, Block::State, name, "query");
+    let page = store.guard.run(ctx, async |ctx| store.port.query(&ctx, query.clone()).await).await;
+    let mut page = begun.ended(page)?;
     // Without a prefix of the app's the search goes over ours too.
     page.entries.retain(|(key, _)| !key.starts_with(RESERVED));
     for (key, _) in &mut page.entries {

@@ -22,6 +22,7 @@ pub mod journal;
 pub mod kind;
 pub mod lock;
 pub mod message;
+pub mod meter;
 pub mod methods;
 pub mod middleware;
 pub mod model;

@@ -13,6 +13,8 @@ pub struct About {
     pub app_connection: Option<AppConnection>,
     /// The external services that the app may call, by name.
     pub http_endpoints: Vec<String>,
+    /// The documents of policies that hold for the app, by name.
+    pub resiliencies: Vec<String>,
     /// Further names and values (`extended`), e.g. the app's command and process id.
     pub extended: Vec<(String, String)>,
 }

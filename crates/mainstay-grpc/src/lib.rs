@@ -15,6 +15,7 @@ mod head;
 mod invoke;
 mod lock;
 mod metadata;
+mod noting;
 mod provider;
 mod proxy;
 mod pubsub;

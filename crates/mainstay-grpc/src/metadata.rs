@@ -34,6 +34,11 @@ pub(crate) async fn get(call: &Call, _: wire::GetMetadataRequest) -> Result<wire
             .iter()
             .map(|name| wire::MetadataHttpEndpoint { name: name.clone() })
             .collect(),
+        resiliencies: about
+            .resiliencies
+            .iter()
+            .map(|name| wire::MetadataResiliency { name: name.clone() })
+            .collect(),
         actor_runtime: Some(actors),
         app_connection_properties: about.app_connection.as_ref().map(app_connection),
         ..Default::default()

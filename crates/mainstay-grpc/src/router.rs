@@ -21,6 +21,7 @@ use tonic_reflection::server::Builder;
 use tower_service::Service as _;
 
 use crate::dapr::Service;
+use crate::noting::Noting;
 use crate::surface::Shared;
 use crate::{head, status};
 
@@ -95,7 +96,12 @@ impl Services {
         }
         let ctx = head::context(request.headers());
         request.extensions_mut().insert(ctx.clone());
-        within(&ctx, self.dispatch(request)).await
+        let noting = Noting::begin(&self.shared, &request);
+        let response = within(&ctx, self.dispatch(request)).await;
+        if let Some(noting) = noting {
+            noting.end(&self.shared, &response);
+        }
+        response
     }
 
     async fn dispatch<B>(&self, request: Request<B>) -> Response

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use mainstay_blocks::Blocks;
 use mainstay_blocks::access::Access;
 use mainstay_core::Redacted;
+use mainstay_core::runtime_config::CallLog;
 use mainstay_dapr::{About, Apis, Token};
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,8 @@ pub struct Rules {
     pub apis: Apis,
     /// Who we are, for whoever asks.
     pub about: About,
+    /// Whether calls are logged.
+    pub call_log: CallLog,
 }
 
 impl std::fmt::Debug for Parts {

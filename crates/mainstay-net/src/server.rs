@@ -1,6 +1,7 @@
 //! The accept loop: bounded connections, TCP_NODELAY, time limits, and a stop that lets open answers finish.
 //! It routes nothing; the service does.
 
+mod by_path;
 mod connections;
 mod unix;
 mod watch;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+pub use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::sockets::SocketListener;
+pub use by_path::ByPath;
 use connections::{Connections, Entered, Order, drive};
 pub use unix::serve_unix;
 use watch::{Io, Watched};

@@ -57,6 +57,9 @@ async fn get(call: Call) -> Result {
     if !about.http_endpoints.is_empty() {
         body["httpEndpoints"] = about.http_endpoints.iter().map(|name| json!({"name": name})).collect();
     }
+    if !about.resiliencies.is_empty() {
+        body["resiliencies"] = about.resiliencies.iter().map(|name| json!({"name": name})).collect();
+    }
     if let Some(connection) = &about.app_connection {
         body["appConnectionProperties"] = connection.json();
     }

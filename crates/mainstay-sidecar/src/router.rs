@@ -14,6 +14,7 @@ use mainstay_dapr::{Apis, Fault, Grpc, Token};
 
 use crate::answer::{self, Answer, Body};
 use crate::call::{Call, context};
+use crate::noting::{Noting, Taken};
 use crate::routes::{self, Incoming, OURS, Route, Streamed};
 use crate::rules::InForce;
 use crate::surface::Shared;
@@ -22,6 +23,13 @@ use crate::{health, invoke, middleware};
 /// The service for a listener; cheap to clone.
 #[derive(Clone)]
 pub struct Router(Arc<Shared>);
+
+/// What there is under a path.
+pub(crate) struct Paths {
+    /// The path with names for what varies, for whoever counts.
+    template: Arc<str>,
+    rows: Vec<Row>,
+}
 
 /// A row of the table.
 #[derive(Clone, Copy)]
@@ -70,7 +78,7 @@ impl Router {
 }
 
 /// The paths of the APIs that may be used.
-pub(crate) fn paths(apis: &Apis) -> matchit::Router<Vec<Row>> {
+pub(crate) fn paths(apis: &Apis) -> matchit::Router<Paths> {
     let mut by_path: Vec<(String, Vec<Row>)> = Vec::new();
     let whole = routes::ALL.iter().copied().flatten().map(Row::Whole);
     for row in whole.chain(routes::STREAMED.iter().copied().flatten().map(Row::Streamed)) {
@@ -82,8 +90,11 @@ pub(crate) fn paths(apis: &Apis) -> matchit::Router<Vec<Row>> {
         }
     }
     let mut paths = matchit::Router::new();
-    for (path, routes) in by_path {
-        paths.insert(path, routes).expect("the paths of the table are well-formed and differ");
+    for (path, rows) in by_path {
+        let template = path.as_str().into();
+        paths
+            .insert(path, Paths { template, rows })
+            .expect("the paths of the table are well-formed and differ");
     }
     paths
 }
@@ -92,6 +103,7 @@ pub(crate) fn paths(apis: &Apis) -> matchit::Router<Vec<Row>> {
 struct Table {
     shared: Arc<Shared>,
     in_force: Arc<InForce>,
+    taken: Taken,
 }
 
 impl<B> tower_service::Service<Request<B>> for Router
@@ -110,13 +122,14 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let table = Table { in_force: shared.in_force(), shared };
+            let table = Table { in_force: shared.in_force(), shared, taken: Taken::default() };
             let (parts, body) = request.into_parts();
             let origins = table.shared.origins.clone();
             if let Some(answer) = origins.as_ref().and_then(|origins| origins.preflight(&parts)) {
                 return Ok(answer);
             }
             let allowed = origins.as_ref().and_then(|origins| origins.allowed(&parts.headers));
+            let noting = Noting::begin(&table.shared, table.in_force.rules.call_log, &parts);
             let answered = table.pass(parts, body).await;
             let mut answer = answered.unwrap_or_else(|fault| {
                 // Whoever waits for the start asks often.
@@ -127,6 +140,9 @@ where
             });
             if let Some(origins) = &origins {
                 origins.add(&mut answer, allowed);
+            }
+            if let Some(noting) = noting {
+                noting.end(&table.shared, &table.taken, &answer);
             }
             Ok(answer)
         })
@@ -159,7 +175,7 @@ impl Table {
     fn is_open(&self, parts: &Parts) -> bool {
         let path = cleaned(parts.uri.path());
         let found = self.in_force.paths.at(&path).ok();
-        let route = found.and_then(|found| of_method(found.value, &parts.method));
+        let route = found.and_then(|found| of_method(&found.value.rows, &parts.method));
         route.is_some_and(Row::is_open) && self.asked(route, parts).is_none()
     }
 
@@ -176,10 +192,15 @@ impl Table {
     {
         let path = cleaned(parts.uri.path());
         let found = self.in_force.paths.at(&path).ok();
-        let route = found.as_ref().and_then(|found| of_method(found.value, &parts.method));
+        let route = found.as_ref().and_then(|found| of_method(&found.value.rows, &parts.method));
         let token = parts.headers.get(Token::HEADER).map(http::HeaderValue::as_bytes);
         let asked = self.asked(route, &parts);
         let is_open = asked.is_none() && route.is_some_and(Row::is_open);
+        match (&asked, &found) {
+            (Some(_), _) => self.taken.by_invocation(),
+            (None, Some(found)) => self.taken.by(&found.value.template, is_open),
+            (None, None) => {}
+        }
         if !is_open && self.shared.api_token.admit(token).is_err() {
             return Ok(answer::text(StatusCode::UNAUTHORIZED, "invalid api token"));
         }

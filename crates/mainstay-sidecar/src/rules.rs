@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use mainstay_blocks::access::Access;
+use mainstay_core::runtime_config::CallLog;
 use mainstay_dapr::{About, Apis};
 
 use crate::invoke::Target;
-use crate::router::{self, Row};
+use crate::router::{self, Paths};
 
 /// The rules. The default closes nothing and knows no external service.
 #[derive(Debug, Default)]
@@ -22,13 +23,15 @@ pub struct Rules {
     pub apis: Apis,
     /// Who we are, for whoever asks.
     pub about: About,
+    /// Whether requests are logged.
+    pub call_log: CallLog,
 }
 
 /// The rules, and what follows from them.
 pub(crate) struct InForce {
     pub(crate) rules: Rules,
     /// The paths that may be used.
-    pub(crate) paths: matchit::Router<Vec<Row>>,
+    pub(crate) paths: matchit::Router<Paths>,
 }
 
 impl InForce {

@@ -13,6 +13,7 @@ use mainstay_net::client::Client;
 use crate::cors::Origins;
 use crate::invoke::{self, Targets};
 use crate::neighbours::Inbound;
+use crate::public::Public;
 use crate::router::Router;
 use crate::rules::{InForce, Rules};
 
@@ -111,6 +112,12 @@ impl Surface {
     #[must_use]
     pub fn router(&self) -> Router {
         Router::new(&self.0)
+    }
+
+    /// The service for the listener of health and metadata alone.
+    #[must_use]
+    pub fn public(&self) -> Public {
+        Public::new(&self.0)
     }
 
     /// The service for the socket by which other apps on this host call.

@@ -98,9 +98,9 @@ fn find<'a, const N: usize, H>(bucket: &'a [Known<N, H>], values: [&str; N]) -> 
 
 /// Keys that are hashes already.
 #[derive(Clone, Copy, Default)]
-struct Hashed;
+pub(crate) struct Hashed;
 
-struct Same(u64);
+pub(crate) struct Same(u64);
 
 impl BuildHasher for Hashed {
     type Hasher = Same;

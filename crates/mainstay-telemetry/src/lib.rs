@@ -4,6 +4,7 @@
 //! user or session is a label. It samples nothing by itself: a scrape reads the process figures when it comes.
 
 mod aliases;
+mod beside;
 mod exposition;
 mod families;
 mod moved;
@@ -12,4 +13,5 @@ mod process;
 mod prometheus;
 
 pub use aliases::ALIAS_SETS;
+pub use beside::Beside;
 pub use prometheus::Prometheus;

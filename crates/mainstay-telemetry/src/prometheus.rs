@@ -121,13 +121,13 @@ impl Telemetry for Prometheus {
 }
 
 /// A method of the registry of RFC 9110, or `other`: a caller may send any word, and none of its making is a label.
-fn method_text(method: &str) -> &'static str {
+pub(crate) fn method_text(method: &str) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
 }
 
 /// A status as three digits, without allocating.
-fn status_text(status: u16, buffer: &mut [u8; 3]) -> &str {
+pub(crate) fn status_text(status: u16, buffer: &mut [u8; 3]) -> &str {
     for (place, digit) in buffer.iter_mut().zip([status / 100, status / 10, status]) {
         *place = b'0' + u8::try_from(digit % 10).expect("a digit");
     }

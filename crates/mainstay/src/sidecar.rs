@@ -1,12 +1,15 @@
 //! The life of a sidecar: parse → bind → open → serve → wait for the app → deliver → finish → exit code 0. How one is run is
 //! in `running.rs`; this is the process that is nothing else.
 
+pub(crate) mod asking;
 mod deliveries;
 mod delivering;
 pub(crate) mod flags;
+mod listening;
 mod reload;
 mod resources;
 pub(crate) mod running;
+mod scrape;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ use mainstay_core::{Ctx, Error, Result, codes};
 use tokio_util::sync::CancellationToken;
 
 use super::Binding;
+use crate::metering::metered;
 use crate::state::{self, Concurrency, Item};
 use crate::{Blocks, bindings};
 
@@ -62,7 +63,12 @@ impl Listener {
     #[must_use]
     pub fn of(blocks: &Blocks, app: &Arc<dyn AppCallback>, name: &str, patience: Duration) -> Option<Self> {
         blocks.table().bindings.get(name).filter(|binding| is_source(binding))?;
-        Some(Self { blocks: blocks.clone(), app: Arc::clone(app), name: name.to_owned(), patience })
+        Some(Self {
+            blocks: blocks.clone(),
+            app: metered(blocks, Arc::clone(app)),
+            name: name.to_owned(),
+            patience,
+        })
     }
 
     /// Listens until `stop`, then lets what is with the app finish.

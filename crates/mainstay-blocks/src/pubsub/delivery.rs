@@ -25,6 +25,7 @@ use super::{CLOUD_EVENTS, is_raw, wrap_raw};
 use crate::Blocks;
 use crate::hub::Broker;
 use crate::layers::Outcome;
+use crate::metering::metered;
 
 /// Messages of a subscription that are with the app, or wait for others of their lane.
 const IN_WORK_MAX: usize = 256;
@@ -63,6 +64,7 @@ impl Deliverer {
     /// cannot be read.
     pub fn new(blocks: Blocks, app: Arc<dyn AppCallback>, subscription: Subscription) -> Result<Self> {
         let (routes, is_raw) = (Routes::new(&subscription)?, is_raw(&subscription.metadata)?);
+        let app = metered(&blocks, app);
         Ok(Self { blocks, app, subscription, routes, is_raw, joined: Mutex::default() })
     }
 

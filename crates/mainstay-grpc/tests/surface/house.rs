@@ -36,6 +36,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// A running surface; it ends with this.
 pub(crate) struct House {
     pub(crate) surface: Surface,
+    pub(crate) blocks: Blocks,
     pub(crate) address: SocketAddr,
     pub(crate) published: Arc<Mutex<Vec<Message>>>,
     pub(crate) shutdowns: Arc<Mutex<Vec<bool>>>,
@@ -98,8 +99,9 @@ impl House {
             protocol: "grpc".to_owned(),
         };
         let denied: Vec<_> = with.denied.iter().map(rule).collect();
+        let blocks = Blocks::new(app, clock, table);
         let surface = Surface::new(Parts {
-            blocks: Blocks::new(app, clock, table),
+            blocks: blocks.clone(),
             api_token: with.token.map(|token| Redacted::new(token.to_owned())),
             message_bytes_max: MESSAGE_BYTES_MAX,
             reflection: with.reflection,
@@ -116,7 +118,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, surface.router(), patient(), stop.clone()));
-        Self { surface, address, published, shutdowns, news, stop, folder }
+        Self { surface, blocks, address, published, shutdowns, news, stop, folder }
     }
 
     /// Waits until something is published to a topic.

@@ -1,5 +1,9 @@
 //! What the process says of itself, and its end.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mainstay_core::meter::{Block, Done, Meter};
 use mainstay_proto::runtime::v1::*;
 
 use crate::house::House;
@@ -32,4 +36,40 @@ async fn a_shutdown_is_in_order_unless_forced() {
         client.shutdown(forced).await.unwrap();
     }
     assert_eq!(*house.shutdowns.lock().unwrap(), [false, true, false]);
+}
+
+/// A meter that writes down what it is told of.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Meter for Notes {
+    fn took(&self, done: Done<'_>, _: Duration) {
+        self.0.lock().unwrap().push(format!("{done:?}"));
+    }
+
+    fn scrape(&self) -> (&'static str, String) {
+        ("text/plain", String::new())
+    }
+}
+
+#[tokio::test]
+async fn calls_are_reported_with_their_codes_and_components_with_what_they_did() {
+    let house = House::new().await;
+    let notes = Arc::new(Notes::default());
+    house.blocks.measure(Arc::clone(&notes) as Arc<dyn Meter>);
+    let mut client = house.client().await;
+    let get = |store: &str| GetStateRequest {
+        store_name: store.to_owned(),
+        key: "k".to_owned(),
+        ..Default::default()
+    };
+    client.get_state(get("orders")).await.unwrap();
+    client.get_state(get("nobody")).await.unwrap_err();
+    let method = "/dapr.proto.runtime.v1.Dapr/GetState";
+    let expect = [
+        Done::Component { block: Block::State, component: "orders", operation: "get", success: true },
+        Done::Call { method, code: 0 },
+        Done::Call { method, code: 3 },
+    ];
+    assert_eq!(*notes.0.lock().unwrap(), expect.map(|done| format!("{done:?}")));
 }

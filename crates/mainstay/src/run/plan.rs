@@ -40,7 +40,6 @@ pub(crate) struct AppPlan {
     pub(crate) app_port: u16,
     app_address: String,
     app_protocol: String,
-    metrics_port: Option<String>,
     pub(crate) command: Vec<String>,
     pub(crate) folder: PathBuf,
     env: BTreeMap<String, String>,
@@ -59,13 +58,15 @@ impl AppPlan {
         if text("dapr-grpc-port").is_none() {
             options.grpc_port = 0;
         }
+        if let Some(metrics) = options.listening.metrics.as_mut().filter(|metrics| !metrics.is_asked) {
+            metrics.port = 0;
+        }
         options.built_in = true;
         let or = |name: &str, default: &str| text(name).map_or_else(|| default.to_owned(), Clone::clone);
         Ok(Self {
             app_port: text("app-port").and_then(|port| port.parse().ok()).unwrap_or_default(),
             app_address: or("app-channel-address", APP_ADDRESS),
             app_protocol: or("app-protocol", "http"),
-            metrics_port: text("metrics-port").cloned(),
             options,
             command,
             folder,
@@ -87,7 +88,9 @@ impl AppPlan {
         if self.app_port > 0 {
             env.push(("APP_PORT", self.app_port.to_string()));
         }
-        env.extend(self.metrics_port.clone().map(|port| ("DAPR_METRICS_PORT", port)));
+        if ports.metrics > 0 {
+            env.push(("DAPR_METRICS_PORT", ports.metrics.to_string()));
+        }
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
         env.chain(self.env.clone()).collect()
     }
@@ -204,15 +207,18 @@ mod tests {
     fn an_app_is_told_its_ports_and_those_of_its_sidecar() {
         let mut app = plan(&["--app-id", "shop", "--app-port=8000"]);
         app.env.insert("APP_ID".to_owned(), "mine".to_owned());
-        let env = app.environment(Ports { http: 3501, grpc: 50002 });
+        let env = app.environment(Ports { http: 3501, grpc: 50002, metrics: 9091 });
         let value =
             |name: &str| env.iter().rfind(|(given, _)| given == name).map(|(_, value)| value.as_str());
         assert_eq!((value("DAPR_HTTP_PORT"), value("DAPR_GRPC_PORT")), (Some("3501"), Some("50002")));
         assert_eq!((value("APP_PORT"), value("APP_PROTOCOL")), (Some("8000"), Some("http")));
         assert_eq!((value("APP_ID"), value("APP_CHANNEL_ADDRESS")), (Some("mine"), Some("127.0.0.1")));
-        assert_eq!(value("DAPR_METRICS_PORT"), None);
+        assert_eq!(value("DAPR_METRICS_PORT"), Some("9091"));
         assert!(
-            !plan(&[]).environment(Ports { http: 1, grpc: 2 }).iter().any(|(name, _)| name == "APP_PORT")
+            !plan(&[])
+                .environment(Ports { http: 1, grpc: 2, metrics: 0 })
+                .iter()
+                .any(|(name, _)| name == "APP_PORT")
         );
     }
 

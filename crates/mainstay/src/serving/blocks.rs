@@ -33,6 +33,8 @@ impl Blocks {
         options.app = app(plan).and_then(|app| flags::AppAt::at(&app.url));
         (options.http_port, options.grpc_port) = (at.http_port, at.grpc_port);
         options.folder = plan.folder.clone();
+        // What the service measures is at its own address.
+        options.listening.metrics = None;
         let sidecar = Sidecar::open(options, plan.resources.clone(), &inside, false).await?;
         let (leave, attending) = (CancellationToken::new(), TaskTracker::new());
         Ok(Self(Some(AtWork { sidecar: Arc::new(sidecar), inside, leave, attending })))

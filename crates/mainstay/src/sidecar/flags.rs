@@ -2,6 +2,7 @@
 //! flag that has no meaning here (there is no placement, no scheduler, no sentry) is taken and said to be without effect.
 
 mod app;
+mod listening;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use mainstay_core::{Error, codes, duration};
 
 pub(crate) use app::{AppAt, Health};
+pub(crate) use listening::{Listening, Place};
 
 /// A flag.
 struct Flag {
@@ -84,13 +86,29 @@ const FLAGS: &[Flag] = &[
         Kind::Text,
         "Failures in a row after which the app is not well; 3 by default",
     ),
+    flag(
+        "dapr-public-port",
+        Kind::Text,
+        "A port for health and metadata alone, without a token; none by default",
+    ),
+    flag("dapr-public-listen-address", Kind::Text, "The address of that; every one by default"),
+    flag("metrics-port", Kind::Text, "The port of the metrics; 9090 by default, if it is free"),
+    flag("metrics-listen-address", Kind::Text, "The address of the metrics; 127.0.0.1 by default"),
+    flag("enable-metrics", Kind::Switch, "Whether there are metrics; on by default"),
+    flag("unix-domain-socket", Kind::Text, "A folder for both APIs' sockets; no ports are bound then"),
+    flag("enable-api-logging", Kind::Switch, "Log a line for each call of the APIs"),
+    flag(
+        "enable-grpc-reflection",
+        Kind::Switch,
+        "Let clients of the gRPC API ask for its services; ours alone",
+    ),
+    flag(
+        "hot-reload-reconcile-interval",
+        Kind::Text,
+        "How often files are looked at for changes; twice a second or more often",
+    ),
     flag("dapr-internal-grpc-port", Kind::Ignored, ""),
     flag("dapr-internal-grpc-listen-address", Kind::Ignored, ""),
-    flag("dapr-public-port", Kind::Ignored, ""),
-    flag("dapr-public-listen-address", Kind::Ignored, ""),
-    flag("metrics-port", Kind::Ignored, ""),
-    flag("metrics-listen-address", Kind::Ignored, ""),
-    flag("enable-metrics", Kind::IgnoredSwitch, ""),
     flag("profile-port", Kind::Ignored, ""),
     flag("enable-profiling", Kind::IgnoredSwitch, ""),
     flag("control-plane-address", Kind::Ignored, ""),
@@ -105,10 +123,7 @@ const FLAGS: &[Flag] = &[
     flag("enable-mtls", Kind::IgnoredSwitch, ""),
     flag("read-buffer-size", Kind::Ignored, ""),
     flag("dapr-http-read-buffer-size", Kind::Ignored, ""),
-    flag("unix-domain-socket", Kind::Ignored, ""),
-    flag("enable-api-logging", Kind::IgnoredSwitch, ""),
     flag("disable-builtin-k8s-secret-store", Kind::IgnoredSwitch, ""),
-    flag("hot-reload-reconcile-interval", Kind::Ignored, ""),
 ];
 
 /// The flags for the command line.
@@ -155,12 +170,22 @@ pub(crate) struct Options {
     pub(crate) asks_subscriptions: bool,
     /// How long the app may take to say whether it wants a binding's events.
     pub(crate) binding_patience: Duration,
+    /// Where else it listens.
+    pub(crate) listening: Listening,
+    /// Whether calls are logged, where a flag says so.
+    pub(crate) call_log: Option<bool>,
+    /// Whether clients may ask for the services of the gRPC API.
+    pub(crate) reflection: bool,
+    /// How often files are looked at.
+    pub(crate) looks: Duration,
     /// Flags that were given and have no effect.
     pub(crate) without_effect: Vec<&'static str>,
 }
 
 /// How long an app may take to say whether it wants a binding's events, where nothing is said.
 const BINDING_PATIENCE: Duration = Duration::from_secs(3);
+/// How often files are looked at: at most, and where nothing is said.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// Largest body, where nothing is said.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -210,6 +235,10 @@ impl Options {
             log_level: text("log-level").map(str::to_owned),
             log_json: text("log-as-json").is_some_and(|text| text == "true"),
             asks_subscriptions: !not_asked.split(',').any(|one| one.trim() == "subscribe"),
+            listening: Listening::of(&text)?,
+            call_log: text("enable-api-logging").map(|text| text == "true"),
+            reflection: text("enable-grpc-reflection") == Some("true"),
+            looks: looks(text("hot-reload-reconcile-interval"))?,
             binding_patience: match text("app-binding-options-timeout") {
                 None => BINDING_PATIENCE,
                 Some(text) => duration::parse(text)
@@ -227,6 +256,14 @@ impl Options {
 
 fn number<T: std::str::FromStr>(name: &str, text: Option<&str>, default: T) -> Result<T, Error> {
     text.map_or(Ok(default), |text| text.parse().map_err(|_| wrong(name, "a whole number in its bounds")))
+}
+
+/// How often files are looked at: the original's own interval is that of a second look, so ours is never longer than usual.
+fn looks(text: Option<&str>) -> Result<Duration, Error> {
+    let Some(text) = text else { return Ok(LOOKS.1) };
+    let asked = duration::parse(text)
+        .ok_or_else(|| wrong("hot-reload-reconcile-interval", "a duration such as `60s`"))?;
+    Ok(asked.clamp(LOOKS.0, LOOKS.1))
 }
 
 /// A number of bytes as Kubernetes writes quantities.
@@ -298,7 +335,10 @@ mod tests {
         assert_eq!((options.app_id.as_str(), url.as_deref()), ("shop2", Some("http://127.0.0.1:8000")));
         assert_eq!(options.resource_folders, [PathBuf::from("a"), PathBuf::from("b")]);
         assert_eq!((options.body_bytes_max, options.log_json), (16 << 20, true));
-        assert_eq!(options.without_effect, ["enable-metrics", "placement-host-address"]);
+        assert_eq!(
+            (options.without_effect, options.listening.metrics),
+            (vec!["placement-host-address"], None)
+        );
     }
 
     #[test]
@@ -312,6 +352,12 @@ mod tests {
         assert_eq!((health.interval, health.timeout, health.threshold), (second * 2, ms * 100, 3));
         let app = options(&["--app-port", "9", "--app-max-concurrency=-1"]).unwrap().app.unwrap();
         assert_eq!((app.calls_max, app.health), (0, None));
+    }
+
+    #[test]
+    fn files_are_looked_at_as_often_as_usual_or_more_often() {
+        let looks = |text| options(&["--hot-reload-reconcile-interval", text]).unwrap().looks.as_millis();
+        assert_eq!((looks("60s"), looks("100ms"), looks("1ms")), (500, 100, 50));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mainstay_core::resources::Resources;
 use tokio_util::sync::CancellationToken;
@@ -14,9 +13,6 @@ use super::resources;
 use crate::exit;
 use crate::stamp::Stamp;
 use crate::wire::sidecar::Beside;
-
-/// How often the files are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What follows the files of a sidecar.
 pub(super) struct Follower {
@@ -52,7 +48,7 @@ impl Follower {
         loop {
             tokio::select! {
                 () = leave.cancelled() => return,
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = tokio::time::sleep(self.options.looks) => {}
             }
             let now = Look::now(&self.options);
             // Taken when they hold still: files of one change are written one after the other.

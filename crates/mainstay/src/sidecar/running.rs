@@ -1,21 +1,19 @@
 //! A sidecar at work: started, attending to its app, drained, closed; the steps are its owner's to take, in that order. It
 //! hears no signal and ends no process.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mainstay_core::resources::Resources;
-use mainstay_core::{Error, codes};
-use mainstay_net::server::{ServeOptions, serve};
+use mainstay_net::server::ServeOptions;
 use mainstay_sidecar::Phase;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::deliveries::Deliveries;
 use super::flags::Options;
+use super::listening::Bound;
 use super::reload::Follower;
 use super::{delivering, resources};
 use crate::wire::sidecar::rules::HOT_RELOAD;
@@ -33,18 +31,21 @@ pub(crate) struct Sidecar {
     follows: bool,
     /// Where its APIs are.
     pub(crate) ports: Ports,
-    addresses: Vec<SocketAddr>,
+    /// Where the HTTP API is, as is said on standard output.
+    addresses: Vec<String>,
     started: Instant,
     stop: CancellationToken,
     servers: TaskTracker,
     work: TaskTracker,
 }
 
-/// The ports of a sidecar's two APIs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The ports of a sidecar's two APIs; 0 for those at sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ports {
     pub(crate) http: u16,
     pub(crate) grpc: u16,
+    /// Of its metrics; 0 without.
+    pub(crate) metrics: u16,
 }
 
 impl Sidecar {
@@ -80,24 +81,12 @@ impl Sidecar {
         for name in &options.without_effect {
             tracing::debug!("the flag `--{name}` has no effect here");
         }
-        let http = bind(&options, options.http_port).await?;
-        let grpc = bind(&options, options.grpc_port).await?;
+        let bound = Bound::of(&options).await?;
         warn_of_strangers(&options);
         let beside = Beside::open(&options, &resources, plugged, inside, shutdown(is_process)).await?;
-        let ports = Ports { http: port_of(&http)?, grpc: port_of(&grpc)? };
+        let ports = bound.ports();
         let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
-        let mut addresses = Vec::new();
-        for listener in http {
-            addresses.push(listener.local_addr()?);
-            servers.spawn(serve(listener, beside.surface.router(), bounds(&options), stop.clone()));
-        }
-        for listener in grpc {
-            tracing::info!(address = %listener.local_addr()?, "the gRPC API is up");
-            servers.spawn(serve(listener, beside.grpc.router(), bounds(&options), stop.clone()));
-        }
-        if let Some(socket) = beside.socket() {
-            servers.spawn(serve(socket, beside.inbound(), bounds(&options), stop.clone()));
-        }
+        let addresses = bound.serve(&beside, bounds(&options), &stop, &servers)?;
         servers.close();
         beside.surface.reach(Phase::Outbound);
         let (beside, work) = (Arc::new(beside), TaskTracker::new());
@@ -149,7 +138,7 @@ impl Sidecar {
     /// Says on standard output where the HTTP API is, as programs that start it read it.
     pub(crate) fn announce(&self) {
         for address in &self.addresses {
-            terminal::print(&format!("mainstay: listening on http://{address}\n"));
+            terminal::print(&format!("mainstay: listening on {address}\n"));
         }
     }
 
@@ -233,34 +222,6 @@ fn warn_of_strangers(options: &Options) {
             "listening beyond this host without DAPR_API_TOKEN: whoever can connect can use every component"
         );
     }
-}
-
-/// Binds a port at every address. A host without IPv6 has no `::1`: one address is enough.
-async fn bind(options: &Options, port: u16) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    let mut last = None;
-    for host in &options.listen {
-        let at = listeners
-            .first()
-            .and_then(|first| first.local_addr().ok())
-            .map_or(port, |at: SocketAddr| at.port());
-        match TcpListener::bind(format!("{host}:{at}")).await {
-            Ok(listener) => listeners.push(listener),
-            Err(error) => last = Some((host, error)),
-        }
-    }
-    match last {
-        Some((host, error)) if listeners.is_empty() || error.kind() == std::io::ErrorKind::AddrInUse => {
-            let message = format!("cannot listen on `{host}:{port}`: {error}");
-            let help = "another process may hold the port; choose one with `--dapr-http-port`";
-            Err(Error::new(&codes::NOT_READY, message).with_help(help).into())
-        }
-        _ => Ok(listeners),
-    }
-}
-
-fn port_of(listeners: &[TcpListener]) -> std::io::Result<u16> {
-    listeners.first().map_or(Ok(0), |listener| listener.local_addr().map(|at| at.port()))
 }
 
 fn bounds(options: &Options) -> ServeOptions {

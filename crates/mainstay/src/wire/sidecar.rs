@@ -119,6 +119,7 @@ impl Beside {
         let endpoints = opener.endpoints(&resources.http_endpoints, &table).await?;
         let (http_rules, grpc_rules) = rules::of(options, resources, endpoints.clone());
         let blocks = Blocks::new(app, Arc::clone(&clock), table);
+        measure(options, resources, &blocks);
         let surface = Surface::new(Parts {
             blocks: blocks.clone(),
             api_token: environment::dapr_api_token(),
@@ -129,20 +130,7 @@ impl Beside {
             origins: options.origins.as_deref().map(Origins::parse),
             shutdown: Arc::clone(&shutdown),
         });
-        let calls = surface.clone();
-        let grpc = mainstay_grpc::Surface::new(mainstay_grpc::Parts {
-            blocks: blocks.clone(),
-            api_token: environment::dapr_api_token(),
-            message_bytes_max: options.body_bytes_max,
-            reflection: false,
-            rules: grpc_rules,
-            invoke: Arc::new(move |request| {
-                let calls = calls.clone();
-                Box::pin(async move { calls.invoke(request).await })
-            }),
-            ways,
-            shutdown,
-        });
+        let grpc = services(options, (ways, grpc_rules), &blocks, &surface, shutdown);
         let health = options.app.as_ref().and_then(|app| app.health.as_ref());
         let probing = health.map(app::probing);
         let taken = AsyncMutex::new(Taken { resources: resources.clone(), endpoints });
@@ -203,7 +191,7 @@ impl Beside {
         self.blocks.reload(table);
         if rules::waits_for_a_start(&taken.resources.runtime, &resources.runtime) {
             tracing::warn!(
-                "what changed of a Configuration's features, tracing, metrics, logging and name resolution takes effect at \
+                "what changed of a Configuration's features, tracing, metrics and name resolution takes effect at \
                  the next start"
             );
         }
@@ -244,6 +232,39 @@ impl Beside {
         let (door, leave) = (self.door.clone(), leave.clone());
         work.spawn(async move { door.probe(&*app, probing, &leave).await });
     }
+}
+
+/// Has calls measured, where the flags and the files want it.
+fn measure(options: &Options, resources: &Resources, blocks: &Blocks) {
+    if options.listening.metrics.is_some() && resources.runtime.metrics.enabled {
+        let App { id, namespace } = blocks.app();
+        let meter = mainstay_telemetry::Beside::new(id, namespace.as_deref().unwrap_or_default());
+        blocks.measure(Arc::new(meter));
+    }
+}
+
+/// The gRPC API. Calls by message become requests of the other surface.
+fn services(
+    options: &Options,
+    (ways, rules): (mainstay_grpc::Ways, mainstay_grpc::Rules),
+    blocks: &Blocks,
+    surface: &Surface,
+    shutdown: Arc<dyn Fn(bool) + Send + Sync>,
+) -> mainstay_grpc::Surface {
+    let calls = surface.clone();
+    mainstay_grpc::Surface::new(mainstay_grpc::Parts {
+        blocks: blocks.clone(),
+        api_token: environment::dapr_api_token(),
+        message_bytes_max: options.body_bytes_max,
+        reflection: options.reflection,
+        rules,
+        invoke: Arc::new(move |request| {
+            let calls = calls.clone();
+            Box::pin(async move { calls.invoke(request).await })
+        }),
+        ways,
+        shutdown,
+    })
 }
 
 /// The types that the sockets of the folder serve, where there is one. A socket that does not answer is told, and its types are

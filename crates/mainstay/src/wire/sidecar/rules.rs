@@ -12,7 +12,7 @@ use super::app;
 use crate::sidecar::flags::Options;
 
 /// The wire format that is spoken.
-const RUNTIME_VERSION: &str = "1.18.3";
+pub(crate) const RUNTIME_VERSION: &str = "1.18.3";
 /// The feature that turns reloading on and off, as a `Configuration` names it. On where nothing is said.
 pub(crate) const HOT_RELOAD: &str = "HotReload";
 
@@ -31,15 +31,26 @@ pub(super) fn of(
         features: features(runtime),
         app_connection: options.app.as_ref().map(app::connection),
         http_endpoints: endpoints.keys().cloned().collect(),
+        resiliencies: policies(options, resources),
         ..About::default()
     };
+    let mut call_log = runtime.call_log;
+    call_log.enabled = options.call_log.unwrap_or(call_log.enabled);
     let grpc = mainstay_grpc::Rules {
         access: access.clone(),
         trust_domain: trust_domain.clone(),
         apis: apis("grpc"),
         about: about.clone(),
+        call_log,
     };
-    (mainstay_sidecar::Rules { access, trust_domain, endpoints, apis: apis("http"), about }, grpc)
+    (mainstay_sidecar::Rules { access, trust_domain, endpoints, apis: apis("http"), about, call_log }, grpc)
+}
+
+/// The documents of policies that are for this app, by name.
+fn policies(options: &Options, resources: &Resources) -> Vec<String> {
+    let is_for = |scopes: &[String]| scopes.is_empty() || scopes.contains(&options.app_id);
+    let ours = resources.resiliencies.iter().filter(|one| is_for(&one.scopes) && !one.name.is_empty());
+    ours.map(|one| one.name.clone()).collect()
 }
 
 /// The features that are on, by name.
@@ -54,8 +65,8 @@ fn features(runtime: &RuntimeConfig) -> Vec<String> {
 /// Whether something changed that holds from the next start on.
 pub(super) fn waits_for_a_start(before: &RuntimeConfig, now: &RuntimeConfig) -> bool {
     let fixed = |runtime: &RuntimeConfig| {
-        let RuntimeConfig { features, tracing, metrics, call_log, name_resolution, .. } = runtime.clone();
-        (features, tracing, metrics, call_log, name_resolution)
+        let RuntimeConfig { features, tracing, metrics, name_resolution, .. } = runtime.clone();
+        (features, tracing, metrics, name_resolution)
     };
     fixed(before) != fixed(now)
 }
