@@ -58,7 +58,8 @@ async fn publish(call: Call) -> Result {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
-    #[serde(default, deserialize_with = "or_default")]
+    /// The SDK for JavaScript writes its name in other letters, which the protocol's own runtime takes too.
+    #[serde(default, alias = "entryID", deserialize_with = "or_default")]
     entry_id: String,
     event: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "or_default")]
@@ -129,4 +130,17 @@ fn content(entry: &Entry) -> std::result::Result<Bytes, &'static str> {
 
 fn fault(call: &Call, error: &mainstay_core::Error) -> Fault {
     mainstay_dapr::pubsub::fault(call.param("pubsub"), call.param("topic"), call.app(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_entry_is_read_as_each_sdk_writes_it() {
+        let body = r#"[{"entryId":"1","event":"a"},{"entryID":"2","event":"b"},{"event":"c"}]"#;
+        let entries: Vec<Entry> = serde_json::from_str(body).unwrap();
+        let ids: Vec<_> = entries.iter().map(|entry| entry.entry_id.as_str()).collect();
+        assert_eq!(ids, ["1", "2", ""]);
+    }
 }
