@@ -33,7 +33,11 @@ pub const DEF: Def<dyn PubSub> = Def {
     versions: &["v1"],
     about: "Kafka.",
     settings: &SETTINGS,
-    check: |settings| parse(settings).1,
+    check: |settings| {
+        let (_, mut faults) = parse(settings);
+        settings.flag("consumeRetryEnabled", &mut faults);
+        faults
+    },
     open: |opening| {
         let (settled, _) = parse(opening.settings);
         Box::pin(async move { Ok(Arc::new(Broker::open(settled).await?) as Arc<dyn PubSub>) })
@@ -137,7 +141,6 @@ pub(crate) fn parse(settings: &Settings) -> (Settled, Vec<Fault>) {
         fetch_bytes_max: bytes("consumerFetchDefault", MIB, &mut faults),
         is_escaped: settings.flag("escapeHeaders", &mut faults).unwrap_or_default(),
     };
-    settings.flag("consumeRetryEnabled", &mut faults);
     if settled.heartbeat_interval >= settled.session_timeout {
         let message = "`heartbeatInterval` must be shorter than `sessionTimeout`".to_owned();
         faults.push(fault("heartbeatInterval", message, Some("a third of it is usual")));
