@@ -3,12 +3,12 @@
 import json
 import pathlib
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from dapr.clients.grpc._response import TopicEventResponse
 from dapr.ext.grpc import App, BindingRequest, InvokeMethodRequest, InvokeMethodResponse, Rule
 
-app = App()
 log = pathlib.Path(sys.argv[2])
 ill = log.parent / "ill"
 failed = set()
@@ -17,6 +17,19 @@ failed = set()
 def note(kind: str, **what) -> None:
     with log.open("a") as file:
         file.write(json.dumps({"kind": kind, "event": what}) + "\n")
+
+
+class Calls(grpc.ServerInterceptor):
+    """Writes down which method of the app is called with messages."""
+
+    def intercept_service(self, continuation, details):
+        method = details.method.rpartition("/")[2]
+        if method.endswith("TopicEvent"):
+            note("rpc", method=method)
+        return continuation(details)
+
+
+app = App(thread_pool=ThreadPoolExecutor(max_workers=10), interceptors=[Calls()])
 
 
 @app.method(name="echo")
@@ -61,6 +74,16 @@ def big(event):
 @app.subscribe(pubsub_name="bus", topic="routed", rule=Rule("has(event.data.n)", 2))
 def counted(event):
     note("counted", data=event.Data().decode())
+
+
+# Whatever topic is led here by the name of the function.
+@app.subscribe(pubsub_name="bus", topic="elsewhere", rule=Rule("true", 1), disable_topic_validation=True)
+def several(event):
+    note("several", data=event.Data().decode())
+    if event.Data() == b"later" and event.EventID() not in failed:
+        failed.add(event.EventID())
+        return TopicEventResponse("retry")
+    return TopicEventResponse("success")
 
 
 @app.binding(name="tick")

@@ -1,25 +1,29 @@
 """The acceptance test of examples/task-api: its success criteria and those of its events, on each set of components, for each
 of the twins. It starts what a newcomer starts (`mainstay run -f`), in a copy of the example on free ports, and speaks HTTP.
 
-    python tests/task-api/acceptance.py --mainstay BINARY --servers BINARY [--set NAME]… [--twin NAME]… [--rust FOLDER]
+    python tests/task-api/acceptance.py --mainstay BINARY --servers BINARY [--set NAME]… [--twin NAME]… [--rust FOLDER] [--seed N]
 
 A set whose servers are missing is shown as not run, with the reason. The last line counts; the exit code is 0 if nothing failed.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import os
 import pathlib
+import random
 import sys
 import tempfile
+import time
 import traceback
 
 import checks
-from service import Service
+from service import SETS, Service
 from servers import Servers, Missing
 
-SETS = ["embedded", "redis", "postgres-kafka"]
 TWINS = ["python", "rust"]
+AT_ONCE = 2
+"""Runs beside each other: they wait more than they work."""
 
 
 def arguments() -> argparse.Namespace:
@@ -29,56 +33,70 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rust", help="the folder of the Rust twin's programs; without it that twin is not run")
     parser.add_argument("--set", action="append", choices=SETS)
     parser.add_argument("--twin", action="append", choices=TWINS)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the moments when the runtime is killed")
     return parser.parse_args()
 
 
-def run(given: argparse.Namespace, twin: str, name: str) -> dict[str, str]:
-    """How each check ended: empty for one that passed, else the reason."""
-    outcomes: dict[str, str] = {}
-    with contextlib.ExitStack() as stack:
-        servers = stack.enter_context(Servers(given.servers, name))
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="task-api-")))
-        service = stack.enter_context(Service(folder, twin, name, given, servers))
-        for check in checks.ALL:
-            try:
-                check(service)
-                outcomes[check.__name__] = ""
-            except checks.NotRun as reason:
-                outcomes[check.__name__] = f"not run: {reason}"
-            except Exception as error:  # every check is run, whatever the others do
-                outcomes[check.__name__] = f"FAILED: {type(error).__name__}: {error}"
-                traceback.print_exc()
-                print(service.logs(), file=sys.stderr)
-            print(f"  {check.__name__:<60} {outcomes[check.__name__] or 'passed'}", flush=True)
-    return outcomes
+class Run:
+    """One twin on one set. What it says is shown when it is over, for others run beside it."""
+
+    def __init__(self, given: argparse.Namespace, twin: str, name: str) -> None:
+        self.given, self.twin, self.name = given, twin, name
+        self.said = [f"{twin} on {name}"]
+        self.passed = self.failed = 0
+        self.missing = ""
+
+    def say(self, line: str) -> None:
+        self.said.append(f"  {line}")
+
+    def run(self) -> "Run":
+        if self.twin == "rust" and self.given.rust is None:
+            self.missing = "its programs were not given"
+            return self
+        try:
+            self.check()
+        except Missing as reason:
+            self.missing = str(reason)
+        except Exception:
+            self.failed += 1
+            self.say(traceback.format_exc())
+        return self
+
+    def check(self) -> None:
+        with contextlib.ExitStack() as stack:
+            servers = stack.enter_context(Servers(self.given.servers, self.name))
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="task-api-")))
+            service = stack.enter_context(Service(folder, self.twin, self.name, self.given, servers, self.say))
+            for check in checks.ALL:
+                begin = time.monotonic()
+                try:
+                    check(service)
+                    self.passed += 1
+                    outcome = "passed"
+                except Exception as error:  # every check is run, whatever the others do
+                    self.failed += 1
+                    outcome = f"FAILED: {type(error).__name__}: {error}"
+                    self.say(f"{traceback.format_exc()}\n{service.logs()}")
+                self.say(f"{time.monotonic() - begin:>5.1f} s  {check.__name__:<72} {outcome}")
+
+    def __str__(self) -> str:
+        ended = f"not run: {self.missing}" if self.missing else f"{self.passed} passed, {self.failed} failed"
+        return f"{self.twin:<8} {self.name:<16} {ended}"
 
 
 def main() -> int:
     given = arguments()
     os.environ.pop("DAPR_API_TOKEN", None)
-    passed = failed = skipped = 0
-    table = []
-    for twin in given.twin or TWINS:
-        for name in given.set or SETS:
-            print(f"{twin} on {name}", flush=True)
-            if twin == "rust" and given.rust is None:
-                outcome, skipped = "not run: its programs were not given", skipped + 1
-            else:
-                try:
-                    outcomes = run(given, twin, name)
-                    bad = sum(why.startswith("FAILED") for why in outcomes.values())
-                    left = sum(why.startswith("not run") for why in outcomes.values())
-                    good = len(outcomes) - bad - left
-                    passed, failed, skipped = passed + good, failed + bad, skipped + left
-                    outcome = f"{good} passed, {bad} failed, {left} not run"
-                except Missing as reason:
-                    outcome, skipped = f"not run: {reason}", skipped + 1
-                except Exception as error:
-                    traceback.print_exc()
-                    outcome, failed = f"FAILED: {error}", failed + 1
-            table.append(f"{twin:<8} {name:<16} {outcome}")
-            print(f"  {outcome}", flush=True)
-    print("\n".join(["", *table, "", f"{passed} passed, {failed} failed, {skipped} skipped"]))
+    print(f"--seed {given.seed}", flush=True)
+    # The longest first: of those who are killed Kafka keeps the place for seconds.
+    names = sorted(given.set or SETS, key=lambda name: name != "postgres-kafka")
+    runs = [Run(given, twin, name) for name in names for twin in given.twin or TWINS]
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for one in pool.map(Run.run, runs):
+            print("\n".join(one.said), flush=True)
+    passed, failed = sum(one.passed for one in runs), sum(one.failed for one in runs)
+    skipped = sum(one.missing != "" for one in runs)
+    print("\n".join(["", *map(str, runs), "", f"{passed} passed, {failed} failed, {skipped} skipped"]))
     return 1 if failed else 0
 
 

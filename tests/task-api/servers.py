@@ -2,7 +2,8 @@
 
 import subprocess
 
-NEEDED = {"embedded": [], "redis": ["redis"], "postgres-kafka": ["postgresql", "kafka"]}
+NEEDED = {"embedded": [], "redis": ["redis@state", "redis@broker"], "postgres-kafka": ["postgresql@state", "kafka@broker"]}
+"""By set: the kind, and what it is here. State and events have a server each, so that one can be away without the other."""
 
 
 class Missing(Exception):
@@ -10,15 +11,16 @@ class Missing(Exception):
 
 
 class Servers:
-    """The servers of a set, for as long as the context lasts; `ports` by name."""
+    """The servers of a set, for as long as the context lasts; `ports` by what they are."""
 
     def __init__(self, program: str, name: str) -> None:
         self.words = [program, *NEEDED[name]]
         self.ports: dict[str, int] = {}
 
     def __enter__(self) -> "Servers":
-        self.process = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(self.words, stdin=pipe, stdout=pipe, text=True)
+        while line := self.process.stdout.readline():
             name, _, said = line.strip().partition(" ")
             if name == "ready":
                 return self
@@ -31,3 +33,10 @@ class Servers:
     def __exit__(self, *_) -> None:
         self.process.stdin.close()
         self.process.wait(60)
+
+    def order(self, line: str) -> None:
+        """`stop NAME` or `start NAME`; returns when that is done."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        said = self.process.stdout.readline().strip()
+        assert said == line, f"the servers did not do `{line}`: {said}"

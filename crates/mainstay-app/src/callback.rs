@@ -5,6 +5,7 @@ mod bound;
 mod bulk;
 mod subscribed;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -75,8 +76,10 @@ impl HttpCallback {
             value.set_sensitive(true);
             headers.insert("dapr-api-token", value);
         }
-        if let Some(trace) = ctx.traceparent().and_then(|text| HeaderValue::from_str(text).ok()) {
-            headers.insert("traceparent", trace);
+        for (name, text) in [("traceparent", ctx.traceparent()), ("tracestate", ctx.tracestate())] {
+            if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+                headers.insert(name, value);
+            }
         }
         let path = request.uri().path().to_owned();
         let deadline =
@@ -155,13 +158,7 @@ impl AppCallback for HttpCallback {
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.url(&event.path)?;
         let headers = request.headers_mut();
-        for (name, value) in &event.metadata {
-            // What does not fit a header stays behind; the envelope has what the app needs.
-            let name = HeaderName::try_from(format!("metadata.{name}"));
-            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
-                headers.insert(name, value);
-            }
-        }
+        add(headers, &event.metadata);
         headers.insert(CONTENT_TYPE, CLOUD_EVENTS);
         headers.insert("pubsubname", header(&event.pubsub));
         let (status, _, body) = self.send(ctx, request).await?;
@@ -185,12 +182,7 @@ impl AppCallback for HttpCallback {
 
     async fn tell(&self, ctx: &Ctx, event: &BindingEvent) -> Result<BindingAnswer> {
         let mut request = self.post(&event.route, event.data.clone())?;
-        for (name, value) in &event.metadata {
-            let name = HeaderName::try_from(name.as_str()).ok().filter(|name| !FRAMING.contains(name));
-            if let (Some(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
-                request.headers_mut().insert(name, value);
-            }
-        }
+        add(request.headers_mut(), &event.metadata);
         let (status, _, body) = self.send(ctx, request).await?;
         if !status.is_success() {
             let message =
@@ -221,6 +213,16 @@ impl AppCallback for HttpCallback {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds what a broker or a binding says of an event, under its own names. What does not fit a header stays behind.
+fn add(headers: &mut HeaderMap, metadata: &BTreeMap<String, String>) {
+    for (name, value) in metadata {
+        let name = HeaderName::try_from(name.as_str()).ok().filter(|name| !FRAMING.contains(name));
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
     }
 }
 
@@ -268,7 +270,7 @@ mod tests {
             pubsub: "bus".to_owned(),
             topic: "t".to_owned(),
             envelope: Bytes::new(),
-            metadata: std::collections::BTreeMap::new(),
+            metadata: BTreeMap::new(),
         };
         let made =
             |status: u16, body: &str| verdict(StatusCode::from_u16(status).unwrap(), body.as_bytes(), &event);
@@ -287,5 +289,16 @@ mod tests {
         let failed = |status, body| made(status, body).unwrap_err().answer();
         assert_eq!(failed(500, r#"{"status":"SUCCESS"}"#), Some(500));
         assert_eq!(failed(301, ""), Some(301));
+    }
+
+    #[test]
+    fn what_is_said_of_an_event_are_headers_of_the_same_names() {
+        let said =
+            [("__key", "7"), ("rawPayload", "true"), ("Content-Length", "9"), ("ä", "1"), ("x", "a\nb")];
+        let said = said.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut headers = HeaderMap::new();
+        add(&mut headers, &said);
+        let text = |name: &str| headers[name].to_str().unwrap();
+        assert_eq!((headers.len(), text("__key"), text("rawpayload")), (2, "7", "true"));
     }
 }

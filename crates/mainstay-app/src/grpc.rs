@@ -74,7 +74,7 @@ impl GrpcApp {
             metadata::put(metadata, name, value);
         }
         if let Some(trace) = ctx.traceparent() {
-            metadata::trace(metadata, trace);
+            metadata::trace(metadata, trace, ctx.tracestate());
         }
         if let Some(token) = &self.token {
             metadata.insert("dapr-api-token", token.clone());

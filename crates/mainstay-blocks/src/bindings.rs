@@ -73,8 +73,10 @@ pub async fn invoke(
         );
         return Err(Error::new(&codes::UNSUPPORTED, message));
     }
-    if let Some(trace) = ctx.traceparent() {
-        operation.metadata.entry("traceparent".to_owned()).or_insert_with(|| trace.to_owned());
+    for (name, value) in [("traceparent", ctx.traceparent()), ("tracestate", ctx.tracestate())] {
+        if let Some(value) = value {
+            operation.metadata.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
     }
     let (port, word) = (&binding.port, operation.name.clone());
     let begun = Begun::new(blocks, Block::OutputBinding, name, &word);

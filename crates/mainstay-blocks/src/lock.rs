@@ -59,9 +59,10 @@ pub async fn try_lock(
     owner: &str,
     seconds: i64,
 ) -> Result<bool> {
-    let (component, store) = (store, find(blocks, store, resource, owner)?);
+    // Asked before whether there is such a store, as callers know it.
     let time = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
     let time = time.ok_or_else(|| missing("expiryInSeconds", "ExpiryInSeconds is not positive"))?;
+    let (component, store) = (store, find(blocks, store, resource, owner)?);
     let name = store.rules.name(resource)?;
     let (port, name) = (&store.port, name.as_str());
     let begun = Begun::new(blocks, Block::Lock, component, "lock");

@@ -69,6 +69,18 @@ pub async fn publish_each(
     Ok(ended)
 }
 
+/// Whether there is such a broker, and the app may publish to the topic with this metadata: surfaces ask before they read
+/// what is published. Errors: as [`publish`], before it is published.
+pub fn may_publish(
+    blocks: &Blocks,
+    pubsub: &str,
+    topic: &str,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    admitted(blocks, pubsub, topic)?;
+    is_raw(metadata).map(drop)
+}
+
 /// Whether the app may subscribe to a topic. Errors: as [`publish`], before it is published.
 pub fn may_subscribe(blocks: &Blocks, pubsub: &str, topic: &str) -> Result<()> {
     let broker = find(blocks, pubsub)?;
@@ -106,8 +118,14 @@ fn message(
     topic: &str,
     publication: Publication,
 ) -> Result<Message> {
-    let Publication { data, content_type, metadata } = publication;
+    let Publication { data, content_type, mut metadata } = publication;
     let (data, content_type) = if is_raw(&metadata)? {
+        // It has no envelope that could say it.
+        for (name, value) in [("traceid", ctx.traceparent()), ("tracestate", ctx.tracestate())] {
+            if let Some(value) = value {
+                metadata.insert(name.to_owned(), value.to_owned());
+            }
+        }
         (data, content_type)
     } else {
         let event = Event {
@@ -115,6 +133,7 @@ fn message(
             pubsub,
             topic,
             traceparent: ctx.traceparent(),
+            tracestate: ctx.tracestate(),
             now_ms: blocks.clock().now_ms(),
         };
         (event.envelope(&data, content_type.as_deref(), &metadata)?, Some(CLOUD_EVENTS.to_owned()))
@@ -133,7 +152,7 @@ pub fn is_raw(metadata: &BTreeMap<String, String>) -> Result<bool> {
         Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
         Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
         Some(_) => {
-            let message = "failed deserializing metadata: `rawPayload` must be `true` or `false`";
+            let message = "failed deserializing metadata. Error: `rawPayload` must be `true` or `false`";
             Err(Error::new(&codes::INVALID_FIELD, message).with_field("metadata"))
         }
     }

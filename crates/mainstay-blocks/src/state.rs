@@ -75,6 +75,28 @@ pub enum Operation {
 /// Keys read at once, where nothing else is asked for.
 const PARALLEL: usize = 10;
 
+/// Whether there is such a store: surfaces ask before they read what is asked of it. Errors: `COMPONENT_NOT_FOUND`.
+pub fn is_there(blocks: &Blocks, store: &str) -> Result<()> {
+    find(blocks, store).map(drop)
+}
+
+/// Whether it makes several changes at once. Errors: as [`is_there`]; `UNSUPPORTED`.
+pub fn can_transact(blocks: &Blocks, store: &str) -> Result<()> {
+    check_count(&find(blocks, store)?, 0)
+}
+
+/// Whether its values can be searched. Errors: as [`is_there`]; `UNSUPPORTED`; `INVALID_FIELD` where they are encrypted.
+pub fn can_query(blocks: &Blocks, store: &str) -> Result<()> {
+    let store = find(blocks, store)?;
+    if !store.port.capabilities().query {
+        return Err(Error::new(&codes::UNSUPPORTED, "this state store cannot search by value"));
+    }
+    if store.rules.cipher.is_some() {
+        return Err(Error::new(&codes::INVALID_FIELD, "cannot query encrypted store"));
+    }
+    Ok(())
+}
+
 /// What is under a key. Errors of this and the others: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the field `key` for a
 /// key that apps may not use; those of the port.
 pub async fn get(blocks: &Blocks, ctx: &Ctx, store: &str, key: &str) -> Result<Option<Entry>> {
@@ -144,7 +166,9 @@ fn check_count(store: &Store, count: usize) -> Result<()> {
         return Err(Error::new(&codes::UNSUPPORTED, "this store cannot make several changes at once"));
     };
     if count > most {
-        let message = format!("the transaction contains {count} operations; the store takes {most}");
+        let message = format!(
+            "the transaction contains {count} operations, which is more than what the state store supports: {most}"
+        );
         return Err(Error::new(&codes::INVALID_FIELD, message).with_field("operations"));
     }
     Ok(())
@@ -159,10 +183,8 @@ fn change(rules: &Rules, operation: Operation) -> Result<Change> {
 
 /// Entries of the app whose value fits. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD`, also where values are encrypted.
 pub async fn query(blocks: &Blocks, ctx: &Ctx, store: &str, query: Query) -> Result<Page> {
+    can_query(blocks, store)?;
     let (name, store) = (store, find(blocks, store)?);
-    if store.rules.cipher.is_some() {
-        return Err(Error::new(&codes::INVALID_FIELD, "cannot query encrypted store"));
-    }
     let prefix = store.rules.prefix.before().to_owned();
     let query = Query { prefix: prefix.clone(), ..query };
     let begun = Begun::new(blocks, Block::State, name, "query");

@@ -39,13 +39,17 @@ struct Inner {
     principal: Principal,
     deadline: Option<Instant>,
     traceparent: Option<String>,
+    tracestate: Option<String>,
 }
+
+/// Longest `tracestate` that is passed on, in bytes (Trace Context, section 3.3.1.5).
+const TRACESTATE_BYTES_MAX: usize = 512;
 
 impl Ctx {
     /// A context for a request of `principal`.
     #[must_use]
     pub fn new(request_id: RequestId, principal: Principal) -> Self {
-        Self(Arc::new(Inner { request_id, principal, deadline: None, traceparent: None }))
+        Self(Arc::new(Inner { request_id, principal, deadline: None, traceparent: None, tracestate: None }))
     }
 
     /// A context for work of the runtime's own, without a deadline.
@@ -78,6 +82,17 @@ impl Ctx {
         self
     }
 
+    /// The same context with a W3C `tracestate`; one that is ill-formed, or without a trace to belong to, is ignored.
+    #[must_use]
+    pub fn with_tracestate(mut self, header: &str) -> Self {
+        let is_fit = (1..=TRACESTATE_BYTES_MAX).contains(&header.len())
+            && header.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if is_fit && self.0.traceparent.is_some() {
+            Arc::make_mut(&mut self.0).tracestate = Some(header.to_owned());
+        }
+        self
+    }
+
     /// The request's id.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
@@ -106,6 +121,12 @@ impl Ctx {
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
         self.0.traceparent.as_deref()
+    }
+
+    /// What tracing systems say of that trace, to be passed on.
+    #[must_use]
+    pub fn tracestate(&self) -> Option<&str> {
+        self.0.tracestate.as_deref()
     }
 }
 
@@ -141,5 +162,9 @@ mod tests {
         for bad in ["", "00-xyz", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
             assert_eq!(Ctx::system().with_traceparent(bad).traceparent(), None, "{bad:?}");
         }
+        let traced = Ctx::system().with_traceparent(good);
+        assert_eq!(traced.clone().with_tracestate("a=1,b=2").tracestate(), Some("a=1,b=2"));
+        assert_eq!(traced.with_tracestate("a=\n").tracestate(), None);
+        assert_eq!(Ctx::system().with_tracestate("a=1").tracestate(), None, "there is no trace");
     }
 }

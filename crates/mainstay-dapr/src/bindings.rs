@@ -4,6 +4,9 @@ use mainstay_core::{Error, codes};
 
 use crate::fault::{Fault, Grpc, is_not_found, said};
 
+/// Longest baggage, in bytes (W3C Baggage, section 3.3.2).
+const BAGGAGE_BYTES_MAX: usize = 8_192;
+
 /// The failure of an operation of the binding `name`. Whatever it is, its status is the same.
 #[must_use]
 pub fn fault(name: &str, error: &Error) -> Fault {
@@ -14,9 +17,39 @@ pub fn fault(name: &str, error: &Error) -> Fault {
     Fault::new(500, grpc, "ERR_INVOKE_OUTPUT_BINDING", message)
 }
 
+/// What of a caller's baggage goes with an operation: it as it came, several headers as one. Errors:
+/// `ERR_MALFORMED_REQUEST` for what is none (W3C Baggage, section 3.3).
+pub fn baggage<'a>(headers: impl Iterator<Item = &'a str>) -> Result<Option<String>, Fault> {
+    let text = headers.collect::<Vec<_>>().join(",");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let is_member = |member: &str| {
+        let (key, rest) = member.split_once('=').unwrap_or_default();
+        let (key, value) = (key.trim(), rest.split(';').next().unwrap_or_default().trim());
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_value = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+        !key.is_empty() && key.bytes().all(is_token) && value.bytes().all(is_value)
+    };
+    if text.len() > BAGGAGE_BYTES_MAX || !text.split(',').all(is_member) {
+        return Err(Fault::malformed("invalid baggage header: it is no list of `key=value`"));
+    }
+    Ok(Some(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn baggage_is_a_list_of_members_or_nothing() {
+        let of = |headers: &[&'static str]| baggage(headers.iter().copied()).map_err(|fault| fault.code);
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&["a=1;p=x, b=%20", "c="]), Ok(Some("a=1;p=x, b=%20,c=".to_owned())));
+        for bad in ["a", "=1", "a b=1", "a=1,,b=2", "a=\"1\""] {
+            assert_eq!(of(&[bad]), Err("ERR_MALFORMED_REQUEST"), "{bad}");
+        }
+    }
 
     #[test]
     fn statuses_are_the_protocols_own() {

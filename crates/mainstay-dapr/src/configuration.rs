@@ -28,7 +28,8 @@ pub fn fault(op: Op, store: &str, keys: &[String], any: bool, error: &Error) -> 
         return Fault::new(400, Grpc::InvalidArgument, "ERR_CONFIGURATION_STORE_NOT_FOUND", message);
     }
     if error.code() == &codes::APP_UNAVAILABLE {
-        return Fault::new(500, Grpc::Internal, "ERR_APP_CHANNEL_NIL", "app channel is not initialized");
+        let message = "app channel is not initialized. cannot subscribe to configuration updates";
+        return Fault::new(500, Grpc::Internal, "ERR_APP_CHANNEL_NIL", message);
     }
     let (keys, why) = (keys.join(" "), said(error));
     match op {

@@ -1,6 +1,6 @@
 //! A failure as both wire formats tell it.
 
-use mainstay_core::{Error, Kind, codes};
+use mainstay_core::{Error, codes};
 use serde_json::{Map, Value, json};
 
 /// Whose reasons these are (google.rpc.ErrorInfo).
@@ -161,19 +161,6 @@ impl Fault {
     #[must_use]
     pub fn malformed(what: &str) -> Self {
         Self::new(400, Grpc::InvalidArgument, "ERR_MALFORMED_REQUEST", what)
-    }
-
-    /// A failure of which the protocol says nothing in particular: `code` with the statuses of the error's kind.
-    #[must_use]
-    pub fn other(code: &'static str, message: String, error: &Error) -> Self {
-        let (http, grpc) = match error.kind() {
-            Kind::InvalidArgument => (400, Grpc::InvalidArgument),
-            Kind::Timeout => (500, Grpc::DeadlineExceeded),
-            Kind::PermissionDenied => (403, Grpc::PermissionDenied),
-            Kind::Unauthenticated => (401, Grpc::Unauthenticated),
-            _ => (500, Grpc::Internal),
-        };
-        Self::new(http, grpc, code, message)
     }
 }
 

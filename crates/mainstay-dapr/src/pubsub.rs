@@ -1,23 +1,28 @@
 //! Failures of the pub/sub API.
 
-use mainstay_core::{Error, Kind};
+use mainstay_core::{Error, Kind, codes};
 
 use crate::fault::{Fault, Grpc, is_not_found, said};
 
 /// The kind of resource that a broker is.
 const KIND: &str = "pubsub";
 
-/// The failure of publishing to `topic` of `pubsub` by `app`. `any`: whether there is a broker at all.
+/// The failure of publishing to `topic` of `pubsub` by `app`.
 #[must_use]
-pub fn fault(pubsub: &str, topic: &str, app: &str, any: bool, error: &Error) -> Fault {
+pub fn fault(pubsub: &str, topic: &str, app: &str, error: &Error) -> Fault {
     if is_not_found(error) {
-        return not_found(pubsub, any);
+        return not_found(pubsub);
     }
     let on_broker = |fault: Fault| {
         let message = fault.message.clone();
         fault.on(KIND, pubsub, &message)
     };
     let about = [("topic", topic), ("error", error.message())];
+    if error.code() == &codes::INVALID_JSON {
+        let code = "ERR_PUBSUB_CLOUD_EVENTS_SER";
+        return on_broker(Fault::new(500, Grpc::InvalidArgument, code, "cannot create cloudevent"))
+            .because("DAPR_PUBSUB_CLOUD_EVENT_CREATION", &[("appID", app), ("error", error.message())]);
+    }
     match (error.kind(), error.field()) {
         (Kind::InvalidArgument, Some("topic")) => {
             let message = format!("topic is empty in pubsub {pubsub}");
@@ -43,12 +48,8 @@ pub fn fault(pubsub: &str, topic: &str, app: &str, any: bool, error: &Error) -> 
     }
 }
 
-fn not_found(pubsub: &str, any: bool) -> Fault {
-    if !any {
-        let message = format!("pubsub {pubsub} is not configured");
-        return Fault::new(400, Grpc::FailedPrecondition, "ERR_PUBSUB_NOT_CONFIGURED", message)
-            .because("DAPR_PUBSUB_NOT_CONFIGURED", &[]);
-    }
+/// The same whether there are other brokers or none.
+fn not_found(pubsub: &str) -> Fault {
     if pubsub.is_empty() {
         let message = "pubsub name is empty";
         return Fault::new(404, Grpc::InvalidArgument, "ERR_PUBSUB_EMPTY", message)
@@ -66,11 +67,19 @@ pub fn unreadable(pubsub: &str, topic: &str, app: &str, why: &str) -> Fault {
     of_entries(pubsub, app, why, message, "DAPR_PUBSUB_UNMARSHAL_EVENTS")
 }
 
+/// An entry of a bulk publish whose event is not what its content type says, over HTTP.
+#[must_use]
+pub fn unfit(pubsub: &str, topic: &str, app: &str, why: &str) -> Fault {
+    let message =
+        format!("error when marshalling cloud event envelope for topic {topic} pubsub {pubsub}: {why}");
+    of_entries(pubsub, app, why, message, "DAPR_PUBSUB_MARSHAL_ENVELOPE")
+}
+
 /// Entries of a bulk publish that cannot be told apart.
 #[must_use]
 pub fn ambiguous(pubsub: &str, topic: &str, app: &str) -> Fault {
-    let why = "an entry has no `entryId`, or one that another has";
-    let message = format!("error marshaling events to bytes for topic {topic} pubsub {pubsub}: {why}");
+    let why = "entryId is duplicated or not present for entry";
+    let message = format!("error marshaling events to bytes for topic {topic} pubsub {pubsub}. error: {why}");
     of_entries(pubsub, app, why, message, "DAPR_PUBSUB_MARSHAL_EVENTS")
 }
 
@@ -89,21 +98,22 @@ mod tests {
 
     #[test]
     fn statuses_are_the_protocols_own() {
-        let check = |any: bool, error: Error, expect: (u16, Grpc, &str)| {
-            let fault = fault("bus", "t", "app", any, &error);
+        let check = |error: Error, expect: (u16, Grpc, &str)| {
+            let fault = fault("bus", "t", "app", &error);
             assert_eq!((fault.http, fault.grpc, fault.code), expect, "{}", fault.message);
         };
         let missing = || Error::new(&codes::COMPONENT_NOT_FOUND, "no broker");
-        check(true, missing(), (404, Grpc::InvalidArgument, "ERR_PUBSUB_NOT_FOUND"));
-        check(false, missing(), (400, Grpc::FailedPrecondition, "ERR_PUBSUB_NOT_CONFIGURED"));
-        let nameless = fault("", "t", "app", true, &missing());
+        check(missing(), (404, Grpc::InvalidArgument, "ERR_PUBSUB_NOT_FOUND"));
+        let nameless = fault("", "t", "app", &missing());
         assert_eq!((nameless.grpc, nameless.code), (Grpc::InvalidArgument, "ERR_PUBSUB_EMPTY"));
         let field = |name: &str| Error::new(&codes::INVALID_FIELD, "x").with_field(name);
-        check(true, field("topic"), (404, Grpc::InvalidArgument, "ERR_TOPIC_NAME_EMPTY"));
-        check(true, field("metadata"), (400, Grpc::InvalidArgument, "ERR_PUBSUB_REQUEST_METADATA"));
+        check(field("topic"), (404, Grpc::InvalidArgument, "ERR_TOPIC_NAME_EMPTY"));
+        check(field("metadata"), (400, Grpc::InvalidArgument, "ERR_PUBSUB_REQUEST_METADATA"));
         let denied = Error::new(&codes::PERMISSION_DENIED, "x");
-        check(true, denied, (403, Grpc::PermissionDenied, "ERR_PUBSUB_FORBIDDEN"));
+        check(denied, (403, Grpc::PermissionDenied, "ERR_PUBSUB_FORBIDDEN"));
         let down = Error::new(&codes::BROKER_UNAVAILABLE, "x");
-        check(true, down, (500, Grpc::Internal, "ERR_PUBSUB_PUBLISH_MESSAGE"));
+        check(down, (500, Grpc::Internal, "ERR_PUBSUB_PUBLISH_MESSAGE"));
+        let no_event = Error::new(&codes::INVALID_JSON, "x");
+        check(no_event, (500, Grpc::InvalidArgument, "ERR_PUBSUB_CLOUD_EVENTS_SER"));
     }
 }

@@ -29,42 +29,59 @@ pub enum Op<'a> {
 /// Which stores can what.
 const STORES: &str = "https://docs.dapr.io/reference/components-reference/supported-state-stores/";
 
-/// The failure of a call to `store`. `any_store`: whether there is a state store at all.
+/// The failure of a call of `app` to `store`. `any_store`: whether there is a state store at all.
 #[must_use]
-pub fn fault(op: Op<'_>, store: &str, any_store: bool, error: &Error) -> Fault {
+pub fn fault(op: Op<'_>, store: &str, app: &str, any_store: bool, error: &Error) -> Fault {
+    let of_app = [("appID", app)];
+    let of_app = if app.is_empty() { &of_app[..0] } else { &of_app };
     if is_not_found(error) && !any_store {
         let message = format!("state store {store} is not configured");
         return Fault::new(500, Grpc::FailedPrecondition, "ERR_STATE_STORE_NOT_CONFIGURED", message)
-            .because("DAPR_STATE_NOT_CONFIGURED", &[]);
+            .because("DAPR_STATE_NOT_CONFIGURED", of_app);
     }
     if is_not_found(error) {
         let message = format!("state store {store} is not found");
         return Fault::new(400, Grpc::InvalidArgument, "ERR_STATE_STORE_NOT_FOUND", message)
-            .because("DAPR_STATE_NOT_FOUND", &[]);
+            .because("DAPR_STATE_NOT_FOUND", of_app);
     }
     if error.code() == &codes::INVALID_FIELD && error.field() == Some("key") {
         return Fault::malformed(error.message())
-            .with_field("key", error.message())
+            .with_field(illegal_key(error.message()), error.message())
             .on(KIND, store, "")
             .because("DAPR_STATE_ILLEGAL_KEY", &[]);
     }
     match (op, error.kind()) {
         (Op::Query, Kind::Unsupported) => {
-            let message = format!("state store {store} does not support querying");
+            let message = "state store does not support querying";
             Fault::new(500, Grpc::Internal, "ERR_STATE_STORE_NOT_SUPPORTED", message)
                 .on(KIND, store, "")
                 .because("DAPR_STATE_QUERYING_NOT_SUPPORTED", &[])
         }
         (_, Kind::Unsupported) => {
-            let message = format!("state store {store} does not support transactions");
+            let message = format!("state store {store} doesn't support transactions");
             Fault::new(500, Grpc::Unimplemented, "ERR_STATE_STORE_NOT_SUPPORTED", message)
-                .with_help(STORES, "what each state store can do")
+                .with_help(STORES, "Check the list of state stores and the features they support")
                 .on(KIND, store, "")
                 .because("DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED", &[])
         }
         (Op::Query, _) => query_failed(store, &said(error)),
         _ => of_operation(op, store, error),
     }
+}
+
+/// The key that a message about an illegal one names.
+fn illegal_key(message: &str) -> &str {
+    let key = message
+        .strip_prefix("input key/keyPrefix '")
+        .and_then(|rest| rest.strip_suffix("' can't contain '||'"));
+    key.unwrap_or("key")
+}
+
+/// An option that no store takes. What a store says of it, callers hear as a failure of the store.
+#[must_use]
+pub fn refused(op: Op<'_>, store: &str, why: &str) -> Fault {
+    let (code, message) = told(op, store, why);
+    Fault::new(500, Grpc::Internal, code, message)
 }
 
 /// The failure of a query: of one that cannot be read, or of the store.
@@ -82,9 +99,9 @@ pub fn unknown_operation(operation: &str) -> Fault {
     Fault::new(400, Grpc::Unimplemented, "ERR_NOT_SUPPORTED_STATE_OPERATION", message)
 }
 
-fn of_operation(op: Op<'_>, store: &str, error: &Error) -> Fault {
-    let why = said(error);
-    let (code, message) = match op {
+/// The code of an operation's failure, and what is said of it.
+fn told(op: Op<'_>, store: &str, why: &str) -> (&'static str, String) {
+    match op {
         Op::Get(key) => ("ERR_STATE_GET", format!("fail to get {key} from state store {store}: {why}")),
         Op::GetBulk => ("ERR_STATE_BULK_GET", format!("fail to get keys from state store {store}: {why}")),
         Op::Save => ("ERR_STATE_SAVE", format!("failed saving state in state store {store}: {why}")),
@@ -96,29 +113,31 @@ fn of_operation(op: Op<'_>, store: &str, error: &Error) -> Fault {
             ("ERR_STATE_TRANSACTION", format!("error while executing state transaction: {why}"))
         }
         Op::Query => ("ERR_STATE_QUERY", format!("failed query in state store {store}: {why}")),
-    };
-    let in_transaction = op == Op::Transaction;
-    if error.code() == &codes::ETAG_MISMATCH && !in_transaction {
-        return Fault::new(
-            409,
-            Grpc::Aborted,
-            code,
-            format!("possible etag mismatch. error from state store: {why}"),
-        );
     }
-    if error.code() == &codes::ETAG_INVALID && !in_transaction {
-        return Fault::new(400, Grpc::InvalidArgument, code, format!("invalid etag value: {why}"));
+}
+
+fn of_operation(op: Op<'_>, store: &str, error: &Error) -> Fault {
+    let why = said(error);
+    let in_transaction = op == Op::Transaction;
+    let of_etag = [&codes::ETAG_MISMATCH, &codes::ETAG_INVALID].contains(&error.code());
+    if of_etag && !in_transaction {
+        let (http, grpc, what) = if error.code() == &codes::ETAG_MISMATCH {
+            (409, Grpc::Aborted, "possible etag mismatch. error from state store")
+        } else {
+            (400, Grpc::InvalidArgument, "invalid etag value")
+        };
+        let (code, message) = told(op, store, &format!("{what}: {why}"));
+        return Fault::new(http, grpc, code, message);
     }
     if in_transaction && error.field() == Some("operations") {
         let code = "ERR_STATE_STORE_TOO_MANY_TRANSACTIONS";
-        return Fault::new(400, Grpc::InvalidArgument, code, message)
+        return Fault::new(400, Grpc::InvalidArgument, code, error.message())
             .on(KIND, store, "")
             .because("DAPR_STATE_TOO_MANY_TRANSACTIONS", &[]);
     }
-    if in_transaction && error.kind() != Kind::InvalidArgument {
-        return Fault::new(500, Grpc::Internal, code, message);
-    }
-    Fault::other(code, message, error)
+    let (code, message) = told(op, store, &why);
+    let is_late = error.kind() == Kind::Timeout && !in_transaction;
+    Fault::new(500, if is_late { Grpc::DeadlineExceeded } else { Grpc::Internal }, code, message)
 }
 
 #[cfg(test)]
@@ -126,7 +145,7 @@ mod tests {
     use super::*;
 
     fn check(op: Op<'_>, any: bool, error: &Error, expect: (u16, Grpc, &str)) {
-        let fault = fault(op, "orders", any, error);
+        let fault = fault(op, "orders", "shop", any, error);
         assert_eq!((fault.http, fault.grpc, fault.code), expect, "{op:?}: {}", fault.message);
     }
 
@@ -157,11 +176,36 @@ mod tests {
         let down = Error::new(&codes::STORE_UNAVAILABLE, "down");
         check(Op::Query, true, &down, (500, Grpc::Internal, "ERR_STATE_QUERY"));
         check(Op::Get("k"), true, &down, (500, Grpc::Internal, "ERR_STATE_GET"));
+        let ttl = Error::new(&codes::INVALID_FIELD, "no number").with_field("metadata.ttlInSeconds");
+        check(Op::Save, true, &ttl, (500, Grpc::Internal, "ERR_STATE_SAVE"));
+        let late = Error::new(&codes::DEADLINE_EXCEEDED, "late");
+        check(Op::Save, true, &late, (500, Grpc::DeadlineExceeded, "ERR_STATE_SAVE"));
     }
 
     #[test]
-    fn an_illegal_key_has_three_details() {
-        let key = Error::new(&codes::INVALID_FIELD, "bad key").with_field("key");
-        assert_eq!(fault(Op::Save, "orders", true, &key).details.len(), 3);
+    fn messages_say_what_was_asked_for_before_what_went_wrong() {
+        let stale = Error::new(&codes::ETAG_MISMATCH, "changed");
+        let said = |op| fault(op, "orders", "shop", true, &stale).message;
+        let mismatch = "possible etag mismatch. error from state store: changed";
+        assert_eq!(said(Op::Save), format!("failed saving state in state store orders: {mismatch}"));
+        assert_eq!(said(Op::Delete("k")), format!("failed deleting state with key k: {mismatch}"));
+    }
+
+    #[test]
+    fn who_asks_a_store_that_is_not_there_is_named() {
+        let missing = Error::new(&codes::COMPONENT_NOT_FOUND, "no store");
+        for any in [true, false] {
+            let details = fault(Op::Save, "orders", "shop", any, &missing).json()["details"].clone();
+            assert_eq!(details[0]["metadata"], serde_json::json!({"appID": "shop"}));
+        }
+    }
+
+    #[test]
+    fn an_illegal_key_has_three_details_the_first_of_which_names_it() {
+        let why = "input key/keyPrefix 'a||b' can't contain '||'";
+        let key = Error::new(&codes::INVALID_FIELD, why).with_field("key");
+        let details = fault(Op::Save, "orders", "shop", true, &key).json()["details"].clone();
+        assert_eq!(details.as_array().map(Vec::len), Some(3));
+        assert_eq!(details[0]["field_violations"][0]["field"], "a||b");
     }
 }

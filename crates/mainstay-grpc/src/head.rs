@@ -38,13 +38,11 @@ pub(crate) fn context(headers: &HeaderMap) -> Ctx {
         ctx = ctx.with_deadline(end);
     }
     // Older clients send the binary form; where both stand, it is the one that the protocol looks at first.
-    match text("grpc-trace-bin").and_then(traceparent) {
+    let ctx = match text("grpc-trace-bin").and_then(traceparent) {
         Some(trace) => ctx.with_traceparent(&trace),
-        None => match text("traceparent") {
-            Some(trace) => ctx.with_traceparent(trace),
-            None => ctx,
-        },
-    }
+        None => ctx.with_traceparent(text("traceparent").unwrap_or_default()),
+    };
+    ctx.with_tracestate(text("tracestate").unwrap_or_default())
 }
 
 /// How long the caller waits: at most eight digits and a unit. `None` for what is neither.

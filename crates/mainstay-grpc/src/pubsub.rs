@@ -28,6 +28,8 @@ pub(crate) async fn publish_bulk(
     asked: wire::BulkPublishRequest,
 ) -> Result<wire::BulkPublishResponse> {
     let wire::BulkPublishRequest { pubsub_name: broker, topic, entries, metadata: shared } = asked;
+    pubsub::may_publish(call.blocks(), &broker, &topic, &shared)
+        .map_err(|error| failed(call, &broker, &topic, &error))?;
     let mut ids = BTreeSet::new();
     if !entries.iter().all(|entry| !entry.entry_id.is_empty() && ids.insert(entry.entry_id.as_str())) {
         return Err(status::of(&mainstay_dapr::pubsub::ambiguous(&broker, &topic, call.app())));
@@ -49,6 +51,5 @@ fn content_type(text: String) -> Option<String> {
 }
 
 pub(crate) fn failed(call: &Call, broker: &str, topic: &str, error: &Error) -> Status {
-    let any = !call.blocks().table().brokers.is_empty();
-    call::failed(&mainstay_dapr::pubsub::fault(broker, topic, call.app(), any, error), error)
+    call::failed(&mainstay_dapr::pubsub::fault(broker, topic, call.app(), error), error)
 }

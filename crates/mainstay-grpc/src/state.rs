@@ -56,6 +56,8 @@ fn metadata(entry: &Entry) -> BTreeMap<String, String> {
 }
 
 pub(crate) async fn save(call: &Call, asked: wire::SaveStateRequest) -> Result<()> {
+    let store = &asked.store_name;
+    state::is_there(call.blocks(), store).map_err(|error| failed(call, Op::Save, store, &error))?;
     if asked.states.iter().any(|item| item.key.is_empty()) {
         let message = "state key cannot be empty";
         let fault = Fault::new(400, Grpc::InvalidArgument, "ERR_STATE_SAVE", message);
@@ -84,6 +86,8 @@ pub(crate) async fn delete_bulk(call: &Call, asked: wire::DeleteBulkStateRequest
 }
 
 pub(crate) async fn transact(call: &Call, asked: wire::ExecuteStateTransactionRequest) -> Result<()> {
+    let can = state::can_transact(call.blocks(), &asked.store_name);
+    can.map_err(|error| failed(call, Op::Transaction, &asked.store_name, &error))?;
     let operations = asked.operations.into_iter().map(operation).collect::<Result<_>>()?;
     let done = state::transact(call.blocks(), &call.ctx, &asked.store_name, operations).await;
     done.map_err(|error| failed(call, Op::Transaction, &asked.store_name, &error))
@@ -104,6 +108,7 @@ fn operation(asked: wire::TransactionalStateOperation) -> Result<Operation> {
 
 pub(crate) async fn query(call: &Call, asked: wire::QueryStateRequest) -> Result<wire::QueryStateResponse> {
     let store = asked.store_name;
+    state::can_query(call.blocks(), &store).map_err(|error| failed(call, Op::Query, &store, &error))?;
     let query = mainstay_dapr::query::parse(asked.query.as_bytes())
         .map_err(|why| status::of(&mainstay_dapr::state::query_failed(&store, &why)))?;
     let found = state::query(call.blocks(), &call.ctx, &store, query).await;
@@ -157,7 +162,7 @@ fn format(item: &Item, value: &[u8]) -> Result<Format> {
 
 fn failed(call: &Call, op: Op<'_>, store: &str, error: &Error) -> Status {
     let any = !call.blocks().table().stores.is_empty();
-    let fault = mainstay_dapr::state::fault(op, store, any, error);
+    let fault = mainstay_dapr::state::fault(op, store, call.app(), any, error);
     status::log(&fault, error);
     status::with_reason(&fault)
 }

@@ -31,7 +31,11 @@ struct Asked {
 }
 
 async fn invoke(call: Call) -> Result {
-    let Asked { operation, data, metadata } = call.json()?;
+    let Asked { operation, data, mut metadata } = call.json()?;
+    let headers = call.parts.headers.get_all("baggage").into_iter().filter_map(|value| value.to_str().ok());
+    if let Some(baggage) = mainstay_dapr::bindings::baggage(headers)? {
+        metadata.insert("baggage".to_owned(), baggage);
+    }
     // Data is JSON here, and goes out as its text: a string in its quotes, nothing as `null`.
     let data = data.map_or(Bytes::from_static(b"null"), |raw| Bytes::copy_from_slice(raw.get().as_bytes()));
     let name = call.param("name");

@@ -19,10 +19,8 @@ pub(crate) type Result<T = Answer> = std::result::Result<T, Fault>;
 /// The context of a request.
 pub(crate) fn context(parts: &Parts) -> Ctx {
     let ctx = Ctx::new(RequestId::generate(), Principal::Anonymous);
-    match parts.headers.get("traceparent").and_then(|value| value.to_str().ok()) {
-        Some(trace) => ctx.with_traceparent(trace),
-        None => ctx,
-    }
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    ctx.with_traceparent(text("traceparent")).with_tracestate(text("tracestate"))
 }
 
 /// A request that was let in.

@@ -34,8 +34,8 @@ pub(crate) const ROUTES: &[Route] = &[
     },
 ];
 
-/// The code of an answer before the start is over.
-pub(crate) const NOT_READY: &str = "ERR_HEALTH_NOT_READY";
+/// The codes of answers before the start is over: of the whole, and of what the app can call.
+pub(crate) const NOT_READY: [&str; 2] = ["ERR_HEALTH_NOT_READY", "ERR_OUTBOUND_HEALTH_NOT_READY"];
 
 /// Whether everything is up, the app included.
 async fn health(call: Call) -> Result {
@@ -43,12 +43,12 @@ async fn health(call: Call) -> Result {
         let message = format!("dapr app-id does not match: this is not {asked}");
         return Err(Fault::new(500, Grpc::Internal, "ERR_HEALTH_APPID_NOT_MATCH", message));
     }
-    reached(&call, Phase::Ready)
+    reached(&call, Phase::Ready, NOT_READY[0], "dapr is not ready")
 }
 
 /// Whether the app can call us.
 async fn outbound(call: Call) -> Result {
-    reached(&call, Phase::Outbound)
+    reached(&call, Phase::Outbound, NOT_READY[1], "dapr outbound is not ready")
 }
 
 /// Whether every component answers, and which does not and why. Ours: the protocol's own health says nothing of backends.
@@ -80,11 +80,11 @@ async fn ready(call: Call) -> Result {
     Ok(answer)
 }
 
-fn reached(call: &Call, phase: Phase) -> Result {
+fn reached(call: &Call, phase: Phase, code: &'static str, message: &str) -> Result {
     if call.shared.is_at_least(phase) {
         return Ok(answer::empty());
     }
-    Err(Fault::new(500, Grpc::Internal, NOT_READY, "dapr is not ready"))
+    Err(Fault::new(500, Grpc::Internal, code, message))
 }
 
 async fn shutdown(call: Call) -> Result {

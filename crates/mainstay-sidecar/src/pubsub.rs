@@ -58,7 +58,8 @@ async fn publish(call: Call) -> Result {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
-    #[serde(default, deserialize_with = "or_default")]
+    /// The SDK for JavaScript writes its name in other letters, which the protocol's own runtime takes too.
+    #[serde(default, alias = "entryID", deserialize_with = "or_default")]
     entry_id: String,
     event: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "or_default")]
@@ -69,20 +70,23 @@ struct Entry {
 
 async fn publish_bulk(call: Call) -> Result {
     let (name, topic) = (call.param("pubsub"), call.param("topic"));
-    let unreadable = |why: &str| mainstay_dapr::pubsub::unreadable(name, topic, call.app(), why);
-    let entries: Vec<Entry> =
-        serde_json::from_slice(&call.body).map_err(|error| unreadable(&error.to_string()))?;
+    pubsub::may_publish(call.blocks(), name, topic, &call.metadata())
+        .map_err(|error| fault(&call, &error))?;
+    let entries: Vec<Entry> = serde_json::from_slice(&call.body)
+        .map_err(|error| mainstay_dapr::pubsub::unreadable(name, topic, call.app(), &error.to_string()))?;
     let mut ids = BTreeSet::new();
     if !entries.iter().all(|entry| !entry.entry_id.is_empty() && ids.insert(entry.entry_id.as_str())) {
-        return Err(unreadable("an entry has no `entryId`, or one that another has"));
+        return Err(mainstay_dapr::pubsub::ambiguous(name, topic, call.app()));
     }
     let ids: Vec<String> = entries.iter().map(|entry| entry.entry_id.clone()).collect();
     let shared = call.metadata();
     let mut publications = Vec::with_capacity(entries.len());
     for entry in entries {
-        let data = content(&entry).map_err(&unreadable)?;
-        let mut metadata = entry.metadata;
-        metadata.extend(shared.clone());
+        let unfit = |why| mainstay_dapr::pubsub::unfit(name, topic, call.app(), why);
+        let data = content(&entry).map_err(unfit)?;
+        // Other than with state, what an entry says of itself holds.
+        let mut metadata = shared.clone();
+        metadata.extend(entry.metadata);
         let content_type = Some(entry.content_type).filter(|text| !text.is_empty());
         publications.push(Publication { data, content_type, metadata });
     }
@@ -96,8 +100,12 @@ async fn publish_bulk(call: Call) -> Result {
     if failed.is_empty() {
         return Ok(answer::empty());
     }
-    let body = json!({"failedEntries": failed, "errorCode": "ERR_PUBSUB_PUBLISH_MESSAGE"});
-    Ok(answer::json_bytes(StatusCode::INTERNAL_SERVER_ERROR, body.to_string()))
+    let body = json!({"failedEntries": failed, "errorCode": "ERR_PUBSUB_PUBLISH_MESSAGE"}).to_string();
+    let first = done.iter().find_map(|done| done.as_ref().err()).map(|error| fault(&call, error).message);
+    let mut answer = answer::json_bytes(StatusCode::INTERNAL_SERVER_ERROR, body.clone());
+    answer::metadata(answer.headers_mut(), "error", &first.unwrap_or_default());
+    answer::metadata(answer.headers_mut(), "responseData", &body);
+    Ok(answer)
 }
 
 /// The bytes of an event, as its content type says they stand in JSON.
@@ -121,6 +129,18 @@ fn content(entry: &Entry) -> std::result::Result<Bytes, &'static str> {
 }
 
 fn fault(call: &Call, error: &mainstay_core::Error) -> Fault {
-    let any = !call.blocks().table().brokers.is_empty();
-    mainstay_dapr::pubsub::fault(call.param("pubsub"), call.param("topic"), call.app(), any, error)
+    mainstay_dapr::pubsub::fault(call.param("pubsub"), call.param("topic"), call.app(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_entry_is_read_as_each_sdk_writes_it() {
+        let body = r#"[{"entryId":"1","event":"a"},{"entryID":"2","event":"b"},{"event":"c"}]"#;
+        let entries: Vec<Entry> = serde_json::from_str(body).unwrap();
+        let ids: Vec<_> = entries.iter().map(|entry| entry.entry_id.as_str()).collect();
+        assert_eq!(ids, ["1", "2", ""]);
+    }
 }

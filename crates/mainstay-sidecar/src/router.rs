@@ -133,7 +133,7 @@ where
             let answered = table.pass(parts, body).await;
             let mut answer = answered.unwrap_or_else(|fault| {
                 // Whoever waits for the start asks often.
-                if fault.http >= 500 && fault.code != health::NOT_READY {
+                if fault.http >= 500 && !health::NOT_READY.contains(&fault.code) {
                     tracing::warn!(code = fault.code, message = %fault.message, "a call failed");
                 }
                 answer::fault(&fault)
@@ -208,10 +208,14 @@ impl Table {
             let ctx = context(&parts);
             return invoke::invoke(&self.shared, &self.in_force.rules, &ctx, parts, body, asked).await;
         }
-        let (Some(found), Some(route)) = (&found, route) else {
-            let status = if found.is_some() { 405 } else { 404 };
+        let Some(found) = &found else {
+            // What is no path of ours could only be a call of an app.
+            let message = "failed getting app id either from the URL path or the header dapr-app-id";
+            return Err(Fault::new(404, Grpc::NotFound, "ERR_DIRECT_INVOKE", message));
+        };
+        let Some(route) = route else {
             let message = format!("no method answers {} {path}", parts.method);
-            return Err(Fault::new(status, Grpc::NotFound, "ERR_METHOD_NOT_FOUND", message));
+            return Err(Fault::new(405, Grpc::NotFound, "ERR_METHOD_NOT_FOUND", message));
         };
         let params = found.params.iter().map(|(name, value)| (name.to_owned(), decoded(value))).collect();
         let (shared, ctx) = (Arc::clone(&self.shared), context(&parts));

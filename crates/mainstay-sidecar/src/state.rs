@@ -72,17 +72,29 @@ async fn get(call: Call) -> Result {
 }
 
 async fn save(call: Call) -> Result {
-    let items: Vec<wire::Item> = call.json()?;
+    let store = call.param("store");
+    state::is_there(call.blocks(), store).map_err(|error| fault(&call, Op::Save, &error))?;
+    let items = call.json::<Option<Vec<wire::Item>>>()?.unwrap_or_default();
+    for item in &items {
+        item.check()?;
+    }
+    for item in &items {
+        item.check_options().map_err(|why| mainstay_dapr::state::refused(Op::Save, store, &why))?;
+    }
     let metadata = call.metadata();
-    let items = items.into_iter().map(|item| item.into_save(&metadata)).collect::<Result<Vec<_>>>()?;
-    let saved = state::save(call.blocks(), &call.ctx, call.param("store"), items).await;
+    let items = items.into_iter().map(|item| item.into_save(&metadata)).collect();
+    let saved = state::save(call.blocks(), &call.ctx, store, items).await;
     saved.map_err(|error| fault(&call, Op::Save, &error))?;
     Ok(answer::empty())
 }
 
 async fn delete(call: Call) -> Result {
     let key = call.param("key");
-    let concurrency = wire::concurrency(call.query("concurrency").as_deref())?;
+    state::is_there(call.blocks(), call.param("store"))
+        .map_err(|error| fault(&call, Op::Delete(key), &error))?;
+    let refused = |why: String| mainstay_dapr::state::refused(Op::Delete(key), call.param("store"), &why);
+    let concurrency = wire::concurrency(call.query("concurrency").as_deref()).map_err(refused)?;
+    wire::check_consistency(call.query("consistency").as_deref()).map_err(refused)?;
     let etag = call.header(IF_MATCH.as_str()).map(str::to_owned);
     let item = Item { key: key.to_owned(), etag, concurrency, metadata: call.metadata() };
     let deleted = state::delete(call.blocks(), &call.ctx, call.param("store"), vec![item]).await;
@@ -104,6 +116,7 @@ async fn several(call: Call) -> Result {
 }
 
 async fn bulk(call: Call) -> Result {
+    state::is_there(call.blocks(), call.param("store")).map_err(|error| fault(&call, Op::GetBulk, &error))?;
     let asked: wire::Bulk = call.json()?;
     let parallel = asked.parallelism.and_then(|count| usize::try_from(count).ok());
     let found = state::get_many(call.blocks(), &call.ctx, call.param("store"), &asked.keys, parallel).await;
@@ -132,17 +145,23 @@ fn data(value: &[u8]) -> Value {
 }
 
 async fn transact(call: Call) -> Result {
+    let can = state::can_transact(call.blocks(), call.param("store"));
+    can.map_err(|error| fault(&call, Op::Transaction, &error))?;
     let asked: wire::Transaction = call.json()?;
-    let mut metadata = asked.metadata;
-    metadata.extend(call.metadata());
+    // What stands beside the operations is the transaction's, and says nothing of a single one.
+    let metadata = call.metadata();
     let mut operations = Vec::with_capacity(asked.operations.len());
     for operation in asked.operations {
         operations.push(match operation.operation.as_str() {
             "upsert" => {
-                let (item, value, format) = operation.request.into_save(&metadata)?;
+                operation.request.check()?;
+                let (item, value, format) = operation.request.into_save(&metadata);
                 Operation::Upsert(item, value, format)
             }
-            "delete" => Operation::Delete(operation.request.into_item(&metadata)?),
+            "delete" => {
+                operation.request.check()?;
+                Operation::Delete(operation.request.into_save(&metadata).0)
+            }
             other => return Err(mainstay_dapr::state::unknown_operation(other)),
         });
     }
@@ -152,6 +171,8 @@ async fn transact(call: Call) -> Result {
 }
 
 async fn query(call: Call) -> Result {
+    let can = state::can_query(call.blocks(), call.param("store"));
+    can.map_err(|error| fault(&call, Op::Query, &error))?;
     let query = mainstay_dapr::query::parse(&call.body)
         .map_err(|why| mainstay_dapr::state::query_failed(call.param("store"), &why))?;
     let found = state::query(call.blocks(), &call.ctx, call.param("store"), query).await;
@@ -179,5 +200,5 @@ fn raw(value: Option<Box<RawValue>>) -> (bytes::Bytes, Format) {
 
 fn fault(call: &Call, op: Op<'_>, error: &Error) -> Fault {
     let any = !call.blocks().table().stores.is_empty();
-    mainstay_dapr::state::fault(op, call.param("store"), any, error)
+    mainstay_dapr::state::fault(op, call.param("store"), call.app(), any, error)
 }

@@ -167,7 +167,7 @@ async fn a_value_lives_as_long_as_it_is_told() {
     house.clock.advance(60_000);
     house.check("GET", "/v1.0/state/orders/a", "", (200, "1")).await;
     let bad = r#"[{"key":"a","value":1,"metadata":{"ttlInSeconds":"soon"}}]"#;
-    house.check_fault("POST", STATE, bad, (400, "ERR_STATE_SAVE")).await;
+    house.check_fault("POST", STATE, bad, (500, "ERR_STATE_SAVE")).await;
 }
 
 #[tokio::test]
@@ -199,6 +199,12 @@ async fn a_transaction_is_all_or_nothing() {
     let odd = r#"{"operations":[{"operation":"increment","request":{"key":"a"}}]}"#;
     house.check_fault("POST", path, odd, (400, "ERR_NOT_SUPPORTED_STATE_OPERATION")).await;
     house.check("POST", path, r#"{"operations":[]}"#, (204, "")).await;
+    // What stands beside the operations is not an operation's.
+    let beside = r#"{"operations":[{"operation":"upsert","request":{"key":"e","value":1}}],
+        "metadata":{"ttlInSeconds":"1"}}"#;
+    house.check("POST", path, beside, (204, "")).await;
+    let (_, headers, _) = house.send("GET", "/v1.0/state/orders/e", &[], "").await;
+    assert!(!headers.contains_key("metadata.ttlExpireTime"), "{headers:?}");
     // As the SDK for JavaScript sends what is not set.
     let nulls = r#"{"operations":[{"operation":"upsert","request":{"key":"d","value":1,"etag":null,"metadata":null,
         "options":null}}],"metadata":null}"#;
@@ -221,7 +227,8 @@ async fn an_encrypted_store_sees_no_value_and_the_app_no_encryption() {
     let (_, _, bulk) = house.send("POST", "/v1.0/state/orders/bulk", &[], r#"{"keys":["a","b"]}"#).await;
     let bulk: Value = serde_json::from_slice(&bulk).unwrap();
     assert_eq!((&bulk[0]["data"], &bulk[1]["data"]), (&json!({"n": 1}), &json!("x")));
-    house.check_fault("POST", "/v1.0-alpha1/state/orders/query", "{}", (500, "ERR_STATE_QUERY")).await;
+    let query = "/v1.0-alpha1/state/orders/query";
+    house.check_fault("POST", query, "{}", (500, "ERR_STATE_STORE_NOT_SUPPORTED")).await;
     // What was written before there was a key is not given out as if it were a value.
     let plain = mainstay_core::state::Change::Set {
         key: "shop||c".to_owned(),
@@ -239,13 +246,30 @@ async fn bad_requests_are_told_as_the_protocol_tells_them() {
     let house = House::new().await;
     house.check_fault("GET", "/v1.0/state/other/a", "", (400, "ERR_STATE_STORE_NOT_FOUND")).await;
     house.check_fault("POST", STATE, "{", (400, "ERR_MALFORMED_REQUEST")).await;
+    house.check("POST", STATE, "null", (204, "")).await;
+    // Whose store it is comes before what is asked of it.
+    for path in ["other", "other/bulk", "other/transaction"] {
+        let path = format!("/v1.0/state/{path}");
+        house.check_fault("POST", &path, "{", (400, "ERR_STATE_STORE_NOT_FOUND")).await;
+    }
+    let options = r#"[{"key":"a","value":1,"options":{"concurrency":"none-wins"}}]"#;
+    house.check_fault("POST", STATE, options, (500, "ERR_STATE_SAVE")).await;
+    let options = r#"[{"key":"a","value":1,"options":{"consistency":"lax"}}]"#;
+    house.check_fault("POST", STATE, options, (500, "ERR_STATE_SAVE")).await;
+    let delete = "/v1.0/state/orders/a?consistency=lax";
+    house.check_fault("DELETE", delete, "", (500, "ERR_STATE_DELETE")).await;
+    house
+        .check("DELETE", "/v1.0/state/orders/a?consistency=strong&concurrency=last-write", "", (204, ""))
+        .await;
     house.check_fault("POST", STATE, r#"[{"value":1}]"#, (400, "ERR_MALFORMED_REQUEST")).await;
     house.check_fault("POST", STATE, r#"[{"key":"a||b","value":1}]"#, (400, "ERR_MALFORMED_REQUEST")).await;
     let query = "/v1.0-alpha1/state/orders/query";
     house.check_fault("POST", query, "{}", (500, "ERR_STATE_STORE_NOT_SUPPORTED")).await;
-    house.check_fault("POST", "/v1.0/publish/bus/t", "x", (400, "ERR_PUBSUB_NOT_CONFIGURED")).await;
+    house.check_fault("POST", query, "{", (500, "ERR_STATE_STORE_NOT_SUPPORTED")).await;
+    house.check_fault("POST", "/v1.0/publish/bus/t", "x", (404, "ERR_PUBSUB_NOT_FOUND")).await;
     house.check_fault("GET", "/v1.0/secrets/vault/k", "", (500, "ERR_SECRET_STORES_NOT_CONFIGURED")).await;
-    house.check_fault("GET", "/v1.0/nothing", "", (404, "ERR_METHOD_NOT_FOUND")).await;
+    house.check_fault("GET", "/v1.0/nothing", "", (404, "ERR_DIRECT_INVOKE")).await;
+    house.check_fault("PATCH", STATE, "", (405, "ERR_METHOD_NOT_FOUND")).await;
     let large = format!(r#"[{{"key":"a","value":"{}"}}]"#, "x".repeat(5_000));
     house.check_fault("POST", STATE, &large, (413, "ERR_BODY_TOO_LARGE")).await;
 }
@@ -253,7 +277,7 @@ async fn bad_requests_are_told_as_the_protocol_tells_them() {
 #[tokio::test]
 async fn health_follows_the_start() {
     let house = House::with(Some("secret")).await;
-    house.check_fault("GET", "/v1.0/healthz/outbound", "", (500, "ERR_HEALTH_NOT_READY")).await;
+    house.check_fault("GET", "/v1.0/healthz/outbound", "", (500, "ERR_OUTBOUND_HEALTH_NOT_READY")).await;
     house.surface.reach(Phase::Outbound);
     house.check("GET", "/v1.0/healthz/outbound", "", (204, "")).await;
     house.check_fault("GET", "/v1.0/healthz", "", (500, "ERR_HEALTH_NOT_READY")).await;
@@ -261,7 +285,7 @@ async fn health_follows_the_start() {
     house.check("GET", "/v1.0/healthz?appid=shop", "", (204, "")).await;
     house.check_fault("GET", "/v1.0/healthz?appid=else", "", (500, "ERR_HEALTH_APPID_NOT_MATCH")).await;
     house.surface.reach(Phase::Ending);
-    house.check_fault("GET", "/v1.0/healthz/outbound", "", (500, "ERR_HEALTH_NOT_READY")).await;
+    house.check_fault("GET", "/v1.0/healthz/outbound", "", (500, "ERR_OUTBOUND_HEALTH_NOT_READY")).await;
 }
 
 #[tokio::test]
@@ -364,8 +388,8 @@ async fn new_rules_hold_for_the_calls_that_follow() {
         about: About { http_endpoints: vec!["api".to_owned()], ..About::default() },
         ..Said::default()
     });
-    house.check_fault("GET", "/v1.0/state/orders/a", "", (404, "ERR_METHOD_NOT_FOUND")).await;
-    house.check_fault("GET", "/v1.0/invoke/api/method/x", "", (404, "ERR_METHOD_NOT_FOUND")).await;
+    house.check_fault("GET", "/v1.0/state/orders/a", "", (404, "ERR_DIRECT_INVOKE")).await;
+    house.check_fault("GET", "/v1.0/invoke/api/method/x", "", (404, "ERR_DIRECT_INVOKE")).await;
     let (_, _, body) = house.send("GET", "/v1.0/metadata", &[], "").await;
     let metadata: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(metadata["httpEndpoints"], json!([{"name": "api"}]));

@@ -43,8 +43,14 @@ pub struct Recipe {
 }
 
 /// Every server.
-pub static ALL: &[&Recipe] =
-    &[&mosquitto::RECIPE, &nats::RECIPE, &postgres::RECIPE, &rabbitmq::RECIPE, &redis::RECIPE];
+pub static ALL: &[&Recipe] = &[
+    &kafka::RECIPE,
+    &mosquitto::RECIPE,
+    &nats::RECIPE,
+    &postgres::RECIPE,
+    &rabbitmq::RECIPE,
+    &redis::RECIPE,
+];
 
 /// Longest wait for a server to answer, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);

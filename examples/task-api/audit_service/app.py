@@ -24,9 +24,25 @@ lock = threading.Lock()
 
 def known() -> set[str]:
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    lines = FILE.read_text().splitlines() if FILE.exists() else []
-    # The last line may be cut, where a crash came in between; its event comes again.
-    return {json.loads(line)["event_id"] for line in lines if line.endswith("}")}
+    ids = set()
+    for line in FILE.read_text().splitlines() if FILE.exists() else []:
+        try:
+            ids.add(json.loads(line)["event_id"])
+        except ValueError:  # a crash or a full disk has cut it; its event comes again
+            pass
+    return ids
+
+
+def write(event: dict) -> None:
+    """Returns when the event's line is on the disk."""
+    with FILE.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":  # the last line was cut
+                file.write(b"\n")
+        file.write(json.dumps(event).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 seen = known()
@@ -40,10 +56,7 @@ def happened(envelope: Annotated[dict, Body()]) -> dict:
     with lock:
         delivered += 1
         if event["event_id"] not in seen:
-            with FILE.open("a") as file:
-                file.write(json.dumps(event) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            write(event)
             seen.add(event["event_id"])
     return {"status": "SUCCESS"}
 

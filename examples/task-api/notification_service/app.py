@@ -27,16 +27,24 @@ class Lines:
         self.path = path
         self.lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.ids = {json.loads(line)["id"] for line in lines if line.endswith("}")}
+        self.ids: set[str] = set()
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                self.ids.add(json.loads(line)["id"])
+            except ValueError:  # a crash or a full disk has cut it; its event comes again
+                pass
 
     def add(self, id: str, line: dict) -> bool:
         """Returns when the line is on the disk; whether it is new. The folder must be there."""
         with self.lock:
             if id in self.ids:
                 return False
-            with self.path.open("a") as file:
-                file.write(json.dumps({"id": id} | line) + "\n")
+            with self.path.open("ab+") as file:
+                if file.tell() > 0:
+                    file.seek(-1, os.SEEK_END)
+                    if file.read() != b"\n":  # the last line was cut
+                        file.write(b"\n")
+                file.write(json.dumps({"id": id} | line).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             self.ids.add(id)

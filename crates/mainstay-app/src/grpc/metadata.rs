@@ -20,8 +20,11 @@ pub(super) fn put(metadata: &mut MetadataMap, name: &str, value: &str) {
     }
 }
 
-/// Adds a trace, in the form of today and in the one that older servers read.
-pub(super) fn trace(metadata: &mut MetadataMap, trace: &str) {
+/// Adds a trace, in the form of today and in the one that older servers read, and what is said of it.
+pub(super) fn trace(metadata: &mut MetadataMap, trace: &str, state: Option<&str>) {
+    if let Some(value) = state.and_then(|state| AsciiMetadataValue::try_from(state).ok()) {
+        metadata.insert("tracestate", value);
+    }
     if let Ok(value) = AsciiMetadataValue::try_from(trace) {
         metadata.insert("traceparent", value);
     }
@@ -74,7 +77,8 @@ mod tests {
     #[test]
     fn a_trace_is_told_in_both_forms() {
         let mut metadata = MetadataMap::new();
-        trace(&mut metadata, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        trace(&mut metadata, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some("v=1"));
+        assert_eq!(metadata.get("tracestate").unwrap(), "v=1");
         let binary = metadata.get_bin("grpc-trace-bin").unwrap().to_bytes().unwrap();
         assert_eq!((binary.len(), &binary[..3], binary[28]), (29, &[0, 0, 0x4b][..], 1));
         assert!(in_binary("00-zz").is_none() && in_binary("").is_none());

@@ -175,6 +175,7 @@ impl Listener {
         let mut ctx = Ctx::system();
         if let Some(trace) = metadata.get("traceparent") {
             ctx = ctx.with_traceparent(trace);
+            ctx = ctx.with_tracestate(metadata.get("tracestate").map(String::as_str).unwrap_or_default());
         }
         let event =
             BindingEvent { binding: self.name.clone(), route: binding.rules.route.clone(), data, metadata };

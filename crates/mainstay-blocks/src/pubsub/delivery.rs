@@ -198,8 +198,11 @@ impl Deliverer {
             }
         };
         let mut ctx = Ctx::system();
-        if let Some(trace) = event["traceparent"].as_str() {
-            ctx = ctx.with_traceparent(trace);
+        // Older publishers name it so, and others say it beside the event.
+        let said =
+            |name: &str| event[name].as_str().or_else(|| message.metadata.get(name).map(String::as_str));
+        if let Some(trace) = said("traceparent").or_else(|| said("traceid")) {
+            ctx = ctx.with_traceparent(trace).with_tracestate(said("tracestate").unwrap_or_default());
         }
         let event = TopicEvent {
             path,
@@ -227,16 +230,8 @@ impl Deliverer {
 
     /// The envelope for the app, and what conditions see of it.
     fn envelope(&self, message: &Message) -> std::result::Result<(bytes::Bytes, Value), String> {
-        let envelope = if self.is_raw {
-            wrap_raw(
-                &message.data,
-                &self.subscription.pubsub,
-                &message.topic,
-                message.content_type.as_deref(),
-            )
-        } else {
-            message.data.clone()
-        };
+        let envelope =
+            if self.is_raw { wrap_raw(message, &self.subscription.pubsub) } else { message.data.clone() };
         match serde_json::from_slice::<Value>(&envelope) {
             Ok(event) if event.is_object() => Ok((envelope, event)),
             _ => Err("it is no cloud event; subscribe with `rawPayload` for what has no envelope".to_owned()),

@@ -28,8 +28,10 @@ pub struct Event<'a> {
     pub pubsub: &'a str,
     /// The topic.
     pub topic: &'a str,
-    /// The caller's trace.
+    /// The caller's trace; one that begins here without.
     pub traceparent: Option<&'a str>,
+    /// What is said of it.
+    pub tracestate: Option<&'a str>,
     /// When it is published.
     pub now_ms: u64,
 }
@@ -83,10 +85,11 @@ impl Event<'_> {
         fill("source", source.into());
         fill("type", TYPE.into());
         fill("time", time(self.now_ms).into());
-        if let Some(traceparent) = self.traceparent {
-            fill("traceid", traceparent.into());
-            fill("traceparent", traceparent.into());
-        }
+        // Apps read these members without asking whether they are there.
+        let traceparent = self.traceparent.map_or_else(fresh_trace, str::to_owned);
+        fill("traceid", traceparent.as_str().into());
+        fill("traceparent", traceparent.into());
+        fill("tracestate", self.tracestate.unwrap_or_default().into());
         event.insert("topic".to_owned(), self.topic.into());
         event.insert("pubsubname".to_owned(), self.pubsub.into());
     }
@@ -102,8 +105,9 @@ impl Event<'_> {
                 }
             }
         }
+        // What is not above zero is no time to live.
         let ttl = metadata.get(Message::TTL).and_then(|text| text.parse::<u64>().ok());
-        if let Some(seconds) = ttl {
+        if let Some(seconds) = ttl.filter(|seconds| *seconds > 0) {
             let end = self.now_ms.saturating_add(seconds.saturating_mul(1_000));
             event.insert("expiration".to_owned(), time(end).into());
         }
@@ -133,20 +137,34 @@ fn given(data: &[u8]) -> Result<Map<String, Value>> {
     })
 }
 
-/// The envelope for a message that was published without one, towards a subscriber who wants one.
+/// A trace that begins with this message, and that nobody records (Trace Context, section 3.2).
+fn fresh_trace() -> String {
+    let (trace, span) =
+        (uuid::Uuid::new_v4().simple().to_string(), uuid::Uuid::new_v4().simple().to_string());
+    format!("00-{trace}-{}-00", &span[..16])
+}
+
+/// The envelope for a message that was published without one, towards a subscriber who wants one: bytes, whatever they were
+/// published as, and the trace that stands beside them.
 #[must_use]
-pub fn wrap_raw(data: &[u8], pubsub: &str, topic: &str, content_type: Option<&str>) -> Bytes {
-    let content_type = content_type.filter(|text| !text.is_empty()).unwrap_or("application/octet-stream");
-    let event = serde_json::json!({
+pub fn wrap_raw(message: &Message, pubsub: &str) -> Bytes {
+    let mut event = serde_json::json!({
         "id": uuid::Uuid::now_v7().to_string(),
         "specversion": SPEC_VERSION,
         "source": UNKNOWN_SOURCE,
         "type": TYPE,
-        "datacontenttype": content_type,
-        "topic": topic,
+        "datacontenttype": "application/octet-stream",
+        "topic": message.topic,
         "pubsubname": pubsub,
-        "data_base64": STANDARD.encode(data),
+        "data_base64": STANDARD.encode(&message.data),
     });
+    for name in ["traceid", "traceparent", "tracestate", "baggage"] {
+        let Some(said) = message.metadata.get(name).filter(|said| !said.is_empty()) else { continue };
+        event[name] = said.as_str().into();
+        if name == "traceparent" {
+            event["traceid"] = said.as_str().into();
+        }
+    }
     event.to_string().into()
 }
 
@@ -185,8 +203,14 @@ mod tests {
 
     use super::*;
 
-    const EVENT: Event<'_> =
-        Event { app: "shop", pubsub: "bus", topic: "orders", traceparent: None, now_ms: 1_700_000_000_000 };
+    const EVENT: Event<'_> = Event {
+        app: "shop",
+        pubsub: "bus",
+        topic: "orders",
+        traceparent: None,
+        tracestate: None,
+        now_ms: 1_700_000_000_000,
+    };
 
     fn made(data: &[u8], content_type: Option<&str>, metadata: &[(&str, &str)]) -> Value {
         let metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -215,9 +239,18 @@ mod tests {
         let mut event = made(b"1", Some("application/json"), &[]);
         assert!(event["id"].as_str().unwrap().parse::<uuid::Uuid>().is_ok());
         event.as_object_mut().unwrap().remove("id");
+        let trace = event.as_object_mut().unwrap().remove("traceid").unwrap();
+        assert_eq!(
+            event.as_object_mut().unwrap().remove("traceparent"),
+            Some(trace.clone()),
+            "one value, two names"
+        );
+        let traced = mainstay_core::Ctx::system().with_traceparent(trace.as_str().unwrap());
+        assert!(traced.traceparent().is_some_and(|trace| trace.ends_with("-00")), "{trace}");
         let wanted = json!({
             "data": 1, "datacontenttype": "application/json", "specversion": "1.0", "source": "shop",
             "type": "com.dapr.event.sent", "time": "2023-11-14T22:13:20Z", "topic": "orders", "pubsubname": "bus",
+            "tracestate": "",
         });
         assert_eq!(event, wanted);
     }
@@ -245,9 +278,34 @@ mod tests {
             made(b"x", None, &[("cloudevent.id", "7"), ("ttlInSeconds", "60"), ("cloudevent.data", "no")]);
         assert_eq!((&event["id"], &event["data"]), (&json!("7"), &json!("x")));
         assert_eq!(event["expiration"], "2023-11-14T22:14:20Z");
-        let traced = Event { traceparent: Some("00-a-b-01"), ..EVENT };
+        for none in ["0", "-1", "soon", ""] {
+            assert!(made(b"x", None, &[("ttlInSeconds", none)]).get("expiration").is_none(), "{none}");
+        }
+        let traced = Event { traceparent: Some("00-a-b-01"), tracestate: Some("v=1"), ..EVENT };
         let event = traced.envelope(b"x", None, &BTreeMap::new()).unwrap();
         let event: Value = serde_json::from_slice(&event).unwrap();
         assert_eq!((&event["traceid"], &event["traceparent"]), (&json!("00-a-b-01"), &json!("00-a-b-01")));
+        assert_eq!(event["tracestate"], "v=1");
+    }
+
+    #[test]
+    fn bytes_without_an_envelope_are_wrapped_as_bytes() {
+        let metadata = [("traceparent", "00-a-b-01"), ("traceid", "x"), ("other", "y")];
+        let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let content_type = Some("application/json".to_owned());
+        let message = Message {
+            topic: "orders".to_owned(),
+            data: "{}".into(),
+            content_type,
+            metadata: metadata.into(),
+        };
+        let mut event: Value = serde_json::from_slice(&wrap_raw(&message, "bus")).unwrap();
+        assert!(event.as_object_mut().unwrap().remove("id").is_some());
+        let wanted = json!({
+            "specversion": "1.0", "source": "Dapr", "type": "com.dapr.event.sent", "topic": "orders",
+            "pubsubname": "bus", "datacontenttype": "application/octet-stream", "data_base64": "e30=",
+            "traceid": "00-a-b-01", "traceparent": "00-a-b-01",
+        });
+        assert_eq!(event, wanted);
     }
 }

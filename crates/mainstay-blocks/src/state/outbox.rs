@@ -13,11 +13,13 @@ mod relay;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use mainstay_core::pubsub::Message;
 use mainstay_core::state::{Change, Format, Precondition, RESERVED};
 use mainstay_core::{Ctx, Error, Result, codes};
 use serde::{Deserialize, Serialize};
@@ -74,13 +76,21 @@ pub struct Outbox {
 struct Row<'a> {
     /// The key that the event is of, as the app calls it.
     #[serde(borrow)]
-    key: std::borrow::Cow<'a, str>,
+    key: Cow<'a, str>,
+    /// What the broker keeps in order, where the operation says it; else that is the key.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    partition: Option<Cow<'a, str>>,
     #[serde(borrow)]
     event: &'a RawValue,
 }
 
-/// The events of a transaction: by key, the envelope.
-type Events = Vec<(String, String)>;
+/// An event of a transaction.
+struct Happened {
+    /// The key that it is of, as the app calls it.
+    key: String,
+    partition: Option<String>,
+    envelope: String,
+}
 
 /// Values that are published for others, by key.
 type Projections = HashMap<String, (Item, Bytes, Format)>;
@@ -139,10 +149,10 @@ impl Outbox {
     }
 
     /// Keeps other transactions of the same keys away: the order of rows is then that of the changes.
-    async fn alone(&self, events: &Events) -> Vec<MutexGuard<'_, ()>> {
+    async fn alone(&self, events: &[Happened]) -> Vec<MutexGuard<'_, ()>> {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let stripes: BTreeSet<usize> =
-            events.iter().map(|(key, _)| (hasher.hash_one(key) % STRIPES as u64) as usize).collect();
+            events.iter().map(|event| (hasher.hash_one(&event.key) % STRIPES as u64) as usize).collect();
         let mut held = Vec::with_capacity(stripes.len());
         // In one order for all, so that nobody waits in a circle.
         for stripe in stripes {
@@ -164,7 +174,7 @@ pub(super) async fn transact(
 ) -> Result<()> {
     let now_ms = blocks.clock().now_ms();
     let (operations, projections) = split(operations);
-    let mut events = Events::new();
+    let mut events = Vec::new();
     for operation in &operations {
         if let Operation::Upsert(item, value, format) = operation {
             let (value, format, content_type) = match projections.get(&item.key) {
@@ -177,9 +187,14 @@ pub(super) async fn transact(
                 pubsub: &outbox.pubsub,
                 topic: &outbox.topic,
                 traceparent: ctx.traceparent(),
+                tracestate: ctx.tracestate(),
                 now_ms,
             };
-            events.push((item.key.clone(), envelope(&event, &data, content_type.as_deref(), item)?));
+            events.push(Happened {
+                key: item.key.clone(),
+                partition: item.metadata.get(Message::KEY).cloned(),
+                envelope: envelope(&event, &data, content_type.as_deref(), item)?,
+            });
         }
     }
     let mut changes = operations
@@ -190,8 +205,8 @@ pub(super) async fn transact(
     outbox.raise(store, ctx).await?;
     let alone = outbox.alone(&events).await;
     let first = outbox.numbers(now_ms, events.len() as u64);
-    for (number, (key, event)) in (first..).zip(&events) {
-        changes.push(row(store, outbox, number, key, event)?);
+    for (number, event) in (first..).zip(&events) {
+        changes.push(row(store, outbox, number, event)?);
     }
     let made = calls::transact(store, ctx, changes).await;
     drop(alone);
@@ -249,10 +264,12 @@ fn envelope(event: &Event<'_>, data: &[u8], content_type: Option<&str>, item: &I
     Ok(Value::Object(object).to_string())
 }
 
-fn row(store: &Store, outbox: &Outbox, number: u64, key: &str, event: &str) -> Result<Change> {
+fn row(store: &Store, outbox: &Outbox, number: u64, happened: &Happened) -> Result<Change> {
     let bug = |error: serde_json::Error| Error::bug("an event is no JSON").with_source(error);
-    let event = serde_json::from_str(event).map_err(bug)?;
-    let value = serde_json::to_vec(&Row { key: key.into(), event }).map_err(bug)?;
+    let event = serde_json::from_str(&happened.envelope).map_err(bug)?;
+    let partition = happened.partition.as_deref().map(Cow::Borrowed);
+    let value =
+        serde_json::to_vec(&Row { key: Cow::Borrowed(&happened.key), partition, event }).map_err(bug)?;
     let (value, format) = calls::sealed(&store.rules, value.into(), Format::Bytes)?;
     let key = format!("{}{number:016x}-{}", outbox.rows, outbox.end);
     Ok(Change::Set { key, value, format, precondition: Precondition::None, ttl: None })

@@ -38,4 +38,7 @@ async fn failures_have_the_protocols_statuses_and_no_details() {
     check(client.try_lock_alpha1(lock("locks", "a", 0)).await, Code::InvalidArgument, "");
     let bare = House::with(With { bare: true, ..With::default() }).await;
     check(bare.client().await.unlock_alpha1(unlock("a")).await, Code::FailedPrecondition, "");
+    check(bare.client().await.try_lock_alpha1(lock("locks", "a", 1)).await, Code::FailedPrecondition, "");
+    // The time is looked at before the store.
+    check(bare.client().await.try_lock_alpha1(lock("locks", "a", 0)).await, Code::InvalidArgument, "");
 }

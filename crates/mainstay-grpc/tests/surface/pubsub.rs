@@ -99,5 +99,7 @@ async fn failures_have_the_protocols_statuses_and_reasons() {
 
     let bare = House::with(With { bare: true, ..With::default() }).await;
     let none = bare.client().await.publish_event(event("orders", "x", "")).await;
-    check(none, Code::FailedPrecondition, "DAPR_PUBSUB_NOT_CONFIGURED");
+    check(none, Code::InvalidArgument, "DAPR_PUBSUB_NOT_FOUND");
+    let no_event = client.publish_event(event("orders", "[", "application/cloudevents+json")).await;
+    check(no_event, Code::InvalidArgument, "DAPR_PUBSUB_CLOUD_EVENT_CREATION");
 }

@@ -23,7 +23,7 @@ pub(super) async fn call(
     let text = |name: &str| call.headers.get(name).and_then(|value| value.to_str().ok());
     let mut ctx = Ctx::new(RequestId::generate(), Principal::Anonymous);
     if let Some(trace) = text("traceparent") {
-        ctx = ctx.with_traceparent(trace);
+        ctx = ctx.with_traceparent(trace).with_tracestate(text("tracestate").unwrap_or_default());
     }
     let message = MethodCall {
         method: percent_encoding::percent_decode_str(&call.path).decode_utf8_lossy().into_owned(),

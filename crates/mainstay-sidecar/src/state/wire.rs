@@ -26,41 +26,47 @@ pub(super) struct Item {
 #[derive(Default, Deserialize)]
 struct Options {
     concurrency: Option<String>,
+    consistency: Option<String>,
 }
 
 impl Item {
-    /// What changes the key. `metadata` is the request's, which holds over the item's.
-    pub(super) fn into_item(self, metadata: &BTreeMap<String, String>) -> Result<state::Item> {
-        Ok(self.into_save(metadata)?.0)
+    /// Whether it has a key. Errors: `ERR_MALFORMED_REQUEST`.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.key.is_empty() { Err(Fault::malformed("\"key\" is a required field")) } else { Ok(()) }
     }
 
-    /// The same with the value.
-    pub(super) fn into_save(
-        self,
-        metadata: &BTreeMap<String, String>,
-    ) -> Result<(state::Item, Bytes, Format)> {
-        if self.key.is_empty() {
-            return Err(Fault::malformed("\"key\" is a required field"));
-        }
-        let concurrency = concurrency(self.options.concurrency.as_deref())?;
+    /// Whether its options are ones that there are. Errors: what it is that is not.
+    pub(super) fn check_options(&self) -> std::result::Result<(), String> {
+        concurrency(self.options.concurrency.as_deref())?;
+        check_consistency(self.options.consistency.as_deref())
+    }
+
+    /// What changes the key, and its value. `metadata` is the request's, which holds over the item's. An option that there
+    /// is not counts as none.
+    pub(super) fn into_save(self, metadata: &BTreeMap<String, String>) -> (state::Item, Bytes, Format) {
+        let concurrency = concurrency(self.options.concurrency.as_deref()).unwrap_or_default();
         let mut own = self.metadata;
         own.extend(metadata.clone());
         let (value, format) = super::raw(self.value);
-        Ok((state::Item { key: self.key, etag: self.etag, concurrency, metadata: own }, value, format))
+        (state::Item { key: self.key, etag: self.etag, concurrency, metadata: own }, value, format)
     }
 }
 
-/// Who wins. Errors: `ERR_MALFORMED_REQUEST` for another word.
-pub(super) fn concurrency(text: Option<&str>) -> Result<Concurrency> {
+/// Who wins. Errors: another word.
+pub(super) fn concurrency(text: Option<&str>) -> std::result::Result<Concurrency, String> {
     match text {
         None | Some("") => Ok(Concurrency::Unspecified),
         Some("first-write") => Ok(Concurrency::FirstWrite),
         Some("last-write") => Ok(Concurrency::LastWrite),
-        Some(other) => {
-            let message =
-                format!("unrecognized concurrency model '{other}': it is `first-write` or `last-write`");
-            Err(Fault::malformed(&message))
-        }
+        Some(other) => Err(format!("unrecognized concurrency model '{other}'")),
+    }
+}
+
+/// What is read and written is always the newest; a word that there is not is refused all the same. Errors: the word.
+pub(super) fn check_consistency(text: Option<&str>) -> std::result::Result<(), String> {
+    match text {
+        None | Some("" | "eventual" | "strong") => Ok(()),
+        Some(other) => Err(format!("unrecognized consistency model '{other}'")),
     }
 }
 
@@ -75,8 +81,6 @@ pub(super) struct Bulk {
 pub(super) struct Transaction {
     #[serde(default, deserialize_with = "or_default")]
     pub(super) operations: Vec<Operation>,
-    #[serde(default, deserialize_with = "or_default")]
-    pub(super) metadata: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,8 @@ use crate::{project, shell};
 /// Longest installation of the packages, and longest run of the tests.
 const TIME_MAX: Duration = Duration::from_secs(5 * 60);
 /// What the tests are made of.
-const FILES: [&str; 3] = ["package.json", "package-lock.json", "sdk.test.mjs"];
+const FILES: [&str; 5] =
+    ["package.json", "package-lock.json", "sidecar.mjs", "client.test.mjs", "server.test.mjs"];
 
 pub(super) fn dapr(house: &House) -> anyhow::Result<Outcome> {
     for program in ["node", "npm"] {
@@ -23,7 +24,9 @@ pub(super) fn dapr(house: &House) -> anyhow::Result<Outcome> {
         Err(error) => return Ok(Outcome::NotRun(super::first_line(&format!("{error:#}")))),
     };
     let mut test = Command::new("node");
-    test.args(["--test", "sdk.test.mjs"]).current_dir(folder).env("MAINSTAY_BIN", house.binary()?);
+    test.args(["--test", "client.test.mjs", "server.test.mjs"])
+        .current_dir(folder)
+        .env("MAINSTAY_BIN", house.binary()?);
     shell::run_within(&mut test, TIME_MAX)?;
     Ok(Outcome::Passed("@dapr/dapr 3.18.0".to_owned()))
 }

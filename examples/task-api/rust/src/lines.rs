@@ -1,8 +1,8 @@
 //! A file of JSON lines that only grows, with one line for each id.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -15,13 +15,14 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Reads what is there; `id` finds a line's id. A last line that a crash has cut does not count: its event comes again.
+    /// Reads what is there; `id` finds a line's id. A line that was cut does not count: its event comes again.
     pub fn open(path: impl Into<PathBuf>, id: fn(&Value) -> &str) -> io::Result<Self> {
         let path = path.into();
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let text = if path.exists() { std::fs::read_to_string(&path)? } else { String::new() };
+        let text = if path.exists() { std::fs::read(&path)? } else { Vec::new() };
+        let text = String::from_utf8_lossy(&text);
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let ids = lines.map(|line| id(&line).to_owned()).collect();
         Ok(Self { path, ids: Mutex::new(ids) })
@@ -33,8 +34,9 @@ impl Lines {
         if ids.contains(id) {
             return Ok(false);
         }
-        let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
-        file.write_all(format!("{line}\n").as_bytes())?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&self.path)?;
+        let begin = if is_cut(&mut file)? { "\n" } else { "" };
+        file.write_all(format!("{begin}{line}\n").as_bytes())?;
         file.sync_data()?;
         ids.insert(id.to_owned());
         Ok(true)
@@ -45,4 +47,15 @@ impl Lines {
     pub fn count(&self) -> usize {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+/// Whether the last line has no end: a crash or a full disk has cut it.
+fn is_cut(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }

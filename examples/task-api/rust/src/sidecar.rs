@@ -61,20 +61,6 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Publishes a message. `metadata` has names and values.
-    pub async fn publish(
-        &self,
-        pubsub: &str,
-        topic: &str,
-        message: &Value,
-        metadata: &[(&str, &str)],
-    ) -> Result<(), Failure> {
-        let query: Vec<_> = metadata.iter().map(|(name, value)| (format!("metadata.{name}"), *value)).collect();
-        let url = format!("{}/publish/{pubsub}/{topic}", self.base);
-        checked(self.client.post(url).query(&query).json(message).send().await?).await?;
-        Ok(())
-    }
-
     /// Calls a method of another app by its id.
     pub async fn invoke(&self, app: &str, method: &str, body: &Value, header: (&str, &str)) -> Result<(), Failure> {
         let call = self.client.post(format!("{}/invoke/{app}/method/{method}", self.base));

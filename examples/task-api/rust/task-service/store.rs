@@ -1,4 +1,4 @@
-//! Tasks in the state store, and what happened to them on the topic.
+//! Tasks in the state store, and in one with them what happened to them: the store's outbox publishes that.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -18,21 +18,11 @@ pub fn refuse(status: StatusCode, why: impl Into<String>) -> Refused {
 pub struct Store {
     sidecar: Sidecar,
     name: String,
-    pubsub: String,
-    topic: String,
-    /// Whether the store publishes events itself, in one with the change (`outboxPublishTopic` in its component file).
-    outbox: bool,
 }
 
 impl Store {
     pub fn new(sidecar: Sidecar) -> Self {
-        Self {
-            sidecar,
-            name: setting("STORE", "statestore"),
-            pubsub: setting("PUBSUB", "pubsub"),
-            topic: setting("TOPIC", "task-events"),
-            outbox: setting("OUTBOX", "false") == "true",
-        }
+        Self { sidecar, name: setting("STORE", "statestore") }
     }
 
     /// A task and its etag. Errors: 404; 503 when the store cannot be reached.
@@ -50,8 +40,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Stores a task and publishes what happened to it. With the outbox both or neither happens: the store publishes the
-    /// projection. Without it a crash in between loses the event. Errors: 409, 503.
+    /// Stores a task and what happened to it, in one transaction: both or neither. The second operation is never made: it is
+    /// what the store's outbox publishes for the first, whose metadata are the envelope's. Errors: 409, 503.
     pub async fn commit(
         &self,
         task: &Task,
@@ -59,29 +49,16 @@ impl Store {
         correlation: Option<String>,
         etag: Option<&str>,
     ) -> Result<(), Refused> {
-        let event = serde_json::to_value(task.event(kind, correlation)).unwrap_or_default();
-        let mut stored = json!({ "key": key(&task.task_id), "value": task });
+        let metadata = json!({ "type": kind, "partitionKey": task.task_id });
+        let mut stored = json!({ "key": key(&task.task_id), "value": task, "metadata": metadata });
         if let Some(etag) = etag {
             stored["etag"] = etag.into();
         }
-        let mut operations = vec![json!({ "operation": "upsert", "request": stored })];
-        if self.outbox {
-            let metadata = json!({
-                "outbox.projection": "true",
-                "datacontenttype": "application/json",
-                "cloudevent.type": kind,
-                "partitionKey": task.task_id,
-            });
-            let projection = json!({ "key": key(&task.task_id), "value": event, "metadata": metadata });
-            operations.push(json!({ "operation": "upsert", "request": projection }));
-        }
-        self.transact(&task.task_id, operations, etag).await?;
-        if !self.outbox {
-            let metadata = [("cloudevent.type", kind), ("partitionKey", task.task_id.as_str())];
-            let published = self.sidecar.publish(&self.pubsub, &self.topic, &event, &metadata).await;
-            published.map_err(unavailable)?;
-        }
-        Ok(())
+        let metadata = json!({ "outbox.projection": "true", "contentType": "application/json" });
+        let event = task.event(kind, correlation);
+        let told = json!({ "key": key(&task.task_id), "value": event, "metadata": metadata });
+        let operations = [stored, told].map(|request| json!({ "operation": "upsert", "request": request }));
+        self.transact(&task.task_id, operations.into(), etag).await
     }
 
     pub async fn delete(&self, id: &str, etag: &str) -> Result<(), Refused> {

@@ -1,5 +1,6 @@
 //! What publishes the rows of an outbox. Of several processes that share a store one does, under a lease that ends by itself.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Outbox, PAGE, Row, Store, Stuck, calls};
+use super::{Happened, Outbox, PAGE, Row, Store, Stuck, calls};
 use crate::Blocks;
 use crate::layers::Outcome;
 use crate::pubsub::{self, CLOUD_EVENTS};
@@ -64,6 +65,13 @@ impl Relays {
             work.spawn(relay.run(ending));
         }
     }
+}
+
+/// A row that is to be published.
+struct Waiting {
+    /// Where it is in the store.
+    place: String,
+    event: Happened,
 }
 
 struct Relay {
@@ -136,7 +144,7 @@ impl Relay {
         let mut left = Vec::with_capacity(rows.len());
         for (place, entry) in rows {
             match self.read(&entry) {
-                Ok((key, event)) => left.push((place, key, event)),
+                Ok(event) => left.push(Waiting { place, event }),
                 Err(error) => {
                     tracing::error!(row = %place, error = ?error, "an event of the outbox cannot be read; it stays");
                     stuck.insert(place);
@@ -144,10 +152,10 @@ impl Relay {
             }
         }
         while !left.is_empty() {
-            left.retain(|(_, key, _)| !stuck.contains(key));
+            left.retain(|row| !stuck.contains(&row.event.key));
             let (mut now, mut later, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
             for row in left {
-                if seen.insert(row.1.clone()) { now.push(row) } else { later.push(row) }
+                if seen.insert(row.event.key.clone()) { now.push(row) } else { later.push(row) }
             }
             self.round(now, stuck).await?;
             left = later;
@@ -156,22 +164,25 @@ impl Relay {
     }
 
     /// Publishes rows of different keys, and deletes those that the broker has.
-    async fn round(&self, rows: Vec<(String, String, String)>, stuck: &mut Stuck) -> Result<()> {
+    async fn round(&self, rows: Vec<Waiting>, stuck: &mut Stuck) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
         let broker = pubsub::find(&self.blocks, &self.outbox.pubsub)?;
-        let message = |(_, key, event): &(String, String, String)| Message {
+        let message = |Waiting { event, .. }: &Waiting| Message {
             topic: self.outbox.topic.clone(),
-            data: event.clone().into(),
+            data: event.envelope.clone().into(),
             content_type: Some(CLOUD_EVENTS.to_owned()),
-            metadata: BTreeMap::from([(Message::KEY.to_owned(), key.clone())]),
+            metadata: BTreeMap::from([(
+                Message::KEY.to_owned(),
+                event.partition.as_ref().unwrap_or(&event.key).clone(),
+            )]),
         };
         let messages = rows.iter().map(message).collect();
         let call = async |ctx, messages| broker.port.publish_each(&ctx, messages).await;
         let ended = broker.guard.run_each(&ctx(), messages, call).await;
         let (mut done, mut failed) = (Vec::new(), None);
-        for ((place, key, _), ended) in rows.into_iter().zip(ended) {
+        for (Waiting { place, event: Happened { key, .. } }, ended) in rows.into_iter().zip(ended) {
             match ended {
                 Ok(()) => done.push(Change::Delete { key: place, precondition: Precondition::None }),
                 Err(error) if matches!(Outcome::of(&error), Outcome::Temporary(_)) => failed = Some(error),
@@ -185,7 +196,7 @@ impl Relay {
         failed.map_or(Ok(()), Err)
     }
 
-    fn read(&self, entry: &Entry) -> Result<(String, String)> {
+    fn read(&self, entry: &Entry) -> Result<Happened> {
         let value = match &self.store.rules.cipher {
             Some(cipher) => cipher.open(&entry.value)?,
             None => entry.value.clone(),
@@ -193,7 +204,11 @@ impl Relay {
         let row: Row<'_> = serde_json::from_slice(&value).map_err(|error| {
             Error::new(&codes::VALUE_UNREADABLE, "it is no event of an outbox").with_source(error)
         })?;
-        Ok((row.key.into_owned(), row.event.get().to_owned()))
+        Ok(Happened {
+            key: row.key.into_owned(),
+            partition: row.partition.map(Cow::into_owned),
+            envelope: row.event.get().to_owned(),
+        })
     }
 
     /// Whether we are the one who publishes; renews that when it is time.

@@ -107,6 +107,8 @@ impl StateStore for Memory {
 struct Bus {
     is_down: AtomicBool,
     published: Mutex<Vec<Value>>,
+    /// What each was to be kept in order by.
+    keys: Mutex<Vec<String>>,
 }
 
 #[async_trait]
@@ -129,6 +131,7 @@ impl PubSub for Bus {
         }
         let event: Value = serde_json::from_slice(&message.data).unwrap();
         assert_eq!((message.topic.as_str(), event["topic"].as_str()), ("t", Some("t")));
+        self.keys.lock().unwrap().push(key.clone());
         self.published.lock().unwrap().push(event);
         Ok(())
     }
@@ -251,6 +254,27 @@ async fn a_projection_is_published_and_not_kept_and_metadata_are_attributes() {
     assert!(event["id"] != "mine" && event.get("expiration").is_none(), "{event}");
     let kept = get(&house.blocks, &Ctx::system(), "orders", "a").await.unwrap().unwrap();
     assert_eq!(kept.value, r#"{"long":1}"#);
+    house.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_kept_in_order_by_its_partition_key_or_else_by_its_key() {
+    let house = House::new();
+    house.make(vec![upsert("task-1", "1", &[("partitionKey", "1")])]).await.unwrap();
+    // What the projection says of it does not count, as with its other metadata.
+    let projection = upsert("task-2", "3", &[(PROJECTION, "true"), ("partitionKey", "other")]);
+    house.make(vec![upsert("task-2", "2", &[]), projection]).await.unwrap();
+    house.relay();
+    let events = house.published(2, 0).await;
+    let keys = house.bus.keys.lock().unwrap().clone();
+    let mut found: Vec<_> = events.iter().map(|event| event["data"].clone()).zip(keys).collect();
+    found.sort_by_key(|(data, _)| data.as_i64());
+    assert_eq!(found, [(1.into(), "1".to_owned()), (3.into(), "task-2".to_owned())]);
+    assert_eq!(
+        events.iter().filter(|event| event["partitionKey"] == "1").count(),
+        1,
+        "it is an attribute too"
+    );
     house.end().await;
 }
 

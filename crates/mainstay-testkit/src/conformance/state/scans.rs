@@ -65,6 +65,7 @@ async fn reserved_keys_are_listed_where_declared_and_nowhere_else(open: Open) {
         return;
     }
     let key = |n: usize| format!("{prefix}{n:03}");
+    assert_eq!(listed(&store, &prefix, 2).await, [""; 0], "there are none yet");
     // Among others, in one transaction with what is not listed, and not in their order.
     store.apply(set(&format!("{RESERVED}w||1"), "no")).await;
     store.apply(set("k", "no")).await;
