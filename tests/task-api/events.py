@@ -93,15 +93,16 @@ def what_fails_is_not_committed_and_comes_again(service: Service) -> None:
 def an_event_that_comes_twice_is_written_once(service: Service) -> None:
     task = service.create("again")
     until("it is audited", lambda: service.audited(task) != [])
-    before = service.ask("GET", "/audit", app="audit-service").json()
-    event = service.audited(task)[0]
+    def doubles() -> int:
+        """Deliveries of what was written already. Another task's event may still be on its way: it is written and counts for none."""
+        said = service.ask("GET", "/audit", app="audit-service").json()
+        return said["delivered"] - said["events"]
+
+    event, before = service.audited(task)[0], doubles()
     publish = f"/v1.0/publish/pubsub/task-events?metadata.partitionKey={task['task_id']}"
     for _ in range(2):
         assert service.sidecar("task-service", "POST", publish, event).status == 204
-    wanted = before["delivered"] + 2
-    until("both came", lambda: service.ask("GET", "/audit", app="audit-service").json()["delivered"] >= wanted)
-    after = service.ask("GET", "/audit", app="audit-service").json()
-    assert after == {"events": before["events"], "delivered": wanted}, (before, after)
+    until("both came", lambda: doubles() >= before + 2)
     assert service.audited(task) == [event]
     # What came after it has come to the other group too.
     assert service.set_status(task, "in_progress").status == 200
