@@ -69,6 +69,7 @@ impl Table {
         guard_all(&mut self.configuration, &layers, "Configuration");
         guard_all(&mut self.conversations, &layers, "Conversation");
         guard_all(&mut self.locks, &layers, "Lock");
+        guard_all(&mut self.vaults, &layers, "Crypto");
         self.layers = layers;
     }
 

@@ -112,7 +112,7 @@ impl Deliverer {
             let _ = joined.send(());
         }
         if self.subscription.bulk.enabled {
-            return self.deliver_in_bulk(stream, &broker, stop).await;
+            return self.deliver_in_bulk(stream, &broker, reloads, stop).await;
         }
         // Ends with the stream: what is tried again then comes again to whoever joins next.
         let gone = stop.child_token();

@@ -132,16 +132,28 @@ pub(crate) fn arguments() -> impl Iterator<Item = Arg> {
         let about = if flag.about.is_empty() { "Taken, without effect" } else { flag.about };
         let arg = Arg::new(flag.name).long(flag.name).help(about).hide(flag.about.is_empty());
         match flag.kind {
-            Kind::Text | Kind::Ignored => arg.value_name("VALUE").overrides_with(flag.name),
+            Kind::Text | Kind::Ignored => {
+                arg.value_name("VALUE").overrides_with(flag.name).allow_negative_numbers(true)
+            }
             Kind::List => arg.value_name("PATH").action(ArgAction::Append),
             Kind::Switch | Kind::IgnoredSwitch => arg
                 .value_name("BOOL")
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true")
+                .value_parser(switch)
                 .overrides_with(flag.name),
         }
     })
+}
+
+/// A switch as daprd reads it, made one of two words.
+fn switch(text: &str) -> Result<String, &'static str> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok("true".to_owned()),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok("false".to_owned()),
+        _ => Err("it is `true` or `false`"),
+    }
 }
 
 /// How the sidecar is run.
@@ -350,7 +362,7 @@ mod tests {
         let health = app.health.unwrap();
         let (second, ms) = (Duration::from_secs(1), Duration::from_millis(1));
         assert_eq!((health.interval, health.timeout, health.threshold), (second * 2, ms * 100, 3));
-        let app = options(&["--app-port", "9", "--app-max-concurrency=-1"]).unwrap().app.unwrap();
+        let app = options(&["--app-port", "9", "--app-max-concurrency", "-1"]).unwrap().app.unwrap();
         assert_eq!((app.calls_max, app.health), (0, None));
     }
 
@@ -358,6 +370,14 @@ mod tests {
     fn files_are_looked_at_as_often_as_usual_or_more_often() {
         let looks = |text| options(&["--hot-reload-reconcile-interval", text]).unwrap().looks.as_millis();
         assert_eq!((looks("60s"), looks("100ms"), looks("1ms")), (500, 100, 50));
+    }
+
+    #[test]
+    fn a_switch_is_read_as_daprd_reads_it() {
+        for (text, is_on) in [("=1", true), ("=T", true), ("", true), ("=0", false), ("=False", false)] {
+            assert_eq!(options(&[&format!("--log-as-json{text}")]).unwrap().log_json, is_on, "{text}");
+        }
+        assert!(switch("yes").is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use mainstay_core::callback::{BulkEntry, BulkEvent, Verdict};
 use mainstay_core::pubsub::Delivery;
 use mainstay_core::{BoxStream, Ctx, Result, codes};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +49,7 @@ impl Deliverer {
         &self,
         mut stream: BoxStream<Result<Delivery>>,
         broker: &Broker,
+        mut reloads: watch::Receiver<()>,
         stop: &CancellationToken,
     ) -> Result<()> {
         let bulk = &self.subscription.bulk;
@@ -69,6 +71,8 @@ impl Deliverer {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
+                // Another broker has its name now, or none. What waits comes again.
+                Ok(()) = reloads.changed() => if !self.is_there(broker) { return Ok(()) },
                 next = stream.next(), if waiting.len() < IN_WORK_MAX.max(most) => match next {
                     Some(Ok(delivery)) => self.queue(delivery, &mut waiting, broker).await,
                     Some(Err(error)) => return Err(error),

@@ -116,6 +116,37 @@ async fn what_an_answer_does_not_name_comes_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_broker_under_the_same_name_is_followed() {
+    let log = Log::default();
+    let table = |text| {
+        let messages = vec![(None, text)];
+        let broker = Scripted { messages, subscribed: AtomicUsize::new(0), log: Arc::clone(&log) };
+        let brokers = BTreeMap::from([("bus".to_owned(), Broker::new(Arc::new(broker), Scopes::default()))]);
+        Table { brokers, ..Table::default() }
+    };
+    let seen = async |count: usize| {
+        while log.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let id = App { id: "shop".to_owned(), namespace: None };
+    let blocks = Blocks::new(id, Arc::new(ManualClock::at(1_700_000_000_000)), table(ONE));
+    let app = Arc::new(Bulky { calls: Mutex::default(), log: Arc::clone(&log) });
+    let bulk = Bulk { enabled: true, messages_max: Some(3), wait_max: Some(Duration::from_millis(50)) };
+    let rules = vec![Rule { condition: None, path: "/orders".to_owned() }];
+    let subscription = Subscription { bulk, rules, ..subscription(None) };
+    let stop = CancellationToken::new();
+    let deliverer = Deliverer::new(blocks.clone(), app, subscription).unwrap();
+    let running = tokio::spawn(deliverer.run(stop.clone()));
+    seen(2).await;
+    blocks.reload(table(TWO));
+    tokio::time::timeout(Duration::from_secs(60), seen(4)).await.expect("the new broker's message comes");
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(*log.lock().unwrap(), ["asked /orders 1", "done 0", "asked /orders 2", "done 0"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_path_has_its_own_call() {
     let messages = [ONE, NINE, TWO].map(|text| (None, text));
     let expect = ["asked /orders 1,2", "done 0", "done 2", "asked /nine 9", "done 1"];
