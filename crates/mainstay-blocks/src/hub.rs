@@ -55,6 +55,8 @@ pub struct Table {
     pub locks: BTreeMap<String, crate::lock::Store>,
     /// Every component in the order of the files, for whoever asks what there is.
     pub summaries: Vec<Summary>,
+    /// Components that could not be opened, and need not be.
+    pub missing: Vec<Missing>,
     /// What stands around calls.
     pub layers: Layers,
 }
@@ -138,6 +140,17 @@ impl<P: ?Sized, R: Clone> Clone for Opened<P, R> {
             inbound: self.inbound.clone(),
         }
     }
+}
+
+/// A component that could not be opened.
+#[derive(Debug)]
+pub struct Missing {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// Why.
+    pub failure: Error,
 }
 
 /// A component, as whoever asks what there is sees it.

@@ -20,4 +20,4 @@ pub mod ready;
 pub mod secrets;
 pub mod state;
 
-pub use hub::{App, Blocks, Broker, EXTENDED_MAX, Opened, Summary, Table};
+pub use hub::{App, Blocks, Broker, EXTENDED_MAX, Missing, Opened, Summary, Table};

@@ -23,7 +23,7 @@ pub struct Asked {
     pub failure: Option<Error>,
 }
 
-/// Asks every component that is open, all at once, each within two seconds. What policies ask for does not stand around
+/// Asks every component that is open, all at once, each within two seconds; one that could not be opened is not ready. What policies ask for does not stand around
 /// this: it is about the backend alone.
 pub async fn ready(blocks: &Blocks) -> Vec<Asked> {
     let table = blocks.table();
@@ -35,7 +35,13 @@ pub async fn ready(blocks: &Blocks) -> Vec<Asked> {
         let kind = table.summaries.iter().find(|one| one.name == name).map(|one| one.kind.clone());
         Asked { name: name.to_owned(), kind: kind.unwrap_or_default(), failure: ended.err() }
     });
-    join_all(asked).await
+    let mut asked = join_all(asked).await;
+    asked.extend(table.missing.iter().map(|one| Asked {
+        name: one.name.clone(),
+        kind: one.kind.clone(),
+        failure: Some(Error::new(one.failure.code(), one.failure.message())),
+    }));
+    asked
 }
 
 /// What asks each. To add a block: its line.

@@ -131,3 +131,37 @@ async fn ready_names_each_component_and_why_it_is_not() {
     request.headers_mut().insert("dapr-app-id", "shop".parse().expect("it is a header value"));
     assert_eq!(server.client().send(request).await.body, "the app's own");
 }
+
+#[tokio::test]
+async fn what_could_not_be_opened_is_named_and_is_there_once_it_can_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let vault = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: vault }
+spec:
+  type: secretstores.local.file
+  version: v1
+  ignoreErrors: true
+  metadata: [{ name: secretsFile, value: late.json }]
+";
+    write(folder.path(), "vault.yaml", vault);
+    let app = Loopback::serve(Arc::new(|_: Request| Box::pin(async { whole(404, "text/plain", "") }))).await;
+    let port = app.url().rsplit(':').next().unwrap_or_default().to_owned();
+    let server = start(folder.path(), &port).await;
+    let read = server.client().get("/ready").await;
+    let (status, named) = (read.status, read.json()["components"][0].clone());
+    assert_eq!(
+        (status, named["name"].as_str(), named["status"].as_str()),
+        (503, Some("vault"), Some("down"))
+    );
+    std::fs::write(folder.path().join("late.json"), r#"{"key": "here"}"#).expect("a file can be written");
+    let ready = async {
+        while server.client().get("/ready").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.expect("the secret store is there in time");
+    let secret = server.client().get("/v1.0/secrets/vault/key").await.json();
+    assert_eq!(secret, json!({"key": "here"}));
+}

@@ -1,9 +1,12 @@
-//! Reading the resource files again while a sidecar runs: what they say now, or what they said before with the faults shown.
+//! Reading the resource files again while a sidecar runs: what they say now, or what they said before with the faults shown. What
+//! could not be opened is tried again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mainstay_core::resources::Resources;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +16,9 @@ use super::resources;
 use crate::exit;
 use crate::stamp::Stamp;
 use crate::wire::sidecar::Beside;
+
+/// First and longest pause before what could not be opened is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// What follows the files of a sidecar.
 pub(super) struct Follower {
@@ -45,6 +51,8 @@ impl Follower {
     pub(super) async fn follow(self, leave: CancellationToken) {
         let mut taken = Look::now(&self.options);
         let mut before = Look::now(&self.options);
+        let (mut pause, longest) = PAUSES;
+        let mut again = self.beside.lacks().then(|| Instant::now() + pause);
         loop {
             tokio::select! {
                 () = leave.cancelled() => return,
@@ -52,8 +60,11 @@ impl Follower {
             }
             let now = Look::now(&self.options);
             // Taken when they hold still: files of one change are written one after the other.
-            if !now.is(&taken) && now.is(&before) {
-                self.take(&leave).await;
+            let has_changed = !now.is(&taken) && now.is(&before);
+            if has_changed || again.is_some_and(|at| at <= Instant::now()) {
+                pause = if has_changed { PAUSES.0 } else { (pause * 2).min(longest) };
+                let is_whole = self.take(&leave).await;
+                again = (!is_whole).then(|| Instant::now() + pause);
                 taken = now;
             } else {
                 before = now;
@@ -66,25 +77,27 @@ impl Follower {
         Ok(resources::for_app(resources, &self.options.app_id))
     }
 
-    async fn take(&self, leave: &CancellationToken) {
+    /// Whether there is nothing to be tried again.
+    async fn take(&self, leave: &CancellationToken) -> bool {
         let resources = match self.load() {
             Ok(resources) => resources,
             // The faults themselves are on the terminal.
             Err(error) if error.is::<exit::Explained>() => {
                 tracing::error!("keeping the resources as they were: the files have faults");
-                return;
+                return true;
             }
             Err(error) => {
                 tracing::error!("keeping the resources as they were: {error:#}");
-                return;
+                return false;
             }
         };
         if let Err(error) = self.beside.reload(&self.options, &resources).await {
             tracing::error!("keeping the resources as they were: {error:#}");
-            return;
+            return false;
         }
         self.beside.relay(&self.work, leave);
         tracing::info!(components = resources.components.len(), "reloaded the resources");
         self.deliveries.declare(resources.subscriptions, leave);
+        !self.beside.lacks()
     }
 }

@@ -109,6 +109,7 @@ impl Beside {
             before: None,
             plugged: &plugged,
             telemetry: Arc::clone(&telemetry),
+            missing: Mutex::default(),
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
         let layers = Layers::new(policies).context("apply the policies of the Resiliency files")?;
@@ -173,6 +174,7 @@ impl Beside {
             before: Some(Before { table: &open, resources: &taken.resources, endpoints: &taken.endpoints }),
             plugged: &self.plugged,
             telemetry: Arc::clone(&self.telemetry),
+            missing: Mutex::default(),
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
         // Breakers keep what they know while the policies are the same.
@@ -202,6 +204,11 @@ impl Beside {
     /// Publishes what waits in the outboxes of the stores that are open now, on `work`, until `stop`.
     pub(crate) fn relay(&self, work: &TaskTracker, stop: &CancellationToken) {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner).follow(&self.blocks, work, stop);
+    }
+
+    /// Whether a component could not be opened.
+    pub(crate) fn lacks(&self) -> bool {
+        !self.blocks.table().missing.is_empty()
     }
 
     /// Waits until the app asks this process to stop.

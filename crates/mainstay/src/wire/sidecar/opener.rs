@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use mainstay_blocks::pubsub::Scopes;
-use mainstay_blocks::{App, Opened, Summary, Table, bindings as bound, lock};
+use mainstay_blocks::{App, Missing, Opened, Summary, Table, bindings as bound, lock};
 use mainstay_components::def::Opening;
 use mainstay_components::pluggable::{Block, Plugged};
 use mainstay_components::settings::Settings;
@@ -47,6 +47,8 @@ pub(super) struct Opener<'a> {
     pub(super) before: Option<Before<'a>>,
     /// What is told of calls of models.
     pub(super) telemetry: Arc<dyn Telemetry>,
+    /// What could not be opened so far, and need not be.
+    pub(super) missing: Mutex<Vec<Missing>>,
 }
 
 /// What is open, and what it was opened from.
@@ -78,6 +80,7 @@ impl Opener<'_> {
             self.open_block(component, &mut table).await?;
         }
         pipelines::build(self.runtime, &ours, &mut table)?;
+        table.missing = std::mem::take(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(table)
     }
 
@@ -330,6 +333,9 @@ impl Opener<'_> {
             }
             Err(error) if component.ignore_errors => {
                 tracing::error!(component = %component.name, error = ?error, "going on without a component");
+                let missing =
+                    Missing { name: component.name.clone(), kind: component.kind.clone(), failure: error };
+                self.missing.lock().unwrap_or_else(PoisonError::into_inner).push(missing);
                 Ok(None)
             }
             Err(error) => Err(error).with_context(|| at(component)),
