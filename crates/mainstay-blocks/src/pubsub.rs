@@ -119,6 +119,10 @@ fn message(
     publication: Publication,
 ) -> Result<Message> {
     let Publication { data, content_type, mut metadata } = publication;
+    // Brokers are told of a time to live, or of none.
+    if envelope::seconds_to_live(&metadata).is_none() {
+        metadata.remove(Message::TTL);
+    }
     let (data, content_type) = if is_raw(&metadata)? {
         // It has no envelope that could say it.
         for (name, value) in [("traceid", ctx.traceparent()), ("tracestate", ctx.tracestate())] {

@@ -21,7 +21,7 @@ use crate::Blocks;
 use crate::hub::{Opened, not_found};
 use crate::metering::Begun;
 pub use encryption::{Cipher, Key};
-pub use keys::Prefix;
+pub use keys::{Prefix, SEPARATOR};
 pub use outbox::Outbox;
 
 /// A state store that is open.

@@ -16,7 +16,8 @@ import uvicorn
 from dapr.clients import DaprClient
 from dapr.clients.grpc._request import TransactionalStateOperation, TransactionOperationType
 from dapr.ext.fastapi import DaprApp
-from fastapi import Body, FastAPI, Header, HTTPException, Query, Response
+from fastapi import Body, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
 from grpc import RpcError
 from pydantic import BaseModel, Field
 
@@ -71,6 +72,13 @@ async def life(_: FastAPI):
 
 app = FastAPI(title="Task API", lifespan=life)
 dapr = DaprApp(app)
+
+
+@app.exception_handler(RpcError)
+async def out_of_reach(_: Request, error: RpcError) -> JSONResponse:
+    """The sidecar, or what is behind it, did not say yes."""
+    log.error("a call of the sidecar failed: %s", error)
+    return JSONResponse({"detail": "the store cannot be reached"}, 503)
 
 
 def key(task_id: str) -> str:

@@ -105,9 +105,7 @@ impl Event<'_> {
                 }
             }
         }
-        // What is not above zero is no time to live.
-        let ttl = metadata.get(Message::TTL).and_then(|text| text.parse::<u64>().ok());
-        if let Some(seconds) = ttl.filter(|seconds| *seconds > 0) {
+        if let Some(seconds) = seconds_to_live(metadata) {
             let end = self.now_ms.saturating_add(seconds.saturating_mul(1_000));
             event.insert("expiration".to_owned(), time(end).into());
         }
@@ -195,6 +193,11 @@ fn time(ms: u64) -> String {
     let seconds = i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds)
         .map_or_else(|_| jiff::Timestamp::MAX.to_string(), |at| at.to_string())
+}
+
+/// How many seconds a message is to live. What is not above zero is no time.
+pub(super) fn seconds_to_live(metadata: &BTreeMap<String, String>) -> Option<u64> {
+    metadata.get(Message::TTL)?.parse().ok().filter(|seconds| *seconds > 0)
 }
 
 #[cfg(test)]

@@ -231,3 +231,15 @@ async fn poison_without_a_dead_letter_topic_is_dropped_and_does_not_go_in_circle
         check(&[(Some(1), poison)], &[], None, &["done 0"]).await;
     }
 }
+
+#[test]
+fn brokers_are_told_of_a_time_to_live_or_of_none() {
+    let blocks = Blocks::new(App::default(), Arc::new(ManualClock::at(0)), Table::default());
+    let told = |text: &str| {
+        let metadata = BTreeMap::from([(Message::TTL.to_owned(), text.to_owned())]);
+        let publication = Publication { data: Bytes::from_static(b"x"), content_type: None, metadata };
+        let message = super::message(&blocks, &Ctx::system(), "bus", "orders", publication).unwrap();
+        message.metadata.get(Message::TTL).cloned()
+    };
+    assert_eq!(["60", "0", "-1", "soon"].map(told), [Some("60".to_owned()), None, None, None]);
+}

@@ -5,7 +5,7 @@ use mainstay_core::{Error, Result, codes};
 use crate::App;
 
 /// Between the prefix and the key.
-const SEPARATOR: &str = "||";
+pub const SEPARATOR: &str = "||";
 
 /// The prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -55,6 +55,62 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
     }
 }
 
+/// A store whose values are encrypted under keys of these names, which a file has.
+fn encrypted(keys: &[(&str, &str)]) -> String {
+    let lines = keys.iter().map(|(setting, key)| {
+        format!("  - {{ name: {setting}, secretKeyRef: {{ name: {key}, key: {key} }} }}\n")
+    });
+    let settings: String = lines.collect();
+    format!(
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{ name: orders }}\nspec:\n  type: state.embedded\n  version: v1\n  metadata:\n{settings}auth: {{ secretStore: vault }}\n"
+    )
+}
+
+#[tokio::test]
+async fn values_are_encrypted_on_the_disk_and_read_with_the_former_key_too() {
+    let vault = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: vault }
+spec: { type: secretstores.local.file, version: v1, metadata: [{ name: secretsFile, value: keys.json }] }
+";
+    let folder = place(&[("vault.yaml", vault), ("a.yaml", &encrypted(&[("primaryEncryptionKey", "old")]))]);
+    let keys = json!({"old": "0f".repeat(32), "new": "f0".repeat(32)}).to_string();
+    std::fs::write(folder.path().join("keys.json"), keys).expect("a file can be written");
+    let server = start(folder.path()).await;
+    let items = json!([{"key": "k", "value": "in the clear"}]);
+    assert_eq!(server.client().post("/v1.0/state/orders", &items).await.status, 204);
+    server.kill().await;
+    let shown: Vec<_> =
+        files(folder.path()).into_iter().filter(|file| holds(file, b"in the clear")).collect();
+    assert!(shown.is_empty(), "{shown:?}");
+    assert!(files(folder.path()).iter().any(|file| holds(file, b"shop||k")), "the value is on the disk");
+    let both = [("primaryEncryptionKey", "new"), ("secondaryEncryptionKey", "old")];
+    std::fs::write(folder.path().join("resources/a.yaml"), encrypted(&both)).expect("it can be written");
+    let server = start(folder.path()).await;
+    let read = server.client().get("/v1.0/state/orders/k").await;
+    assert_eq!((read.status, read.json()), (200, json!("in the clear")));
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn holds(file: &Path, text: &[u8]) -> bool {
+    std::fs::read(file).is_ok_and(|bytes| bytes.windows(text.len()).any(|window| window == text))
+}
+
+#[tokio::test]
+async fn a_prefix_that_holds_the_separator_stops_the_start() {
+    let prefix = STORE.replace("metadata: []", "metadata: [{ name: keyPrefix, value: 'a||b' }]");
+    let ended = launch(place(&[("orders.yaml", &prefix)]).path()).finish().await;
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`keyPrefix` must not hold"), "{}", ended.stderr);
+}
+
 #[tokio::test]
 async fn it_ends_with_0_when_the_app_or_a_signal_says_so() {
     let folder = place(&[("orders.yaml", STORE)]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mainstay_blocks::App;
-use mainstay_blocks::state::{self, Cipher, Key, Outbox, Prefix, Rules};
+use mainstay_blocks::state::{self, Cipher, Key, Outbox, Prefix, Rules, SEPARATOR};
 use mainstay_components::settings::Settings;
 use mainstay_core::component::{Component, SettingValue};
 use mainstay_core::state::Capabilities;
@@ -23,7 +23,13 @@ pub(super) fn rules(
     app: &App,
     able: &Capabilities,
 ) -> Result<Rules> {
-    let prefix = Prefix::of(settings.text("keyPrefix"), &component.name, app);
+    let asked = settings.text("keyPrefix");
+    // With the separator in it, a store would take keys of one app for those of another.
+    if asked.is_some_and(|text| text.contains(SEPARATOR)) {
+        let message = format!("`keyPrefix` must not hold `{SEPARATOR}`, which stands between prefix and key");
+        return Err(Error::new(&codes::CONFIG_VALUE, message));
+    }
+    let prefix = Prefix::of(asked, &component.name, app);
     let cipher = cipher(component, settings)?.map(Arc::new);
     let outbox = outbox(component, settings, app)?.map(Arc::new);
     if outbox.is_some() {
