@@ -9,6 +9,7 @@ mod exit;
 mod logging;
 mod run;
 mod serving;
+mod ship;
 mod sidecar;
 mod spec;
 mod stamp;

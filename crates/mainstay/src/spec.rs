@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Overrides, Source, resources};
 use mainstay_core::plan::Member;
@@ -146,9 +147,13 @@ pub(crate) fn text(given: &Path) -> Result<String, Error> {
     Disk.read(&path).map_err(|error| unreadable(&path, &error))
 }
 
+/// Names of the servers that `ship` knows.
+static SERVICES: LazyLock<Vec<&str>> = LazyLock::new(mainstay_ship::services::names);
+
 /// What the registries offer, as config sees it, but for the types of component.
 pub(crate) fn kinds<'a>(providers: &'a [KindDef], tools: &'a [KindDef]) -> Kinds<'a> {
-    Kinds { providers, tools, metric_aliases: mainstay_telemetry::ALIAS_SETS, components: None }
+    let (metric_aliases, services) = (mainstay_telemetry::ALIAS_SETS, SERVICES.as_slice());
+    Kinds { providers, tools, metric_aliases, services, components: None }
 }
 
 /// The kinds of provider.
