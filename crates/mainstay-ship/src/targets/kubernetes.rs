@@ -7,6 +7,8 @@ mod network;
 mod pod;
 mod scaling;
 
+pub(super) use pod::{plain_pod, spread};
+pub(super) use scaling::{IN_FLIGHT, PROMETHEUS};
 use serde_json::{Value, json};
 
 use mainstay_core::Result;
