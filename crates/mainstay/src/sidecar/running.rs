@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mainstay_core::resources::Resources;
+use mainstay_gateway::Gateway;
 use mainstay_net::server::ServeOptions;
 use mainstay_sidecar::Phase;
 use tokio::sync::Notify;
@@ -55,18 +56,19 @@ impl Sidecar {
         let plugged = plugged().await?;
         let resources = resources::load(&options, &plugged)?;
         let follows = resources.runtime.features.get(HOT_RELOAD) != Some(&false);
-        let sidecar = Self::serve(options, resources, plugged, inside, is_process).await?;
+        let sidecar = Self::serve(options, resources, plugged, inside, None, is_process).await?;
         Ok(Self { follows, ..sidecar })
     }
 
-    /// The same with resources that are read already, and that somebody else follows. They name no types that sockets serve.
+    /// The same inside a service, with resources that are read already, and that somebody else follows. They name no types
+    /// that sockets serve, and may name models of the spec, which are asked through `gateway`.
     pub(crate) async fn open(
         options: Options,
         resources: Resources,
         inside: &Inside,
-        is_process: bool,
+        gateway: Gateway,
     ) -> anyhow::Result<Self> {
-        Self::serve(options, resources, Vec::new(), inside, is_process).await
+        Self::serve(options, resources, Vec::new(), inside, Some(gateway), false).await
     }
 
     async fn serve(
@@ -74,6 +76,7 @@ impl Sidecar {
         resources: Resources,
         plugged: Vec<Plugged>,
         inside: &Inside,
+        gateway: Option<Gateway>,
         is_process: bool,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
@@ -83,7 +86,8 @@ impl Sidecar {
         }
         let bound = Bound::of(&options).await?;
         warn_of_strangers(&options);
-        let beside = Beside::open(&options, &resources, plugged, inside, shutdown(is_process)).await?;
+        let beside =
+            Beside::open(&options, &resources, plugged, inside, gateway, shutdown(is_process)).await?;
         let ports = bound.ports();
         let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
         let addresses = bound.serve(&beside, bounds(&options), &stop, &servers)?;
