@@ -11,6 +11,8 @@ mod blocks;
 mod checking;
 #[path = "e2e/conversation.rs"]
 mod conversation;
+#[path = "e2e/endings.rs"]
+mod endings;
 #[path = "e2e/flags.rs"]
 mod flags;
 #[path = "e2e/messages.rs"]
