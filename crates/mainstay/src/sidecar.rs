@@ -13,6 +13,7 @@ mod scrape;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +41,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(live(options));
-    runtime.shutdown_timeout(options.grace);
+    let is_hurried = ended.as_ref().is_ok_and(|code| *code != exit::OK);
+    runtime.shutdown_timeout(if is_hurried { Duration::ZERO } else { options.grace });
     Ok(ExitCode::from(ended?))
 }
 
