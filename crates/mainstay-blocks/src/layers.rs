@@ -8,7 +8,7 @@ mod breaker;
 mod policies;
 mod retry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timeout;
 
 use std::sync::Arc;
