@@ -176,6 +176,30 @@ async fn a_watch_ends_with_its_store() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_follows_its_name_to_another_store() {
+    let (before, now) = (Arc::new(Fake::default()), Arc::new(Fake::default()));
+    before.set("changed", "old");
+    before.set("kept", "1");
+    now.set("changed", "new");
+    now.set("kept", "1");
+    let blocks = blocks(&before);
+    let mut watch = watch(&blocks).await.unwrap();
+    let id = watch.id().to_owned();
+    blocks.reload(table(&now));
+    assert_eq!(watch.next().await, Some(items(&[("changed", "new")])), "what differs");
+    now.tell("kept", "2");
+    assert_eq!(watch.next().await, Some(items(&[("kept", "2")])));
+    assert_eq!(watch.id(), id);
+    // The same store in a new table is not watched anew.
+    blocks.reload(table(&now));
+    now.tell("kept", "3");
+    assert_eq!(watch.next().await, Some(items(&[("kept", "3")])));
+    assert_eq!(now.watchers.lock().unwrap().len(), 1);
+    assert!(configuration::unwatch(&blocks, "conf", &id).unwrap());
+    assert_eq!(watch.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_app_is_told_under_the_policies_that_hold_when_something_changed() {
     let fake = Arc::new(Fake::default());
     let blocks = blocks(&fake);
