@@ -167,6 +167,12 @@ impl Guard {
         }
     }
 
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether a call may be made more than once: what it needs is then to be kept.
     #[must_use]
     pub fn retries(&self) -> bool {
