@@ -82,6 +82,11 @@ impl Sidecar {
             tracing::debug!("the flag `--{name}` has no effect here");
         }
         let bound = Bound::of(&options).await?;
+        if options.asks_kubernetes {
+            tracing::warn!(
+                "`--mode kubernetes` has no effect here: resources are read from files, and apps are found on this host"
+            );
+        }
         warn_of_strangers(&options);
         let beside = Beside::open(&options, &resources, plugged, inside, shutdown(is_process)).await?;
         let ports = bound.ports();
