@@ -175,8 +175,11 @@ impl Sidecar {
             self.beside.blocks.meet(Arc::clone(app));
             delivering::wait_for(&**app, &at.url()).await;
             self.beside.probe(leave, &self.work);
-            let asked =
-                if self.options.asks_subscriptions { delivering::ask(&**app).await } else { Vec::new() };
+            let asked = if self.options.asks_subscriptions {
+                delivering::ask(&self.beside.blocks, &**app).await
+            } else {
+                Vec::new()
+            };
             self.deliveries.begin(app, asked, leave);
         }
         self.beside.surface.reach(Phase::Ready);
