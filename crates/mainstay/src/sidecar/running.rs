@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::deliveries::Deliveries;
 use super::flags::Options;
 use super::listening::Bound;
-use super::reload::Follower;
+use super::reload::{Follower, Look};
 use super::{delivering, resources};
 use crate::wire::sidecar::rules::HOT_RELOAD;
 use crate::wire::sidecar::{Beside, Inside, Plugged, plugged};
@@ -27,8 +27,8 @@ pub(crate) struct Sidecar {
     options: Options,
     beside: Arc<Beside>,
     deliveries: Arc<Deliveries>,
-    /// Whether it follows the files itself.
-    follows: bool,
+    /// How the files looked before they were read, where it follows them itself.
+    follows: Option<Look>,
     /// Where its APIs are.
     pub(crate) ports: Ports,
     /// Where the HTTP API is, as is said on standard output.
@@ -53,8 +53,10 @@ impl Sidecar {
     /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
         let plugged = plugged().await?;
+        // Before they are read: what changes while components open is then seen as a change.
+        let look = Look::now(&options);
         let resources = resources::load(&options, &plugged)?;
-        let follows = resources.runtime.features.get(HOT_RELOAD) != Some(&false);
+        let follows = (resources.runtime.features.get(HOT_RELOAD) != Some(&false)).then_some(look);
         let sidecar = Self::serve(options, resources, plugged, inside, is_process).await?;
         Ok(Self { follows, ..sidecar })
     }
@@ -78,15 +80,15 @@ impl Sidecar {
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let resources = resources::for_app(resources, &options.app_id);
-        for name in &options.without_effect {
-            tracing::debug!("the flag `--{name}` has no effect here");
-        }
-        let bound = Bound::of(&options).await?;
         if options.asks_kubernetes {
             tracing::warn!(
                 "`--mode kubernetes` has no effect here: resources are read from files, and apps are found on this host"
             );
         }
+        for name in &options.without_effect {
+            tracing::debug!("the flag `--{name}` has no effect here");
+        }
+        let bound = Bound::of(&options).await?;
         warn_of_strangers(&options);
         let beside = Beside::open(&options, &resources, plugged, inside, shutdown(is_process)).await?;
         let ports = bound.ports();
@@ -106,7 +108,7 @@ impl Sidecar {
             options,
             beside,
             deliveries,
-            follows: false,
+            follows: None,
             ports,
             addresses,
             started,
@@ -162,8 +164,9 @@ impl Sidecar {
     /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
         self.beside.relay(&self.work, leave);
-        if self.follows {
+        if let Some(look) = self.follows.clone() {
             let follower = Follower {
+                taken: look,
                 options: self.options.clone(),
                 beside: Arc::clone(&self.beside),
                 deliveries: Arc::clone(&self.deliveries),
