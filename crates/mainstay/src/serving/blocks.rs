@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::sidecar::flags;
 use crate::sidecar::running::Sidecar;
-use crate::wire::sidecar::Inside;
+use crate::wire::sidecar::{Inside, Plugged};
 
 /// The sidecar, if there is one.
 pub(super) struct Blocks(Option<AtWork>);
@@ -25,7 +25,7 @@ struct AtWork {
 
 impl Blocks {
     /// Opens the components and serves the APIs. Errors: a port that is taken, a component that cannot be opened.
-    pub(super) async fn open(plan: &Plan) -> anyhow::Result<Self> {
+    pub(super) async fn open(plan: &Plan, plugged: &[Plugged]) -> anyhow::Result<Self> {
         let Some(at) = plan.sidecar else { return Ok(Self(None)) };
         let inside = Inside::of(plan.data.folder.clone());
         let mut options = flags::Options::plain()?;
@@ -35,7 +35,8 @@ impl Blocks {
         options.folder = plan.folder.clone();
         // What the service measures is at its own address.
         options.listening.metrics = None;
-        let sidecar = Sidecar::open(options, plan.resources.clone(), &inside, false).await?;
+        let sidecar =
+            Sidecar::open(options, plan.resources.clone(), plugged.to_vec(), &inside, false).await?;
         let (leave, attending) = (CancellationToken::new(), TaskTracker::new());
         Ok(Self(Some(AtWork { sidecar: Arc::new(sidecar), inside, leave, attending })))
     }
@@ -63,6 +64,8 @@ impl Blocks {
         if let Some(at_work) = &self.0 {
             surface.depend_on(at_work.sidecar.look());
             at_work.attend();
+            let (sidecar, leave) = (Arc::clone(&at_work.sidecar), at_work.leave.clone());
+            at_work.attending.spawn(async move { sidecar.retry(&leave).await });
         }
     }
 

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::deliveries::Deliveries;
 use super::flags::Options;
 use super::listening::Bound;
-use super::reload::{Follower, Look};
+use super::reload::{Follower, Look, PAUSES};
 use super::{delivering, resources};
 use crate::wire::sidecar::rules::HOT_RELOAD;
 use crate::wire::sidecar::{Beside, Inside, Plugged, plugged};
@@ -61,14 +61,16 @@ impl Sidecar {
         Ok(Self { follows, ..sidecar })
     }
 
-    /// The same with resources that are read already, and that somebody else follows. They name no types that sockets serve.
+    /// The same with resources that are read already, and that somebody else follows; `plugged` are the types that sockets
+    /// serve.
     pub(crate) async fn open(
         options: Options,
         resources: Resources,
+        plugged: Vec<Plugged>,
         inside: &Inside,
         is_process: bool,
     ) -> anyhow::Result<Self> {
-        Self::serve(options, resources, Vec::new(), inside, is_process).await
+        Self::serve(options, resources, plugged, inside, is_process).await
     }
 
     async fn serve(
@@ -126,6 +128,29 @@ impl Sidecar {
         self.beside.relay(&self.work, leave);
         self.deliveries.declare(resources.subscriptions, leave);
         Ok(())
+    }
+
+    /// Tries again to open what could not be opened, until `leave`. For resources that somebody else follows.
+    pub(crate) async fn retry(&self, leave: &CancellationToken) {
+        let (mut pause, longest) = PAUSES;
+        loop {
+            tokio::select! {
+                () = leave.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if !self.beside.lacks() {
+                pause = PAUSES.0;
+                continue;
+            }
+            match self.beside.again(&self.options).await {
+                Ok(subscriptions) => {
+                    self.beside.relay(&self.work, leave);
+                    self.deliveries.declare(subscriptions, leave);
+                }
+                Err(error) => tracing::error!("trying again to open what is missing failed: {error:#}"),
+            }
+            pause = (pause * 2).min(longest);
+        }
     }
 
     /// What says whether each component can work.

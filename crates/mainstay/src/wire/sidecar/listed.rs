@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use mainstay_components::def::{Def, SettingDef};
+use mainstay_components::pluggable::Plugged;
 use mainstay_components::settings::Settings;
 use mainstay_components::{
     bindings, configuration, conversation, crypto, locks, middleware, pubsub, secret_stores, state,
@@ -14,7 +15,7 @@ use mainstay_core::{Fault, codes};
 use super::store_rules::{KEY_PREFIX, KEYS, OUTBOX, wrong_prefix};
 
 /// A type of component that there is, of whatever block.
-pub(crate) struct Listed {
+struct Listed {
     kind: &'static str,
     aliases: &'static [&'static str],
     versions: &'static [&'static str],
@@ -36,7 +37,7 @@ impl Listed {
     }
 
     /// The same as the readers of resource files take it.
-    pub(crate) fn def(&self) -> TypeDef<'_> {
+    fn def(&self) -> TypeDef<'_> {
         TypeDef { kind: self.kind, aliases: self.aliases, versions: self.versions, settings: &self.settings }
     }
 }
@@ -92,9 +93,16 @@ pub(super) fn kept(settings: &Settings) -> Option<Duration> {
 }
 
 /// Every type of component: made once.
-pub(crate) fn types() -> &'static [Listed] {
+fn types() -> &'static [Listed] {
     static TYPES: LazyLock<Vec<Listed>> = LazyLock::new(listed);
     &TYPES
+}
+
+/// The same as the readers of resource files take them, with those that sockets serve.
+pub(crate) fn types_and(plugged: &[Plugged]) -> Vec<TypeDef<'_>> {
+    let sockets =
+        plugged.iter().map(|one| TypeDef { kind: &one.kind, aliases: &[], versions: &["v1"], settings: &[] });
+    types().iter().map(Listed::def).chain(sockets).collect()
 }
 
 /// The lists of all blocks. To add a block: its list.
@@ -113,7 +121,7 @@ fn listed() -> Vec<Listed> {
     stores.chain(locks).chain(vaults).chain(handlers).collect()
 }
 
-/// Checks the settings of a component of a type.
+/// Checks the settings of a component of a type, those that blocks read themselves among them.
 pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)]) -> Vec<Fault> {
     let known = |listed: &&Listed| {
         std::iter::once(&listed.kind).chain(listed.aliases).any(|name| name.eq_ignore_ascii_case(kind))
