@@ -121,14 +121,17 @@ fn listed() -> Vec<Listed> {
     stores.chain(locks).chain(vaults).chain(handlers).collect()
 }
 
-/// Checks the settings of a component of a type, those that blocks read themselves among them.
-pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)]) -> Vec<Fault> {
+/// Checks the settings of a component of a type, those that blocks read themselves among them, against the names of the spec's
+/// models where there is a spec.
+pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)], models: Option<&[String]>) -> Vec<Fault> {
     let known = |listed: &&Listed| {
         std::iter::once(&listed.kind).chain(listed.aliases).any(|name| name.eq_ignore_ascii_case(kind))
     };
     let Some(listed) = types().iter().find(known) else { return Vec::new() };
     let owned = settings.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
-    let mut faults = (listed.check)(&Settings::new(owned));
+    let owned = Settings::new(owned);
+    let mut faults = (listed.check)(&owned);
+    faults.extend(super::conversation::check(kind, &owned, models));
     let has_prefix = listed.settings.iter().any(|setting| setting.name == KEY_PREFIX);
     let given = settings.iter().filter(|(name, _)| has_prefix && name.eq_ignore_ascii_case(KEY_PREFIX));
     faults.extend(given.filter_map(|(name, value)| {
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn a_prefix_that_holds_the_separator_is_refused_for_state_and_for_locks() {
         let found = |kind: &str, setting: (&str, Option<&str>)| {
-            check(kind, &[setting])
+            check(kind, &[setting], None)
                 .into_iter()
                 .map(|fault| (fault.code.id, fault.pointer))
                 .collect::<Vec<_>>()
