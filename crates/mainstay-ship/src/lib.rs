@@ -5,6 +5,7 @@
 //! the same bytes; the binary writes them.
 
 mod file;
+pub mod image;
 mod label;
 mod patch;
 pub mod services;
