@@ -255,7 +255,7 @@ fn check(topic: &str, what: &str) -> Result<()> {
 #[async_trait]
 impl PubSub for Broker {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: false, ordered: true, durable: true }
+        Capabilities { ttl: false, ordered: true, metadata: true, durable: true }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

@@ -200,7 +200,7 @@ const ROUND_TRIP_MAX: usize = 500;
 #[async_trait]
 impl PubSub for Broker {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: false, ordered: false, durable: true }
+        Capabilities { ttl: false, ordered: false, metadata: true, durable: true }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

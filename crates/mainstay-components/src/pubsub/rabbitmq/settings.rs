@@ -63,7 +63,7 @@ const OWN: [SettingDef; 27] = [
     ),
     plain(
         "publishMessagePropertiesToMetadata",
-        "Whether a message's headers and properties become metadata, `false` by default.",
+        "Whether a message's properties, and headers that are no text or the server's own, become metadata, too; `false` by default.",
     ),
     plain(
         "reconnectWait",
