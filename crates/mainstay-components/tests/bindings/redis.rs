@@ -8,10 +8,10 @@ use mainstay_components::bindings::Def;
 use mainstay_core::Ctx;
 use mainstay_core::binding::{Binding, Operation};
 use mainstay_testkit::components;
-use mainstay_testkit::conformance::bindings::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, redis};
+use mainstay_testkit::conformance::bindings::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::redis;
 
-use crate::{Member, clock, operation, own};
+use crate::{Member, Way, clock, operation, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = redis::RECIPE.missing() {
@@ -20,35 +20,22 @@ pub(crate) fn member(def: &'static Def) -> Member {
     let open: Open =
         Arc::new(move |need| Box::pin(async move { Arc::new(Redis::open(def, need).await) as Arc<dyn Rig> }));
     let own = vec![own("redis::a_key_is_set_counted_read_and_removed", move || story(def))];
-    Member::Rig(open, Vec::new(), own)
+    Way::new("redis", open).with(own).into()
 }
 
 struct Redis {
     binding: Arc<dyn Binding>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Redis {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (redis::database(), None),
-            Need::Server => {
-                let server = redis::RECIPE.start();
-                ((format!("127.0.0.1:{}", server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((host, database), own) = server.await.unwrap();
-        let database = database.to_string();
+        let ((host, database), below) = redis::place(need).await;
         let settings = [("redisHost", host.as_str()), ("redisDB", &database)];
         let binding = components::open_with(def, &settings, Path::new("."), &components::NoStores, &clock())
             .await
             .unwrap();
-        Self { binding, own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        Self { binding, below }
     }
 
     async fn text(&self, operation: Operation) -> Option<String> {
@@ -85,19 +72,7 @@ impl Rig for Redis {
         Some(operation("get", "", &[]))
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

@@ -10,10 +10,10 @@ use mainstay_core::Clock;
 use mainstay_core::lock::LockStore;
 use mainstay_net::clock::SystemClock;
 use mainstay_testkit::components::{NoStores, open_with};
-use mainstay_testkit::conformance::lock::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, redis};
+use mainstay_testkit::conformance::lock::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::redis;
 
-use crate::Member;
+use crate::{Member, Way};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = redis::RECIPE.missing() {
@@ -21,7 +21,7 @@ pub(crate) fn member(def: &'static Def) -> Member {
     }
     let open: Open =
         Arc::new(move |need| Box::pin(async move { Arc::new(Redis::open(def, need).await) as Arc<dyn Rig> }));
-    Member::Rig(open, Vec::new())
+    Way::new("redis", open).into()
 }
 
 struct Redis {
@@ -29,27 +29,14 @@ struct Redis {
     host: String,
     database: String,
     store: Arc<dyn LockStore>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Redis {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (redis::database(), None),
-            Need::Server => {
-                let server = redis::RECIPE.start();
-                ((format!("127.0.0.1:{}", server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((host, database), own) = server.await.unwrap();
-        let database = database.to_string();
+        let ((host, database), below) = redis::place(need).await;
         let store = connect(def, &host, &database).await;
-        Self { def, host, database, store, own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        Self { def, host, database, store, below }
     }
 }
 
@@ -73,19 +60,7 @@ impl Rig for Redis {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

@@ -10,8 +10,8 @@ use ::redis::{AsyncCommands as _, Client};
 use async_trait::async_trait;
 use mainstay_components::pubsub::Def;
 use mainstay_core::pubsub::PubSub;
-use mainstay_testkit::conformance::pubsub::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, redis};
+use mainstay_testkit::conformance::pubsub::{Below, Need, Open, Outage as _, Rig};
+use mainstay_testkit::servers::redis;
 
 use crate::opened::{self, Joined, ctx, message, text};
 use crate::{Member, Way, own};
@@ -36,7 +36,7 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("redis::a_topic_keeps_messages_about_as_long_as_the_settings_say", move || age(def)),
         own("redis::a_stream_whose_server_is_gone_ends_with_an_error", move || ends(def)),
     ];
-    Member::Ways(vec![Way { name: "redis", open, not_run: Vec::new(), own }])
+    Way::new("redis", open).with(own).into()
 }
 
 /// A short time for a message to come again.
@@ -203,7 +203,7 @@ async fn age(def: &Def) {
 async fn ends(def: &'static Def) {
     let rig = Redis::open(def, Need::Server).await;
     let mut member = Joined::to(&rig.broker, "t", "g").await;
-    rig.stop().await;
+    rig.below.stop().await;
     let error = member.item().await.expect("an item").expect_err("the server is gone");
     assert_eq!(error.code().id, "BROKER_UNAVAILABLE");
     assert!(member.item().await.is_none(), "the error is the last item");
@@ -214,32 +214,19 @@ struct Redis {
     host: String,
     database: String,
     broker: Arc<dyn PubSub>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Redis {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (redis::database(), None),
-            Need::Server => {
-                let server = redis::RECIPE.start();
-                ((format!("127.0.0.1:{}", server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((host, database), own) = server.await.unwrap();
-        let database = database.to_string();
+        let ((host, database), below) = redis::place(need).await;
         let broker = connect(def, &host, &database, &Self::MORE).await;
-        Self { def, host, database, broker, own }
+        Self { def, host, database, broker, below }
     }
 
     /// As the suite expects a group to begin; and soon enough for it, but not while a slow machine works on a message.
     const MORE: [(&str, &str); 3] =
         [("processingTimeout", "1s"), ("redeliverInterval", "100ms"), ("initialOffset", "newest")];
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
-    }
 }
 
 #[async_trait]
@@ -260,19 +247,7 @@ impl Rig for Redis {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }
