@@ -13,12 +13,12 @@ pub(crate) mod postgres;
 pub(crate) mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
-#[cfg(any(feature = "jetstream", feature = "mqtt"))]
+#[cfg(any(feature = "jetstream", feature = "mqtt", feature = "rabbitmq"))]
 pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 
-#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 use base64::Engine as _;
 use mainstay_core::{Ctx, Error, Result, codes};
 
@@ -41,7 +41,7 @@ pub(crate) fn time(text: &str) -> Option<Option<Duration>> {
 }
 
 /// The house's root certificates as PEM text: the host's, or embedded ones where it has none.
-#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 pub(crate) fn root_certificates() -> String {
     let encode = |root: &[u8]| base64::engine::general_purpose::STANDARD.encode(root);
     let roots = mainstay_net::tls::root_certificates();

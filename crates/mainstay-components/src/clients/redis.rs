@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mainstay_core::codes::Code;
 use mainstay_core::{Error, Fault, Result, Retry, codes};
+use redis::TlsMode;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -25,7 +26,7 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
 }
 
 /// The settings of every type that uses Redis.
-pub(crate) const SETTINGS: [SettingDef; 16] = [
+pub(crate) const SETTINGS: [SettingDef; 17] = [
     SettingDef {
         name: "redisHost",
         about: "`HOST:PORT` of the server, port 6379 by default; several with commas for a cluster.",
@@ -39,6 +40,10 @@ pub(crate) const SETTINGS: [SettingDef; 16] = [
     setting(
         "enableTLS",
         "Whether to speak TLS, `false` by default. The host's root certificates are trusted.",
+    ),
+    setting(
+        "insecureSkipTLSVerify",
+        "Whether any certificate of the server's is taken, `false` by default. Then anybody can be the server.",
     ),
     SettingDef { name: "clientCert", about: "Our certificate, as PEM text.", required: false, secret: true },
     SettingDef { name: "clientKey", about: "Its private key, as PEM text.", required: false, secret: true },
@@ -70,6 +75,8 @@ pub(crate) struct Options {
     database: i64,
     cluster: bool,
     tls: Option<TlsCertificates>,
+    /// Whether any certificate is taken.
+    skip_verify: bool,
     dial_timeout: Duration,
     read_timeout: Option<Duration>,
 }
@@ -95,6 +102,7 @@ impl Options {
         }
         let database = settings.read("redisDB", "a number from 0", database, faults).unwrap_or_default();
         let tls = settings.flag("enableTLS", faults).unwrap_or_default();
+        let skip_verify = settings.flag("insecureSkipTLSVerify", faults).unwrap_or_default();
         Self {
             hosts,
             username: settings.text("redisUsername").map(str::to_owned),
@@ -102,6 +110,7 @@ impl Options {
             database,
             cluster,
             tls: tls.then(|| certificates(settings)),
+            skip_verify,
             dial_timeout: settings
                 .read("dialTimeout", TIME, time, faults)
                 .flatten()
@@ -131,7 +140,8 @@ impl Options {
         let address = match self.tls {
             None => ConnectionAddr::Tcp(host.to_owned(), port),
             Some(_) => {
-                ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None }
+                let insecure = self.skip_verify;
+                ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure, tls_params: None }
             }
         };
         let mut redis = RedisConnectionInfo::default().set_db(if self.cluster { 0 } else { self.database });
@@ -244,6 +254,8 @@ async fn cluster(options: &Options) -> std::result::Result<Redis, RedisError> {
         .connection_timeout(options.dial_timeout)
         .response_timeout(options.read_timeout.unwrap_or(Duration::MAX));
     if let Some(certificates) = &options.tls {
+        // Before the certificates: they are read as of this kind of TLS.
+        builder = builder.tls(if options.skip_verify { TlsMode::Insecure } else { TlsMode::Secure });
         builder = builder.certs(certificates.clone());
     }
     Ok(Redis::Cluster(builder.build()?.get_async_connection().await?))

@@ -10,6 +10,7 @@ mod consumer;
 mod properties;
 mod settings;
 mod topology;
+mod wire;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +19,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::ShortString;
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, PublisherConfirm};
 use mainstay_core::pubsub::{Capabilities, Delivery, Message, PubSub, Subscription};
@@ -94,17 +94,13 @@ impl RabbitMq {
         if let Some(name) = client_name {
             properties = properties.with_connection_name(name.as_str().into());
         }
-        let mut tls = OwnedTLSConfig::default();
-        if uri.scheme == lapin::uri::AMQPScheme::AMQPS {
-            tls.cert_chain = Some(certificates.roots_pem());
-            tls.identity = certificates.identity.as_ref().map(|(certificate, key)| OwnedIdentity::PKCS8 {
-                pem: certificate.clone().into_bytes(),
-                key: key.clone().into_bytes(),
-            });
-        }
-        let runtime = lapin::runtime::default_runtime().map_err(failed)?;
-        let connecting = Connection::connect_uri_with_config(uri.clone(), properties, tls, runtime);
-        match tokio::time::timeout(CONNECT_TIME_MAX, connecting).await {
+        let is_tls = uri.scheme == lapin::uri::AMQPScheme::AMQPS;
+        let tls = is_tls.then(|| certificates.client_config()).transpose().map_err(|error| {
+            Error::new(&codes::BROKER_UNAVAILABLE, "call RabbitMQ: the certificates cannot be read")
+                .with_retry(Retry::Permanent)
+                .with_internal(error.to_string())
+        })?;
+        match tokio::time::timeout(CONNECT_TIME_MAX, wire::connect(uri.clone(), tls, properties)).await {
             Ok(connected) => connected.map_err(failed),
             Err(_) => Err(Error::new(&codes::BROKER_UNAVAILABLE, "call RabbitMQ: it does not answer")),
         }

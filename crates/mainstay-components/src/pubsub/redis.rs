@@ -43,7 +43,7 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
     SettingDef { name, about, required: false, secret: false }
 }
 
-const SETTINGS: [SettingDef; 24] = joined(
+const SETTINGS: [SettingDef; 25] = joined(
     &client::SETTINGS,
     &[
         setting(
