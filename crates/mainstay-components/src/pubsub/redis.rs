@@ -17,7 +17,7 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult};
 
 use self::member::Member;
 use crate::clients::redis::{self as client, Options, Redis};
-use crate::clients::{TIME, time, within};
+use crate::clients::{TIME, TIME_MS, time, time_ms, within};
 use crate::def::{Def, SettingDef, joined};
 use crate::settings::Settings;
 
@@ -79,9 +79,6 @@ const SETTINGS: [SettingDef; 25] = joined(
     ],
 );
 
-/// A time as the two settings of redelivery have it: a bare number is of milliseconds.
-const TIME_MS: &str = "a duration such as `5s`, or a number of milliseconds";
-
 /// What the settings say.
 struct Settled {
     client: Options,
@@ -131,10 +128,6 @@ fn parse(settings: &Settings) -> (Settled, Vec<Fault>) {
             .unwrap_or(OLDEST),
     };
     (settled, faults)
-}
-
-fn time_ms(text: &str) -> Option<Duration> {
-    text.parse().ok().map(Duration::from_millis).or_else(|| mainstay_core::duration::parse(text))
 }
 
 fn count(text: &str) -> Option<usize> {

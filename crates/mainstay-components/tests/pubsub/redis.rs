@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use mainstay_components::pubsub::Def;
 use mainstay_core::pubsub::PubSub;
 use mainstay_testkit::conformance::pubsub::{Below, Need, Open, Outage as _, Rig};
-use mainstay_testkit::servers::redis;
+use mainstay_testkit::servers::redis::{self, cluster};
 
 use crate::opened::{self, Joined, ctx, message, text};
 use crate::{Member, Way, own};
@@ -36,7 +36,15 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("redis::a_topic_keeps_messages_about_as_long_as_the_settings_say", move || age(def)),
         own("redis::a_stream_whose_server_is_gone_ends_with_an_error", move || ends(def)),
     ];
-    Way::new("redis", open).with(own).into()
+    Member::Ways(vec![
+        Way::new("redis", open).with(own),
+        Way::new(
+            "redis-cluster",
+            Arc::new(move |need| {
+                Box::pin(async move { Arc::new(Cluster::open(def, need).await) as Arc<dyn Rig> })
+            }),
+        ),
+    ])
 }
 
 /// A short time for a message to come again.
@@ -237,6 +245,54 @@ impl Rig for Redis {
 
     async fn again(&self) -> Option<Arc<dyn PubSub>> {
         Some(connect(self.def, &self.host, &self.database, &Self::MORE).await)
+    }
+
+    async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
+        self.again().await
+    }
+
+    async fn tick(&self) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    fn below(&self) -> Below {
+        self.below.clone()
+    }
+}
+
+/// On a cluster, which has one database: topics begin with a name of the rig's own.
+struct Cluster {
+    def: &'static Def,
+    hosts: String,
+    name: String,
+    broker: Arc<dyn PubSub>,
+    below: Below,
+}
+
+impl Cluster {
+    async fn open(def: &'static Def, need: Need) -> Self {
+        let ((hosts, name), below) = cluster::place(need).await;
+        let broker = Self::connect(def, &hosts).await;
+        Self { def, hosts, name, broker, below }
+    }
+
+    async fn connect(def: &Def, hosts: &str) -> Arc<dyn PubSub> {
+        connect(def, hosts, "0", &[&[("redisType", "cluster")], &Redis::MORE[..]].concat()).await
+    }
+}
+
+#[async_trait]
+impl Rig for Cluster {
+    fn broker(&self) -> Arc<dyn PubSub> {
+        Arc::clone(&self.broker)
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.name)
+    }
+
+    async fn again(&self) -> Option<Arc<dyn PubSub>> {
+        Some(Self::connect(self.def, &self.hosts).await)
     }
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {

@@ -1,5 +1,7 @@
 //! The rig of Redis: a database of its own on the shared server, or a server of its own.
 
+mod cluster;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +28,8 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("redis::the_layout_is_that_of_dapr", move || layout(def)),
         own("redis::a_request_without_a_time_gets_that_of_the_settings", move || default_time(def)),
     ];
-    Way::new("redis", open).with(own).into()
+    let ways = std::iter::once(Way::new("redis", open).with(own)).chain(cluster::ways(def));
+    Member::Ways(ways.collect())
 }
 
 async fn layout(def: &'static Def) {

@@ -63,6 +63,9 @@ pub type Check = suite::Check<Open>;
 /// The checks that need a server that can be stopped: not run by a member without one.
 pub const OUTAGES: &[Check] = outages::CHECKS;
 
+/// The checks of several changes at once: not run where no two keys can be changed so.
+pub const TRANSACTIONS: &[Check] = transactions::CHECKS;
+
 /// Every check, in the order of the files.
 pub fn checks() -> impl Iterator<Item = Check> {
     [

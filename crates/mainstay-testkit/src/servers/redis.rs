@@ -1,5 +1,7 @@
 //! Redis. Each user of the shared one takes a database of its own.
 
+pub mod cluster;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::LazyLock;

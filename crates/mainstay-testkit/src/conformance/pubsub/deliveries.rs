@@ -53,7 +53,7 @@ async fn metadata_comes_with_its_message_where_that_is_declared(open: Open) {
     ];
     let metadata: BTreeMap<_, _> =
         said.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
-    let messages = vec![
+    let messages = [
         Message { metadata: metadata.clone(), ..stage.message("alone") },
         Message { metadata, ..stage.message("in a row") },
     ];
