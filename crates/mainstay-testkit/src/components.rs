@@ -69,6 +69,7 @@ pub async fn echo(clock: &Arc<dyn Clock>) -> Arc<dyn Conversation> {
     match &*open(&mainstay_components::conversation::echo::DEF, clock).await.expect("it opens") {
         Endpoint::Own(own) => Arc::clone(own),
         Endpoint::Vendor(vendor) => unreachable!("it has no vendor, and this is {}", vendor.provider),
+        Endpoint::Model(model) => unreachable!("it is no model of a spec, and this is {model}"),
     }
 }
 

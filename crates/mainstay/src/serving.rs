@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::spec::{self, Loaded};
-use crate::wire::House;
+use crate::wire::{House, Models};
 use crate::{environment, exit, stand_in, surroundings};
 use blocks::Blocks;
 use fixed::Fixed;
@@ -89,13 +89,15 @@ async fn live(
     }
     tokio::spawn(mainstay_app::reap_orphans());
     // Before the house: the apps that it starts are told the ports.
+    let models = Models::of(&plan);
     let mut blocks = tokio::select! {
-        opened = Blocks::open(&plan) => opened?,
+        opened = Blocks::open(&plan, &models.gateway) => opened?,
         () = signals.stop() => return Ok(()),
     };
     blocks.tell(&mut plan);
-    let mut house =
-        House::open(&plan, &models_folder).await.map_err(|error| surroundings::all_missing(error, &plan))?;
+    let mut house = House::open(&plan, &models_folder, models)
+        .await
+        .map_err(|error| surroundings::all_missing(error, &plan))?;
     let stop = CancellationToken::new();
     let bounds = serve_options(&plan.server, descriptors);
     let mut served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));

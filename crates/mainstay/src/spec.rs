@@ -218,7 +218,8 @@ mod tests {
                 "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{ name: x }}\nspec: {{ type: {kind} }}\n"
             );
             let types = resources::Types { types: &types, check: &registry::check };
-            let surroundings = resources::Surroundings { types: Some(types), variables: &|_| None };
+            let surroundings =
+                resources::Surroundings { types: Some(types), variables: &|_| None, models: None };
             let loaded = resources::load(&[resources::File { name: "x.yaml", text: &text }], &surroundings);
             loaded.faults.iter().map(ToString::to_string).collect::<String>()
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mainstay_core::plan::{AgentKind, AppPlan, EnvValue};
 use mainstay_core::{Name, Plan};
+use mainstay_gateway::Gateway;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,8 +25,8 @@ struct AtWork {
 }
 
 impl Blocks {
-    /// Opens the components and serves the APIs. Errors: a port that is taken, a component that cannot be opened.
-    pub(super) async fn open(plan: &Plan) -> anyhow::Result<Self> {
+    /// Opens the components and serves the APIs; those of them that are models ask through `gateway`. Errors: a port that is taken, a component that cannot be opened.
+    pub(super) async fn open(plan: &Plan, gateway: &Gateway) -> anyhow::Result<Self> {
         let Some(at) = plan.sidecar else { return Ok(Self(None)) };
         let inside = Inside::of(plan.data.folder.clone());
         let mut options = flags::Options::plain()?;
@@ -35,7 +36,7 @@ impl Blocks {
         options.folder = plan.folder.clone();
         // What the service measures is at its own address.
         options.listening.metrics = None;
-        let sidecar = Sidecar::open(options, plan.resources.clone(), &inside, false).await?;
+        let sidecar = Sidecar::open(options, plan.resources.clone(), &inside, gateway.clone()).await?;
         let (leave, attending) = (CancellationToken::new(), TaskTracker::new());
         Ok(Self(Some(AtWork { sidecar: Arc::new(sidecar), inside, leave, attending })))
     }

@@ -26,6 +26,8 @@ pub(super) struct Follower {
     pub(super) beside: Arc<Beside>,
     pub(super) deliveries: Arc<Deliveries>,
     pub(super) work: TaskTracker,
+    /// Ends the outbox.
+    pub(super) stay: CancellationToken,
 }
 
 /// Files, and how they look.
@@ -95,7 +97,7 @@ impl Follower {
             tracing::error!("keeping the resources as they were: {error:#}");
             return false;
         }
-        self.beside.relay(&self.work, leave);
+        self.beside.relay(&self.work, &self.stay);
         tracing::info!(components = resources.components.len(), "reloaded the resources");
         self.deliveries.declare(resources.subscriptions, leave);
         !self.beside.lacks()

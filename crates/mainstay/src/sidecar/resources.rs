@@ -61,6 +61,7 @@ pub(super) fn load(options: &Options, plugged: &[registry::Plugged]) -> anyhow::
     let surroundings = Surroundings {
         types: Some(resources::Types { types: &types, check: &registry::check }),
         variables: &environment::variable,
+        models: None,
     };
     let loaded = resources::load(&files, &surroundings);
     for warnings in &loaded.warnings {

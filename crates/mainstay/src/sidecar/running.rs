@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mainstay_core::resources::Resources;
+use mainstay_gateway::Gateway;
 use mainstay_net::server::ServeOptions;
 use mainstay_sidecar::Phase;
 use tokio::sync::Notify;
@@ -35,6 +36,8 @@ pub(crate) struct Sidecar {
     addresses: Vec<String>,
     started: Instant,
     stop: CancellationToken,
+    /// Ends what goes on while the end is put off: the probes of the app, and the outbox.
+    stay: CancellationToken,
     servers: TaskTracker,
     work: TaskTracker,
 }
@@ -55,18 +58,19 @@ impl Sidecar {
         let plugged = plugged().await?;
         let resources = resources::load(&options, &plugged)?;
         let follows = resources.runtime.features.get(HOT_RELOAD) != Some(&false);
-        let sidecar = Self::serve(options, resources, plugged, inside, is_process).await?;
+        let sidecar = Self::serve(options, resources, plugged, inside, None, is_process).await?;
         Ok(Self { follows, ..sidecar })
     }
 
-    /// The same with resources that are read already, and that somebody else follows. They name no types that sockets serve.
+    /// The same inside a service, with resources that are read already, and that somebody else follows. They name no types
+    /// that sockets serve, and may name models of the spec, which are asked through `gateway`.
     pub(crate) async fn open(
         options: Options,
         resources: Resources,
         inside: &Inside,
-        is_process: bool,
+        gateway: Gateway,
     ) -> anyhow::Result<Self> {
-        Self::serve(options, resources, Vec::new(), inside, is_process).await
+        Self::serve(options, resources, Vec::new(), inside, Some(gateway), false).await
     }
 
     async fn serve(
@@ -74,6 +78,7 @@ impl Sidecar {
         resources: Resources,
         plugged: Vec<Plugged>,
         inside: &Inside,
+        gateway: Option<Gateway>,
         is_process: bool,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
@@ -83,7 +88,8 @@ impl Sidecar {
         }
         let bound = Bound::of(&options).await?;
         warn_of_strangers(&options);
-        let beside = Beside::open(&options, &resources, plugged, inside, shutdown(is_process)).await?;
+        let beside =
+            Beside::open(&options, &resources, plugged, inside, gateway, shutdown(is_process)).await?;
         let ports = bound.ports();
         let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
         let addresses = bound.serve(&beside, bounds(&options), &stop, &servers)?;
@@ -106,6 +112,7 @@ impl Sidecar {
             addresses,
             started,
             stop,
+            stay: CancellationToken::new(),
             servers,
             work,
         })
@@ -116,7 +123,7 @@ impl Sidecar {
     pub(crate) async fn reload(&self, resources: Resources, leave: &CancellationToken) -> anyhow::Result<()> {
         let resources = resources::for_app(resources, &self.options.app_id);
         self.beside.reload(&self.options, &resources).await?;
-        self.beside.relay(&self.work, leave);
+        self.beside.relay(&self.work, &self.stay);
         self.deliveries.declare(resources.subscriptions, leave);
         Ok(())
     }
@@ -156,20 +163,21 @@ impl Sidecar {
 
     /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
-        self.beside.relay(&self.work, leave);
+        self.beside.relay(&self.work, &self.stay);
         if self.follows {
             let follower = Follower {
                 options: self.options.clone(),
                 beside: Arc::clone(&self.beside),
                 deliveries: Arc::clone(&self.deliveries),
                 work: self.work.clone(),
+                stay: self.stay.clone(),
             };
             self.work.spawn(follower.follow(leave.clone()));
         }
         if let (Some(app), Some(at)) = (&self.beside.app, &self.options.app) {
             self.beside.blocks.meet(Arc::clone(app));
             delivering::wait_for(&**app, &at.url()).await;
-            self.beside.probe(leave, &self.work);
+            self.beside.probe(&self.stay, &self.work);
             let asked =
                 if self.options.asks_subscriptions { delivering::ask(&**app).await } else { Vec::new() };
             self.deliveries.begin(app, asked, leave);
@@ -180,13 +188,22 @@ impl Sidecar {
         tracing::info!("dapr initialized. Status: Running. Init Elapsed {elapsed_ms}ms");
     }
 
-    /// Serves on for as long as `--dapr-block-shutdown-duration` asks.
-    pub(crate) async fn linger(&self) {
+    /// Serves on for as long as `--dapr-block-shutdown-duration` asks, or until the app is not well. Nothing is delivered to the
+    /// app any more; its own calls are answered. For an end that a signal asks for: one that the app asks for is not put off.
+    pub(crate) async fn linger(&self, leave: &CancellationToken) {
         let block = self.options.block;
-        if !block.is_zero() {
-            let seconds = block.as_secs_f32();
-            tracing::info!(seconds, "serving on, as `--dapr-block-shutdown-duration` asks");
-            tokio::time::sleep(block).await;
+        if block.is_zero() {
+            return;
+        }
+        leave.cancel();
+        let seconds = block.as_secs_f32();
+        tracing::info!(
+            seconds,
+            "serving on, as `--dapr-block-shutdown-duration` asks, while the app is well"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(block) => tracing::info!("serving on no longer: the time is over"),
+            () = self.beside.door.until(false) => tracing::info!("serving on no longer: the app is not well"),
         }
     }
 
@@ -196,6 +213,7 @@ impl Sidecar {
         self.beside.grpc.set_draining();
         self.beside.blocks.end_watches();
         leave.cancel();
+        self.stay.cancel();
         self.work.close();
         if tokio::time::timeout(self.options.grace, self.work.wait()).await.is_err() {
             tracing::warn!("not waiting any longer for what the app is working on; it is delivered again");

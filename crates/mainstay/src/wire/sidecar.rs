@@ -26,6 +26,7 @@ use mainstay_core::Clock;
 use mainstay_core::callback::AppCallback;
 use mainstay_core::resources::Resources;
 use mainstay_core::telemetry::Telemetry;
+use mainstay_gateway::Gateway;
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
@@ -60,6 +61,7 @@ pub(crate) struct Beside {
     taken: AsyncMutex<Taken>,
     plugged: Vec<Plugged>,
     telemetry: Arc<dyn Telemetry>,
+    gateway: Option<Gateway>,
 }
 
 /// What the files said when they were last taken, and what was made of it.
@@ -88,12 +90,14 @@ impl Inside {
 }
 
 impl Beside {
-    /// Opens the components that are for this app. Errors: the first that cannot be opened and must be.
+    /// Opens the components that are for this app; those that name a model of the spec ask it through `gateway`. Errors: the
+    /// first that cannot be opened and must be.
     pub(crate) async fn open(
         options: &Options,
         resources: &Resources,
         plugged: Vec<Plugged>,
         inside: &Inside,
+        gateway: Option<Gateway>,
         (asked, shutdown): (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>),
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -110,6 +114,8 @@ impl Beside {
             before: None,
             plugged: &plugged,
             telemetry: Arc::clone(&telemetry),
+            gateway: gateway.as_ref(),
+            models: resources.models.as_deref().unwrap_or_default(),
             missing: Mutex::default(),
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
@@ -152,6 +158,7 @@ impl Beside {
             taken,
             plugged,
             telemetry,
+            gateway,
         })
     }
 
@@ -175,6 +182,8 @@ impl Beside {
             before: Some(Before { table: &open, resources: &taken.resources, endpoints: &taken.endpoints }),
             plugged: &self.plugged,
             telemetry: Arc::clone(&self.telemetry),
+            gateway: self.gateway.as_ref(),
+            models: resources.models.as_deref().unwrap_or_default(),
             missing: Mutex::default(),
         };
         let policies = policies(&resources.resiliencies, &options.app_id);

@@ -113,14 +113,15 @@ fn listed() -> Vec<Listed> {
     stores.chain(locks).chain(vaults).chain(handlers).collect()
 }
 
-/// Checks the settings of a component of a type.
-pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)]) -> Vec<Fault> {
+/// Checks the settings of a component of a type, against the names of the spec's models where there is a spec.
+pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)], models: Option<&[String]>) -> Vec<Fault> {
     let known = |listed: &Listed| {
         std::iter::once(&listed.kind).chain(listed.aliases).any(|name| name.eq_ignore_ascii_case(kind))
     };
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
-    types()
-        .iter()
-        .find(|listed| known(listed))
-        .map_or_else(Vec::new, |listed| (listed.check)(&Settings::new(settings)))
+    let settings = Settings::new(settings);
+    let found = types().iter().find(|listed| known(listed));
+    let mut faults = found.map_or_else(Vec::new, |listed| (listed.check)(&settings));
+    faults.extend(super::conversation::check(kind, &settings, models));
+    faults
 }

@@ -25,12 +25,13 @@ use mainstay_core::runtime_config::RuntimeConfig;
 use mainstay_core::state::StateStore;
 use mainstay_core::telemetry::Telemetry;
 use mainstay_core::{Clock, Error, codes};
+use mainstay_gateway::Gateway;
 use mainstay_journal::Stores;
 use mainstay_net::client::Client;
 use mainstay_sidecar::Target;
 
 use super::values::keeps_secrets;
-use super::{listed, pipelines, store_rules};
+use super::{pipelines, store_rules};
 
 pub(super) struct Opener<'a> {
     pub(super) app: &'a App,
@@ -45,6 +46,10 @@ pub(super) struct Opener<'a> {
     pub(super) before: Option<Before<'a>>,
     /// What is told of calls of models.
     pub(super) telemetry: Arc<dyn Telemetry>,
+    /// What asks the spec's models, where there is a spec.
+    pub(super) gateway: Option<&'a Gateway>,
+    /// The names of those models.
+    pub(super) models: &'a [String],
     /// What could not be opened so far, and need not be.
     pub(super) missing: Mutex<Vec<Missing>>,
 }
@@ -65,7 +70,9 @@ impl Opener<'_> {
         let namespace = self.app.namespace.as_deref().unwrap_or_default();
         let ours: Vec<&Component> =
             components.iter().filter(|one| one.is_for(&self.app.id, namespace)).collect();
-        if let Some(denied) = ours.iter().find(|component| self.is_denied(component)) {
+        if let Some(denied) =
+            ours.iter().find(|component| self.is_denied(&component.kind, &component.version))
+        {
             let message =
                 format!("the type `{}` of `{}` is denied by the configuration", denied.kind, denied.name);
             return Err(Error::new(&codes::CONFIG_VALUE, message).into());
@@ -77,6 +84,7 @@ impl Opener<'_> {
         for component in &ours {
             self.open_block(component, &mut table).await?;
         }
+        self.add_models(components, &mut table);
         pipelines::build(self.runtime, &ours, &mut table)?;
         table.missing = std::mem::take(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(table)
@@ -238,20 +246,6 @@ impl Opener<'_> {
         Ok(())
     }
 
-    async fn open_conversation(
-        &self,
-        def: &conversation::Def,
-        component: &Component,
-        table: &mut Table,
-    ) -> anyhow::Result<()> {
-        let Some((endpoint, settings)) = self.open(&def.open, component, table).await? else { return Ok(()) };
-        let port = super::conversation::open(&endpoint, &self.telemetry, self.client)?;
-        let rules = mainstay_blocks::conversation::Rules::of(listed::kept(&settings));
-        table.conversations.insert(component.name.clone(), Opened::new(port, rules));
-        table.summaries.push(summary(component, Vec::new()));
-        Ok(())
-    }
-
     async fn open_locks(
         &self,
         def: &locks::Def,
@@ -290,17 +284,15 @@ impl Opener<'_> {
     }
 
     /// Whether the configuration keeps this type, or this version of it, from being opened.
-    fn is_denied(&self, component: &Component) -> bool {
+    pub(super) fn is_denied(&self, kind: &str, version: &str) -> bool {
         self.runtime.denied_types.iter().any(|denied| match denied.split_once('/') {
-            Some((kind, version)) => {
-                kind.eq_ignore_ascii_case(&component.kind) && version.eq_ignore_ascii_case(&component.version)
-            }
-            None => denied.eq_ignore_ascii_case(&component.kind),
+            Some((denied, of)) => denied.eq_ignore_ascii_case(kind) && of.eq_ignore_ascii_case(version),
+            None => denied.eq_ignore_ascii_case(kind),
         })
     }
 
     /// Opens a component within its time. `None` for one that cannot be opened and need not be.
-    async fn open<P: ?Sized>(
+    pub(super) async fn open<P: ?Sized>(
         &self,
         open: &Open<'_, P>,
         component: &Component,
@@ -345,7 +337,7 @@ fn at(component: &Component) -> String {
     format!("open the component `{}` ({})", component.name, component.origin)
 }
 
-fn summary(component: &Component, capabilities: Vec<&'static str>) -> Summary {
+pub(super) fn summary(component: &Component, capabilities: Vec<&'static str>) -> Summary {
     let version = if component.version.is_empty() { "v1" } else { &component.version };
     Summary {
         name: component.name.clone(),
