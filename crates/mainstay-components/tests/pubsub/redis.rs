@@ -1,4 +1,5 @@
-//! The rig of Redis: a database of its own on the shared server, or a server of its own; and what is Redis' own.
+//! The rigs of Redis: a database of its own on the shared server, topics of its own on the shared cluster, or a server or a
+//! cluster of its own; and what is Redis' own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,15 +37,10 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("redis::a_topic_keeps_messages_about_as_long_as_the_settings_say", move || age(def)),
         own("redis::a_stream_whose_server_is_gone_ends_with_an_error", move || ends(def)),
     ];
-    Member::Ways(vec![
-        Way::new("redis", open).with(own),
-        Way::new(
-            "redis-cluster",
-            Arc::new(move |need| {
-                Box::pin(async move { Arc::new(Cluster::open(def, need).await) as Arc<dyn Rig> })
-            }),
-        ),
-    ])
+    let on_cluster: Open = Arc::new(move |need| {
+        Box::pin(async move { Arc::new(Redis::open_cluster(def, need).await) as Arc<dyn Rig> })
+    });
+    Member::Ways(vec![Way::new("redis", open).with(own), Way::new("redis-cluster", on_cluster)])
 }
 
 /// A short time for a message to come again.
@@ -219,8 +215,9 @@ async fn ends(def: &'static Def) {
 
 struct Redis {
     def: &'static Def,
-    host: String,
-    database: String,
+    settings: Vec<(&'static str, String)>,
+    /// What topics begin with, where there is but one database.
+    prefix: String,
     broker: Arc<dyn PubSub>,
     below: Below,
 }
@@ -228,13 +225,34 @@ struct Redis {
 impl Redis {
     async fn open(def: &'static Def, need: Need) -> Self {
         let ((host, database), below) = redis::place(need).await;
-        let broker = connect(def, &host, &database, &Self::MORE).await;
-        Self { def, host, database, broker, below }
+        Self::with(def, vec![("redisHost", host), ("redisDB", database)], String::new(), below).await
+    }
+
+    async fn open_cluster(def: &'static Def, need: Need) -> Self {
+        let ((hosts, name), below) = cluster::place(need).await;
+        let settings = vec![("redisHost", hosts), ("redisType", "cluster".to_owned())];
+        Self::with(def, settings, format!("{name}."), below).await
+    }
+
+    async fn with(
+        def: &'static Def,
+        settings: Vec<(&'static str, String)>,
+        prefix: String,
+        below: Below,
+    ) -> Self {
+        let broker = Self::connect(def, &settings).await;
+        Self { def, settings, prefix, broker, below }
     }
 
     /// As the suite expects a group to begin; and soon enough for it, but not while a slow machine works on a message.
     const MORE: [(&str, &str); 3] =
         [("processingTimeout", "1s"), ("redeliverInterval", "100ms"), ("initialOffset", "newest")];
+
+    async fn connect(def: &Def, settings: &[(&str, String)]) -> Arc<dyn PubSub> {
+        let here = settings.iter().map(|(name, value)| (*name, value.as_str()));
+        let settings: Vec<(&str, &str)> = here.chain(Self::MORE).collect();
+        opened::open(def, &settings).await.unwrap()
+    }
 }
 
 #[async_trait]
@@ -243,56 +261,12 @@ impl Rig for Redis {
         Arc::clone(&self.broker)
     }
 
-    async fn again(&self) -> Option<Arc<dyn PubSub>> {
-        Some(connect(self.def, &self.host, &self.database, &Self::MORE).await)
-    }
-
-    async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
-        self.again().await
-    }
-
-    async fn tick(&self) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-
-    fn below(&self) -> Below {
-        self.below.clone()
-    }
-}
-
-/// On a cluster, which has one database: topics begin with a name of the rig's own.
-struct Cluster {
-    def: &'static Def,
-    hosts: String,
-    name: String,
-    broker: Arc<dyn PubSub>,
-    below: Below,
-}
-
-impl Cluster {
-    async fn open(def: &'static Def, need: Need) -> Self {
-        let ((hosts, name), below) = cluster::place(need).await;
-        let broker = Self::connect(def, &hosts).await;
-        Self { def, hosts, name, broker, below }
-    }
-
-    async fn connect(def: &Def, hosts: &str) -> Arc<dyn PubSub> {
-        connect(def, hosts, "0", &[&[("redisType", "cluster")], &Redis::MORE[..]].concat()).await
-    }
-}
-
-#[async_trait]
-impl Rig for Cluster {
-    fn broker(&self) -> Arc<dyn PubSub> {
-        Arc::clone(&self.broker)
-    }
-
     fn topic(&self, name: &str) -> String {
-        format!("{}.{name}", self.name)
+        format!("{}{name}", self.prefix)
     }
 
     async fn again(&self) -> Option<Arc<dyn PubSub>> {
-        Some(Self::connect(self.def, &self.hosts).await)
+        Some(Self::connect(self.def, &self.settings).await)
     }
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
