@@ -61,6 +61,8 @@ pub struct Kinds<'a> {
     pub tools: &'a [KindDef],
     /// Names of alias sets of metrics.
     pub metric_aliases: &'a [&'a str],
+    /// Names of servers that `ship` can bring up beside the service.
+    pub services: &'a [&'a str],
     /// Types of component; without them those are not checked.
     pub components: Option<resources::Types<'a>>,
 }
@@ -88,6 +90,26 @@ pub fn listen(overridden: Option<&str>, text: &str) -> Option<SocketAddr> {
     let root = node::parse(text, &mut faults::Faults::default())?;
     let written = root.entry("server")?.node.entry("listen")?.node.to_json();
     lower::server::parse_listen(written.as_str()?)
+}
+
+/// What a spec says, without how it is written: comments, the order of keys and quotes make no difference. `None` where it
+/// is not YAML.
+#[must_use]
+pub fn canonical(text: &str) -> Option<String> {
+    let root = node::parse(text, &mut faults::Faults::default())?;
+    Some(sorted(root.to_json()).to_string())
+}
+
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(map) => {
+            let ordered: std::collections::BTreeMap<_, _> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            ordered.into_iter().collect()
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
 }
 
 /// A plan, and what its spec says that may not be meant. It can be served all the same.

@@ -7,6 +7,7 @@
 mod access;
 mod agent;
 mod components;
+mod deploy;
 mod member;
 mod model;
 mod prompt;
@@ -87,6 +88,7 @@ impl Lowering<'_, '_> {
         let tools = self.members("tools", spec.tools, self.inputs.kinds.tools);
         let agents = self.agents(spec.agents);
         let default_agent = self.default_agent(spec.default_agent.as_deref());
+        let deploy = self.deploy(spec.deploy);
         if let Some(local) = implicit {
             providers.insert(local.provider, local.member);
             models.insert(local.name, local.model);
@@ -105,6 +107,7 @@ impl Lowering<'_, '_> {
             default_agent,
             resources,
             sidecar,
+            deploy: deploy?,
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod agent;
+mod deploy;
 mod model;
 mod server;
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use access::{Access, Anonymous, Key};
 pub(crate) use agent::{Agent, App, Declared, Disconnect, Fallback, Sessions};
+pub(crate) use deploy::{Deploy, Language, Route, Scaler, Sizing};
 pub(crate) use model::{Model, first_byte_timeout, idle_timeout, max_tokens_default};
 pub(crate) use server::{Data, Metrics, Server, Sidecar};
 
@@ -67,6 +69,9 @@ pub(crate) struct Spec {
     /// Where the building blocks are served to the agents' apps, if there are `components`.
     #[serde(default)]
     pub(crate) sidecar: Sidecar,
+    /// How the service is shipped.
+    #[serde(default)]
+    pub(crate) deploy: Deploy,
     /// The agent behind the routes that name none (`/v1/invoke`, `/invoke`, …). A single agent is the default one
     /// anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -32,8 +32,8 @@ use `mainstay.schema.json`.
 YAML is version 1.2, one document: `yes` and `on` are text, `true` and `false` are not. Anchors and aliases work; tags,
 merge keys (`<<`) and directives do not.
 
-Not accepted yet, and therefore unknown keys: `components`, `deploy`, `models.NAME.tiers`, `models.NAME.cache`,
-`agents.NAME.budget`, and tools of kind `mcp`.
+Not accepted yet, and therefore unknown keys: `models.NAME.tiers`, `models.NAME.cache`, `agents.NAME.budget`, and tools
+of kind `mcp`.
 ";
 
 /// The page, in Markdown, for these registries.

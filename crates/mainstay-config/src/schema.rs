@@ -22,7 +22,8 @@ pub fn schema(kinds: &Kinds<'_>) -> Value {
     root["title"] = "mainstay.yaml".into();
     root["properties"]["providers"]["additionalProperties"] = members(&mut root, "provider", kinds.providers);
     root["properties"]["tools"]["additionalProperties"] = members(&mut root, "tool", kinds.tools);
-    root["$defs"]["Metrics"]["properties"]["aliases"] = aliases(&root, kinds.metric_aliases);
+    among(&mut root["$defs"]["Metrics"]["properties"]["aliases"], kinds.metric_aliases);
+    among(&mut root["$defs"]["Deploy"]["properties"]["services"], kinds.services);
     tidy::tidy(&mut root);
     root
 }
@@ -67,14 +68,13 @@ fn rename_references(schema: &mut Value, prefix: &str) {
     });
 }
 
-fn aliases(root: &Value, names: &[&str]) -> Value {
-    let mut list = root["$defs"]["Metrics"]["properties"]["aliases"].clone();
+/// Lets a list hold these names alone.
+fn among(list: &mut Value, names: &[&str]) {
     if names.is_empty() {
         list["maxItems"] = 0.into();
     } else {
         list["items"] = json!({ "type": "string", "enum": names });
     }
-    list
 }
 
 /// Whether a text schema is of references to secrets. Kinds say it with `x-form: secret` or with the pattern.

@@ -103,6 +103,7 @@ codes! {
     CONFIG_UNSAFE_LISTEN, InvalidArgument, "listening beyond loopback without a key";
     CONFIG_SECRET_LITERAL, InvalidArgument, "a secret stands in the spec";
     CONFIG_FILE, InvalidArgument, "a file of the spec cannot be read";
+    SHIP_UNSUPPORTED, Unsupported, "a deployment target cannot run this";
 }
 
 /// The code with this id.

@@ -4,6 +4,7 @@
 
 mod access;
 mod agent;
+mod deploy;
 mod model;
 mod server;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 pub use access::{Access, Anonymous, Key};
 pub use agent::{Agent, AgentKind, AppPlan, Declared, EnvValue, Fallback, OnDisconnect, SessionPolicy};
+pub use deploy::{Deploy, Environment, Language, Route, Scaler, Sizing};
 pub use model::{Model, Target};
 pub use server::{Data, Metrics, Server, Sidecar};
 
@@ -49,6 +51,8 @@ pub struct Plan {
     pub resources: Resources,
     /// Where the building blocks are served to the agents' apps; `None` where the spec names no components.
     pub sidecar: Option<Sidecar>,
+    /// How it is shipped.
+    pub deploy: Deploy,
 }
 
 /// A configured member of a registry: its kind and that kind's own settings (already checked by its schema and its

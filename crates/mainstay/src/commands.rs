@@ -16,6 +16,7 @@ mod new;
 mod reference;
 mod run;
 mod serve;
+mod ship;
 mod sidecar;
 mod stop;
 
@@ -44,6 +45,7 @@ pub(crate) static ALL: &[Def] = &[
     list::DEF,
     components::DEF,
     check::DEF,
+    ship::DEF,
     invoke::DEF,
     #[cfg(feature = "local")]
     models::DEF,

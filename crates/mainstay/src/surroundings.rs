@@ -82,6 +82,11 @@ pub(crate) fn all_missing(error: anyhow::Error, plan: &Plan) -> anyhow::Error {
         .into()
 }
 
+/// The references of a plan.
+pub(crate) fn references_of(plan: &Plan) -> Vec<SecretRef> {
+    named(plan).into_iter().map(|(_, reference)| reference).collect()
+}
+
 /// The references of a plan, and where they stand.
 fn named(plan: &Plan) -> Vec<(String, SecretRef)> {
     let mut found = Vec::new();

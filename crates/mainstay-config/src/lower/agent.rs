@@ -132,7 +132,7 @@ fn fallback(raw: raw::Fallback) -> Fallback {
     Fallback { on: raw.on, answer: raw.answer, model: raw.model, finish_reason: raw.finish_reason }
 }
 
-fn env_value(text: String) -> EnvValue {
+pub(super) fn env_value(text: String) -> EnvValue {
     match secret::reference(&text) {
         Some(reference) => EnvValue::Secret(reference),
         None => EnvValue::Plain(text),

@@ -138,7 +138,7 @@ pub(crate) struct App {
     pub(crate) response_bytes_max: Size,
 }
 
-fn variables() -> serde_json::Value {
+pub(super) fn variables() -> serde_json::Value {
     serde_json::json!({ "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$", "x-form": "variable" })
 }
 

@@ -144,6 +144,7 @@ pub(crate) const KINDS: Kinds<'static> = Kinds {
     providers: &PROVIDERS,
     tools: &TOOLS,
     metric_aliases: &["agent", "vaia"],
+    services: &["cache", "search"],
     components: Some(COMPONENTS),
 };
 

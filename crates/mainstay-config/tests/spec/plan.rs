@@ -177,6 +177,7 @@ fn full_plan() -> Plan {
         default_agent: Some(name("triage")),
         resources: mainstay_core::resources::Resources::default(),
         sidecar: None,
+        deploy: mainstay_core::plan::Deploy::default(),
     }
 }
 

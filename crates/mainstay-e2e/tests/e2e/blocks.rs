@@ -126,3 +126,66 @@ async fn readiness_names_the_components() {
     assert_eq!(found.len(), 1, "{ready}");
     assert_eq!(found[0]["ready"], json!(true), "{ready}");
 }
+
+const LATE: &str = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: vault }
+spec:
+  type: secretstores.local.file
+  version: v1
+  ignoreErrors: true
+  metadata: [{ name: secretsFile, value: late.json }]
+";
+
+#[tokio::test]
+async fn what_could_not_be_opened_is_tried_again() {
+    let place = place("components: components\n", &[("vault.yaml", LATE)]);
+    let server = start(&place).await;
+    let client = sidecar(&told(&place).await);
+    let is_there = async || {
+        let ready = server.client().get("/ready").await.json();
+        let named = ready["dependencies"].as_array().expect("it is a list").iter();
+        let found: Vec<_> = named.filter(|one| one["name"] == "component vault").collect();
+        assert_eq!(found.len(), 1, "{ready}");
+        found[0]["ready"] == json!(true)
+    };
+    assert!(!is_there().await);
+    std::fs::write(place.path().join("late.json"), r#"{"key": "here"}"#).expect("a file can be written");
+    until(is_there).await;
+    assert_eq!(client.get("/v1.0/secrets/vault/key").await.json(), json!({"key": "here"}));
+}
+
+#[tokio::test]
+async fn types_that_sockets_serve_are_there_and_known_to_check() {
+    let sockets = tempfile::tempdir().expect("a temporary folder can be made");
+    let mut provider = tokio::process::Command::new(mainstay_testkit::process::binary());
+    provider.args(["components", "serve", "--socket-folder"]).arg(sockets.path());
+    let _provider = provider.current_dir(sockets.path()).kill_on_drop(true).spawn().expect("it starts");
+    let socket = sockets.path().join("mainstay.sock");
+    until(async || tokio::net::UnixStream::connect(&socket).await.is_ok()).await;
+    let place = place(
+        "components: components\n",
+        &[("orders.yaml", &STORE.replace("state.embedded", "state.mainstay"))],
+    );
+    let folder = sockets.path().to_str().expect("it is UTF-8");
+    let here = |words: &[&str]| place.command(words).variable("DAPR_COMPONENTS_SOCKETS_FOLDER", folder);
+    let checked = here(&["check"]).finish().await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    let words = ["serve", ".", "--listen", "127.0.0.1:0", "--dapr-http-port", "0", "--dapr-grpc-port", "0"];
+    let server = here(&words).start().await;
+    let client = sidecar(&told(&place).await);
+    let save = async |store: &str| {
+        client.post(&format!("/v1.0/state/{store}"), &json!([{"key": "k", "value": 7}])).await.status
+    };
+    assert_eq!(save("orders").await, 204);
+    assert_eq!(client.get("/v1.0/state/orders/k").await.json(), json!(7));
+    write(
+        place.path(),
+        &[("carts.yaml", &STORE.replace("orders", "carts").replace("state.embedded", "state.mainstay"))],
+    );
+    server.reload();
+    until(async || save("carts").await == 204).await;
+    let elsewhere = place.command(&["check"]).finish().await;
+    assert!(elsewhere.stderr.contains("no component type `state.mainstay`"), "{}", elsewhere.stderr);
+}

@@ -253,7 +253,7 @@ impl Opener<'_> {
         table: &mut Table,
     ) -> anyhow::Result<()> {
         let Some((port, settings)) = self.open(&def.open, component, table).await? else { return Ok(()) };
-        let rules = lock::Rules::of(settings.text("keyPrefix"), &component.name, self.app);
+        let rules = lock::Rules::of(store_rules::key_prefix(&settings)?, &component.name, self.app);
         table.locks.insert(component.name.clone(), Opened::new(port, rules));
         table.summaries.push(summary(component, Vec::new()));
         Ok(())

@@ -1,0 +1,105 @@
+//! `deploy`: each environment has what it says itself, else what `base` says, else a default.
+
+use mainstay_core::codes;
+use mainstay_core::plan::{Deploy, Environment, Language, Route, Scaler, Sizing};
+
+use super::Lowering;
+use super::agent::env_value;
+use crate::raw;
+
+impl Lowering<'_, '_> {
+    pub(super) fn deploy(&mut self, raw: raw::Deploy) -> Option<Deploy> {
+        let raw::Deploy { image, version, language, services, base, overlays } = raw;
+        let language = language.map(|language| match language {
+            raw::Language::Python => Language::Python,
+            raw::Language::Node => Language::Node,
+            raw::Language::Rust => Language::Rust,
+        });
+        let each = [overlays.dev, overlays.staging, overlays.prod];
+        let sized = Environment::ALL.into_iter().zip(each).map(|(environment, overlay)| {
+            let own = format!("/deploy/overlays/{environment}");
+            let sizing = over(&overlay, over(&base, environment.sizing()));
+            self.sizing(&own, &sizing).then_some((environment, sizing))
+        });
+        let environments: Vec<Option<_>> = sized.collect();
+        let environments = environments.into_iter().collect::<Option<_>>()?;
+        Some(Deploy { image, version, language, services, environments })
+    }
+
+    /// Whether what an environment has fits together.
+    fn sizing(&mut self, own: &str, sizing: &Sizing) -> bool {
+        let mut fits = true;
+        let mut fault = |key: &str, message: String, help: &str| {
+            let pointer = format!("{own}/{key}");
+            let pointer = if self.given(&pointer) { pointer } else { format!("/deploy/base/{key}") };
+            self.fault(&pointer, &codes::CONFIG_VALUE, message, Some(help.to_owned()));
+            fits = false;
+        };
+        if sizing.replicas_min > sizing.replicas_max {
+            let message = format!(
+                "the fewest replicas ({}) are more than the most ({})",
+                sizing.replicas_min, sizing.replicas_max
+            );
+            fault("replicas", message, "let `min` be at most `max`");
+        }
+        if sizing.replicas_min == 0 && sizing.scaler == Scaler::Fixed {
+            let message = "without a scaler, no replica would ever start".to_owned();
+            fault("replicas", message, "let `min` be 1 or more, or choose another `scaler`");
+        }
+        if sizing.cpu_milli == 0 {
+            fault("cpu", "a replica needs processor time".to_owned(), "write it like `250m` or `1`");
+        }
+        fits
+    }
+}
+
+/// What `raw` says, and what `under` says where it does not.
+fn over(raw: &raw::Sizing, under: Sizing) -> Sizing {
+    let mut variables = under.variables;
+    variables.extend(raw.env.iter().map(|(name, value)| (name.clone(), env_value(value.clone()))));
+    Sizing {
+        cpu_milli: raw.cpu.as_deref().map_or(under.cpu_milli, millis),
+        cpu_limit: raw.cpu_limit.unwrap_or(under.cpu_limit),
+        memory_bytes: raw.memory.map_or(under.memory_bytes, |size| size.0),
+        storage_bytes: raw.storage.map(|size| size.0).or(under.storage_bytes),
+        replicas_min: raw.replicas.map_or(under.replicas_min, |replicas| replicas.min),
+        replicas_max: raw.replicas.map_or(under.replicas_max, |replicas| replicas.max),
+        scaler: raw.scaler.map_or(under.scaler, |scaler| match scaler {
+            raw::Scaler::Hpa => Scaler::BuiltIn,
+            raw::Scaler::Keda => Scaler::Events,
+            raw::Scaler::Fixed => Scaler::Fixed,
+        }),
+        in_flight: raw.in_flight.unwrap_or(under.in_flight),
+        cpu_percent: raw.cpu_percent.or(under.cpu_percent),
+        host: raw.host.clone().or(under.host),
+        route: raw.route.map_or(under.route, |route| match route {
+            raw::Route::Gateway => Route::Gateway,
+            raw::Route::Ingress => Route::Ingress,
+        }),
+        variables,
+    }
+}
+
+/// Thousandths of a core; the walk along the schema has seen to the form.
+fn millis(text: &str) -> u32 {
+    if let Some(millis) = text.strip_suffix('m') {
+        return millis.parse().unwrap_or(0);
+    }
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let part: u32 = format!("{part:0<3}").parse().unwrap_or(0);
+    whole.parse::<u32>().unwrap_or(0) * 1000 + part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_in_cores_or_thousandths() {
+        for (text, expect) in
+            [("250m", 250), ("1", 1000), ("0.5", 500), ("2.25", 2250), ("0.001", 1), ("0", 0)]
+        {
+            assert_eq!(millis(text), expect, "{text}");
+        }
+    }
+}

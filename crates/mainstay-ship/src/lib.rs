@@ -1,0 +1,42 @@
+//! From the plan to deployment files: what a service needs to run somewhere, written for each kind of place.
+//!
+//! The way: [`Workload::of`] reduces a plan to what every place must know (image, variables, secrets, bounds, replicas),
+//! a [`Target`] renders that as files. Pure: it reads nothing, writes nothing and knows no time, so the same project gives
+//! the same bytes; the binary writes them.
+
+mod file;
+mod label;
+mod patch;
+pub mod services;
+pub mod targets;
+mod text;
+mod value;
+mod workload;
+mod yaml;
+
+pub use file::{File, Header};
+pub use targets::{Rendered, Target};
+pub use workload::{Build, Project, Secret, Source, Workload};
+
+use mainstay_core::Result;
+use mainstay_core::plan::Environment;
+
+/// The files of a target for one environment, in the order of their paths, and what the target cannot express.
+///
+/// Errors: `SHIP_UNSUPPORTED`, where the target cannot run such a service; `CONFIG_UNSAFE_LISTEN`, where the service would
+/// be open to anyone who reaches its port and the spec does not say so.
+pub fn ship(project: &Project<'_>, target: &Target, environment: Environment) -> Result<Rendered> {
+    let workload = Workload::of(project, environment)?;
+    let mut rendered = (target.render)(&Shipment { project, workload: &workload })?;
+    rendered.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(rendered)
+}
+
+/// What a target renders.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipment<'a> {
+    /// The project.
+    pub project: &'a Project<'a>,
+    /// The service, in the environment that was asked for.
+    pub workload: &'a Workload,
+}

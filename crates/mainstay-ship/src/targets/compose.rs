@@ -1,0 +1,223 @@
+//! Docker Compose: the service and the servers that it needs, on one machine.
+
+use serde_json::{Map, Value, json};
+
+use mainstay_core::Result;
+
+use super::{Rendered, Target, docker};
+use crate::services::Service;
+use crate::value::{dense, texts};
+use crate::workload::{DATA, PORT, USER, Workload};
+use crate::{File, Secret, Shipment, text, yaml};
+
+pub(super) const TARGET: Target = Target {
+    name: "compose",
+    about: "Docker Compose: the service and the servers it needs, on one machine",
+    needs: &["docker"],
+    render,
+};
+
+/// Where passwords of servers are in a container.
+const SECRETS: &str = "/run/secrets";
+
+fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
+    let header = shipment.project.header();
+    let workload = shipment.workload;
+    let mut files = vec![File::new("compose.yaml", yaml::document(&header, &file(shipment)))];
+    if workload.services.iter().any(|service| service.name == "prometheus") {
+        files.push(File::new("prometheus.yaml", yaml::document(&header, &scraping(workload))));
+    }
+    let names = workload.secrets.iter().map(Secret::key).chain(passwords(workload).map(|(_, key)| key));
+    let mut lines: Vec<String> = names.map(|name| format!("{}=\n", variable(name))).collect();
+    lines.dedup();
+    if !lines.is_empty() {
+        let about = "# The secrets' values: copy this file to `.env` and fill it in. `.env` belongs into no repository.\n";
+        files.push(File::new("env.example", header.lines("#") + about + &lines.concat()));
+    }
+    Ok(Rendered { files, notes: notes(workload) })
+}
+
+fn notes(workload: &Workload) -> Vec<String> {
+    let mut notes = workload.notes.clone();
+    if workload.sizing.replicas_min > 1 {
+        notes.push(format!(
+            "Compose runs one replica, where {} asks for {} at least.",
+            workload.environment, workload.sizing.replicas_min
+        ));
+    }
+    if workload.sizing.host.is_some() {
+        notes.push(
+            "Compose publishes the port on this machine alone; `host` needs a proxy in front.".to_owned(),
+        );
+    }
+    notes
+}
+
+fn file(shipment: &Shipment<'_>) -> Value {
+    let workload = shipment.workload;
+    let mut services = Map::new();
+    services.insert(workload.name.clone(), agent(shipment));
+    for service in &workload.services {
+        services.insert(service.name.to_owned(), server(service, workload));
+    }
+    let kept = workload.services.iter().filter(|service| service.data.is_some());
+    let mut volumes: Map<String, Value> = kept.map(|service| (service.name.to_owned(), json!({}))).collect();
+    if workload.sizing.storage_bytes.is_some() {
+        volumes.insert("data".to_owned(), json!({}));
+    }
+    dense(json!({
+        "name": workload.name,
+        "services": services,
+        "volumes": (!volumes.is_empty()).then_some(volumes),
+        "networks": (!workload.services.is_empty()).then(|| json!({ "servers": { "internal": true } })),
+        "secrets": secrets(workload),
+        "configs": workload.services.iter().any(|s| s.name == "prometheus").then(|| json!({
+            "prometheus": { "file": "./prometheus.yaml" },
+        })),
+    }))
+}
+
+fn agent(shipment: &Shipment<'_>) -> Value {
+    let Shipment { project, workload } = shipment;
+    let mut environment: Map<String, Value> =
+        workload.variables.iter().map(|(name, value)| (name.clone(), escaped(value).into())).collect();
+    let mut files = Vec::new();
+    for secret in &workload.secrets {
+        match secret {
+            Secret::Variable { variable: name, key } => {
+                environment.insert(name.clone(), demanded(key).into());
+            }
+            Secret::File { path, key } => files.push(json!({ "source": key, "target": path })),
+        }
+    }
+    let depends: Map<String, Value> = workload
+        .services
+        .iter()
+        .filter(|service| service.name != "prometheus")
+        .map(|service| (service.name.to_owned(), json!({ "condition": "service_healthy" })))
+        .collect();
+    let stored = workload.sizing.storage_bytes.is_some();
+    let mut scratch = vec!["/tmp:size=64m,mode=1777".to_owned()];
+    if !stored {
+        scratch.push(format!("{DATA}:size=256m,mode=0700,uid={USER},gid={USER}"));
+    }
+    json!({
+        "image": workload.image(),
+        "build": { "context": project.context, "dockerfile": format!("{}/docker/{}", project.out, docker::PATH) },
+        "ports": [format!("127.0.0.1:{PORT}:{PORT}")],
+        "environment": environment,
+        "secrets": (!files.is_empty()).then_some(files),
+        "volumes": stored.then(|| json!([format!("data:{DATA}")])),
+        "tmpfs": scratch,
+        "depends_on": (!depends.is_empty()).then_some(depends),
+        "healthcheck": {
+            "test": ["CMD", "/usr/local/bin/mainstay", "healthcheck"],
+            "interval": "10s", "timeout": "5s", "retries": 3,
+            "start_period": format!("{}s", workload.start.as_secs()),
+        },
+        "stop_grace_period": format!("{}s", workload.grace().as_secs()),
+        "networks": (!workload.services.is_empty()).then(|| json!(["default", "servers"])),
+        "user": format!("{USER}:{USER}"),
+        "read_only": true,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "pids_limit": 1024,
+        "restart": "unless-stopped",
+        "logging": logging(),
+        "deploy": { "resources": {
+            "limits": {
+                "memory": workload.sizing.memory_bytes.to_string(),
+                "cpus": workload.sizing.cpu_limit.then(|| text::cores(workload.sizing.cpu_milli)),
+            },
+        } },
+    })
+}
+
+/// A container's log does not fill the disk.
+fn logging() -> Value {
+    json!({ "driver": "json-file", "options": { "max-size": "10m", "max-file": "3" } })
+}
+
+fn server(service: &Service, workload: &Workload) -> Value {
+    let mut environment: Map<String, Value> =
+        service.variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+    let mut secrets = Vec::new();
+    if let Some((variable, key)) = service.password {
+        environment.insert(variable.to_owned(), format!("{SECRETS}/{key}").into());
+        secrets.push(json!(key));
+    }
+    let test: Vec<&str> = std::iter::once("CMD").chain(service.health.iter().copied()).collect();
+    let prometheus = service.name == "prometheus";
+    if prometheus && let Some(key) = &workload.metrics_key {
+        secrets.push(json!(key));
+    }
+    json!({
+        "image": service.image,
+        "command": (!service.command.is_empty()).then_some(service.command),
+        "environment": (!environment.is_empty()).then_some(environment),
+        "secrets": (!secrets.is_empty()).then_some(secrets),
+        "configs": prometheus.then(|| json!([{ "source": "prometheus", "target": "/etc/prometheus/prometheus.yaml" }])),
+        "volumes": service.data.map(|folder| json!([format!("{}:{folder}", service.name)])),
+        "tmpfs": (!service.scratch.is_empty()).then_some(service.scratch),
+        "ports": prometheus.then(|| json!([format!("127.0.0.1:{0}:{0}", service.port)])),
+        "healthcheck": {
+            "test": test,
+            "interval": "5s", "timeout": "3s", "retries": 10, "start_period": "10s",
+        },
+        "networks": if prometheus { json!(["default", "servers"]) } else { json!(["servers"]) },
+        "user": service.user,
+        "read_only": true,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "restart": "unless-stopped",
+        "logging": logging(),
+        "deploy": { "resources": { "limits": { "memory": "536870912" } } },
+    })
+}
+
+/// What Prometheus asks, and with which key.
+fn scraping(workload: &Workload) -> Value {
+    let authorization = workload.metrics_key.as_ref();
+    dense(json!({
+        "global": { "scrape_interval": "15s" },
+        "scrape_configs": [{
+            "job_name": workload.name,
+            "authorization": authorization.map(|key| json!({ "credentials_file": format!("{SECRETS}/{key}") })),
+            "static_configs": [{ "targets": [format!("{}:{PORT}", workload.name)] }],
+        }],
+    }))
+}
+
+/// Secrets that become files: those that the service reads from one, servers' passwords, and the key for the metrics.
+fn secrets(workload: &Workload) -> Option<Value> {
+    let files =
+        workload.secrets.iter().filter(|secret| matches!(secret, Secret::File { .. })).map(Secret::key);
+    let scraped = workload.services.iter().any(|service| service.name == "prometheus");
+    let metrics = workload.metrics_key.as_deref().filter(|_| scraped);
+    let names = files.chain(passwords(workload).map(|(_, key)| key)).chain(metrics);
+    let entries: Map<String, Value> =
+        names.map(|name| (name.to_owned(), texts([("environment", variable(name))]))).collect();
+    (!entries.is_empty()).then_some(Value::Object(entries))
+}
+
+fn passwords(workload: &Workload) -> impl Iterator<Item = (&'static str, &'static str)> {
+    workload.services.iter().filter_map(|service| service.password)
+}
+
+/// The variable of `.env` that holds a secret.
+fn variable(key: &str) -> String {
+    let name: String =
+        key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+}
+
+/// A variable without which nothing starts.
+fn demanded(key: &str) -> String {
+    let name = variable(key);
+    format!("${{{name}:?set {name} in .env}}")
+}
+
+/// A text in which Compose finds no variable.
+fn escaped(text: &str) -> String {
+    text.replace('$', "$$")
+}

@@ -1,0 +1,141 @@
+//! What adds and removes replicas, and how many may be missing at a time.
+//!
+//! An agent waits for models: its processor is idle while it is full. So requests in flight are what counts, and processor
+//! use only where the spec wants it beside them.
+
+use serde_json::{Value, json};
+
+use mainstay_core::plan::Scaler;
+use mainstay_core::{Error, Result, codes};
+
+use super::{Object, metadata, pod, selector};
+use crate::workload::Workload;
+
+/// The metric: requests in flight of a replica.
+pub(in crate::targets) const IN_FLIGHT: &str = "mainstay_requests_in_flight";
+/// Where Prometheus is, where the spec does not say it.
+pub(in crate::targets) const PROMETHEUS: &str = "http://prometheus-operated.monitoring.svc:9090";
+
+pub(super) fn objects(workload: &Workload) -> Result<Vec<Object>> {
+    let sizing = &workload.sizing;
+    let mut objects = Vec::new();
+    if workload.scaled() {
+        match sizing.scaler {
+            Scaler::BuiltIn if sizing.replicas_min == 0 => {
+                let message = "Kubernetes' own autoscaler cannot start a replica for a request";
+                return Err(Error::new(&codes::SHIP_UNSUPPORTED, message)
+                    .with_help("let `replicas.min` be 1 or more, or choose `scaler: keda`"));
+            }
+            Scaler::BuiltIn => objects.push(Object { file: "autoscaler", value: hpa(workload) }),
+            Scaler::Events => objects.push(Object { file: "scaled-object", value: scaled_object(workload) }),
+            Scaler::Fixed => {}
+        }
+    }
+    if sizing.replicas_min > 1 {
+        objects.push(Object { file: "disruption-budget", value: disruption_budget(workload) });
+    }
+    Ok(objects)
+}
+
+pub(super) fn notes(workload: &Workload) -> Vec<String> {
+    match workload.sizing.scaler {
+        Scaler::BuiltIn if workload.scaled() => vec![format!(
+            "The autoscaler follows `{IN_FLIGHT}`, which the cluster must offer as a metric of pods (prometheus-adapter \
+             does); without it the number of replicas stays where it is."
+        )],
+        Scaler::Events if workload.scaled() => vec![format!(
+            "KEDA must be installed, and asks Prometheus at {PROMETHEUS}; change `serverAddress` if yours is elsewhere."
+        )],
+        Scaler::BuiltIn | Scaler::Events | Scaler::Fixed => Vec::new(),
+    }
+}
+
+/// Up at once and quickly, down slowly: a replica that goes takes its sessions along.
+fn behavior() -> Value {
+    json!({
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "selectPolicy": "Max",
+            "policies": [
+                { "type": "Percent", "value": 100, "periodSeconds": 30 },
+                { "type": "Pods", "value": 4, "periodSeconds": 30 },
+            ],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": 300,
+            "selectPolicy": "Max",
+            "policies": [{ "type": "Percent", "value": 50, "periodSeconds": 60 }],
+        },
+    })
+}
+
+fn hpa(workload: &Workload) -> Value {
+    let mut metrics = vec![json!({
+        "type": "Pods",
+        "pods": {
+            "metric": { "name": IN_FLIGHT },
+            "target": { "type": "AverageValue", "averageValue": workload.sizing.in_flight.to_string() },
+        },
+    })];
+    if let Some(percent) = workload.sizing.cpu_percent {
+        metrics.push(json!({
+            "type": "Resource",
+            "resource": { "name": "cpu", "target": { "type": "Utilization", "averageUtilization": percent } },
+        }));
+    }
+    json!({
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata(workload, &workload.name),
+        "spec": {
+            "scaleTargetRef": pod::reference(workload),
+            "minReplicas": workload.sizing.replicas_min,
+            "maxReplicas": workload.sizing.replicas_max,
+            "metrics": metrics,
+            "behavior": behavior(),
+        },
+    })
+}
+
+fn scaled_object(workload: &Workload) -> Value {
+    let mut triggers = vec![json!({
+        "type": "prometheus",
+        "metadata": {
+            "serverAddress": PROMETHEUS,
+            "query": pod::in_flight(workload),
+            "threshold": workload.sizing.in_flight.to_string(),
+        },
+    })];
+    if let Some(percent) = workload.sizing.cpu_percent {
+        triggers.push(json!({
+            "type": "cpu", "metricType": "Utilization", "metadata": { "value": percent.to_string() },
+        }));
+    }
+    json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": metadata(workload, &workload.name),
+        "spec": {
+            "scaleTargetRef": pod::reference(workload),
+            "pollingInterval": 15,
+            "cooldownPeriod": 300,
+            "minReplicaCount": workload.sizing.replicas_min,
+            "maxReplicaCount": workload.sizing.replicas_max,
+            "advanced": { "horizontalPodAutoscalerConfig": { "behavior": behavior() } },
+            "triggers": triggers,
+        },
+    })
+}
+
+fn disruption_budget(workload: &Workload) -> Value {
+    json!({
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(workload, &workload.name),
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": { "matchLabels": selector(workload) },
+        },
+    })
+}
