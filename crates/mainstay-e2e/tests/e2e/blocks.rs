@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mainstay_e2e::Place;
-use mainstay_testkit::process::{Client, PATIENCE, Server};
+use mainstay_testkit::process::{Client, Server, until};
 use serde_json::json;
 
 const STORE: &str = "
@@ -38,19 +38,11 @@ async fn start(place: &Place) -> Server {
     place.command(&words).start().await
 }
 
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(std::time::Instant::now() < deadline, "it never came to be");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-}
-
 /// What the app was told: its id and the two ports.
 async fn told(place: &Place) -> Vec<String> {
     let file = place.path().join("told");
     let words = || std::fs::read_to_string(&file).unwrap_or_default();
-    until(async || words().ends_with('\n')).await;
+    until("the app is told its ports", async || words().ends_with('\n')).await;
     words().split_whitespace().map(str::to_owned).collect()
 }
 
@@ -92,7 +84,7 @@ async fn a_reload_takes_new_components_and_keeps_the_old_ones_where_one_cannot_b
     assert_eq!((status("orders").await, status("carts").await), (204, 400));
     write(place.path(), &[("carts.yaml", &STORE.replace("orders", "carts"))]);
     server.reload();
-    until(async || status("carts").await == 204).await;
+    until("the store answers", async || status("carts").await == 204).await;
     let vault = STORE
         .replace("orders", "vault")
         .replace("state.embedded", "secretstores.local.file")
@@ -120,7 +112,7 @@ async fn a_reload_takes_new_rules_and_external_services_too() {
         head("HTTPEndpoint", "api") + &format!("  baseUrl: http://127.0.0.1:{}\n", told(&place).await[1]);
     write(place.path(), &[("c.yaml", &denied), ("api.yaml", &here)]);
     server.reload();
-    until(async || status(call).await == 204).await;
+    until("the call is answered", async || status(call).await == 204).await;
     assert_eq!(status(key).await, 404);
 }
 

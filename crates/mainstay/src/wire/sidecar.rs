@@ -10,6 +10,7 @@ mod opener;
 mod pipelines;
 pub(crate) mod rules;
 mod store_rules;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
