@@ -119,7 +119,9 @@ fn descriptor(kind: &str, blob: &Blob) -> Value {
 
 /// What does not change with the spec: a layer of its own, which registries and machines keep once.
 fn base(binary: Vec<u8>) -> Vec<Entry> {
-    let passwd = format!("root:x:0:0:root:/root:/sbin/nologin\nmainstay:x:{USER}:{USER}:mainstay:{FOLDER}:/sbin/nologin\n");
+    let passwd = format!(
+        "root:x:0:0:root:/root:/sbin/nologin\nmainstay:x:{USER}:{USER}:mainstay:{FOLDER}:/sbin/nologin\n"
+    );
     let group = format!("root:x:0:\nmainstay:x:{USER}:\n");
     vec![
         Entry::folder("etc", 0o755, 0),
@@ -143,7 +145,8 @@ fn spec(files: Vec<(String, Vec<u8>)>) -> Vec<Entry> {
         folders.extend(above);
     }
     entries.extend(folders.into_iter().map(|folder| Entry::folder(format!("{root}/{folder}"), 0o755, 0)));
-    entries.extend(files.into_iter().map(|(path, bytes)| Entry::file(format!("{root}/{path}"), 0o644, bytes)));
+    entries
+        .extend(files.into_iter().map(|(path, bytes)| Entry::file(format!("{root}/{path}"), 0o644, bytes)));
     entries
 }
 

@@ -8,6 +8,7 @@ mod components;
 mod dev;
 mod explain;
 mod healthcheck;
+mod image;
 mod invoke;
 mod list;
 #[cfg(feature = "local")]
@@ -46,6 +47,7 @@ pub(crate) static ALL: &[Def] = &[
     components::DEF,
     check::DEF,
     ship::DEF,
+    image::DEF,
     invoke::DEF,
     #[cfg(feature = "local")]
     models::DEF,

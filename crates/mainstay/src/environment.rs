@@ -41,6 +41,11 @@ pub(crate) fn runtime_folder() -> PathBuf {
     }
 }
 
+/// The folder of Docker's configuration, which registries' credentials are in.
+pub(crate) fn docker_config() -> Option<PathBuf> {
+    path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker")))
+}
+
 /// The log filter, e.g. `info,mainstay_agents=debug`.
 pub(crate) fn log_filter() -> Option<String> {
     text("MAINSTAY_LOG")

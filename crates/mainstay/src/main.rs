@@ -6,6 +6,7 @@ mod commands;
 mod components;
 mod environment;
 mod exit;
+mod image;
 mod logging;
 mod run;
 mod serving;

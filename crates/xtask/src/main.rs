@@ -1,10 +1,11 @@
-//! Developer tasks: `cargo xtask test | bench | tidy | docs`. Every task says what it did and what it did not do; none
+//! Developer tasks: `cargo xtask test | bench | tidy | docs | release`. Every task says what it did and what it did not do; none
 //! changes a file of the checkout except `docs` without `--check` and `bench --out`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tasks talk to a developer's terminal")]
 
 mod bench;
 mod docs;
 mod project;
+mod release;
 mod server;
 mod shell;
 mod test;
@@ -30,6 +31,8 @@ enum Task {
     Tidy,
     /// Write docs/reference from the binary
     Docs(docs::Options),
+    /// Build the binary that is given to others
+    Release,
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(bench),
         Task::Tidy => tidy::run(),
         Task::Docs(options) => docs::run(&options),
+        Task::Release => release::run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use mainstay_core::plan::Environment;
-use mainstay_ship::{File, Project, Target, targets};
+use mainstay_core::{Plan, SecretRef};
+use mainstay_ship::{File, Project, Target, Workload, targets};
 
 use super::{Def, client_runtime};
 use crate::ship::{self, Written};
@@ -93,22 +94,14 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let given = matches.get_one::<PathBuf>("spec").expect("it has a default");
     let plugged = client_runtime()?.block_on(plugged())?;
     let loaded = spec::load(given, &spec::Flags::default(), &plugged).map_err(spec::Fault::explain)?;
-    let folder = &loaded.plan.folder;
-    let out = matches.get_one::<PathBuf>("out").map_or_else(|| folder.join(OUT), Clone::clone);
+    let out = matches.get_one::<PathBuf>("out").map_or_else(|| loaded.plan.folder.join(OUT), Clone::clone);
     let out = std::path::absolute(&out)?;
     let environment = matches.get_one::<String>("env").and_then(|name| Environment::parse(name));
     let environment = environment.expect("clap knows the names");
-    let text = spec::text(given)?;
-    let canonical = mainstay_config::canonical(&text).unwrap_or(text);
+    let around = Around::of(given, &loaded.plan, &out)?;
     let project = Project {
-        plan: &loaded.plan,
-        secrets: &surroundings::references_of(&loaded.plan),
-        files: &ship::beside(folder)?,
-        hash: &ship::hex(canonical.as_bytes()),
-        version: env!("CARGO_PKG_VERSION"),
-        context: &ship::way(&out.join("target"), folder),
-        out: &ship::way(folder, &out),
         digest: matches.get_one::<String>("digest").map(String::as_str),
+        ..around.project(&loaded.plan)
     };
     // All are rendered before anything is written: a target that refuses leaves no half of the others.
     let mut rendered = Vec::new();
@@ -126,6 +119,48 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         terminal::complain(&format!("worth knowing:\n{lines}"));
     }
     Ok(ExitCode::from(if told.differs { exit::FAILED } else { exit::OK }))
+}
+
+/// What stands around a plan when it is shipped.
+struct Around {
+    secrets: Vec<SecretRef>,
+    files: Vec<String>,
+    hash: String,
+    context: String,
+    out: String,
+}
+
+impl Around {
+    fn of(given: &Path, plan: &Plan, out: &Path) -> anyhow::Result<Self> {
+        let text = spec::text(given)?;
+        let canonical = mainstay_config::canonical(&text).unwrap_or(text);
+        Ok(Self {
+            secrets: surroundings::references_of(plan),
+            files: ship::beside(&plan.folder)?,
+            hash: ship::hex(canonical.as_bytes()),
+            context: ship::way(&out.join("target"), &plan.folder),
+            out: ship::way(&plan.folder, out),
+        })
+    }
+
+    fn project<'a>(&'a self, plan: &'a Plan) -> Project<'a> {
+        Project {
+            plan,
+            secrets: &self.secrets,
+            files: &self.files,
+            hash: &self.hash,
+            version: env!("CARGO_PKG_VERSION"),
+            context: &self.context,
+            out: &self.out,
+            digest: None,
+        }
+    }
+}
+
+/// The service of a spec in an environment. Errors: as [`mainstay_ship::ship`].
+pub(super) fn workload(given: &Path, plan: &Plan, environment: Environment) -> anyhow::Result<Workload> {
+    let around = Around::of(given, plan, &plan.folder.join(OUT))?;
+    Ok(Workload::of(&around.project(plan), environment)?)
 }
 
 /// The targets of these names and those that they use. Says which name is none.
