@@ -7,6 +7,7 @@
 mod file;
 mod label;
 pub mod services;
+pub mod simulate;
 pub mod targets;
 mod text;
 mod value;

@@ -7,6 +7,8 @@ mod network;
 mod pod;
 mod scaling;
 
+#[cfg(test)]
+pub(crate) use scaling::behavior;
 use serde_json::{Value, json};
 
 use mainstay_core::Result;

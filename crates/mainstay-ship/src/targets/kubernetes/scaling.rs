@@ -51,7 +51,7 @@ pub(super) fn notes(workload: &Workload) -> Vec<String> {
 }
 
 /// Up at once and quickly, down slowly: a replica that goes takes its sessions along.
-fn behavior() -> Value {
+pub(crate) fn behavior() -> Value {
     json!({
         "scaleUp": {
             "stabilizationWindowSeconds": 0,
