@@ -35,3 +35,5 @@ mod runs;
 mod serving;
 #[path = "e2e/sidecar.rs"]
 mod sidecar;
+#[path = "e2e/simulating.rs"]
+mod simulating;

@@ -18,6 +18,7 @@ mod run;
 mod serve;
 mod ship;
 mod sidecar;
+mod simulate;
 mod stop;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ pub(crate) static ALL: &[Def] = &[
     components::DEF,
     check::DEF,
     ship::DEF,
+    simulate::DEF,
     invoke::DEF,
     #[cfg(feature = "local")]
     models::DEF,

@@ -20,6 +20,17 @@ pub fn reduce(values: &[u32], columns: usize) -> Vec<u32> {
     (0..columns).map(slice).collect()
 }
 
+/// The same with the mean of each column's seconds, in thousandths.
+fn means(values: &[u32], columns: usize) -> Vec<u32> {
+    let columns = columns.min(values.len());
+    let slice = |column: usize| {
+        let values = &values[column * values.len() / columns..(column + 1) * values.len() / columns];
+        let sum: u64 = values.iter().map(|value| u64::from(*value)).sum();
+        u32::try_from(sum * 1000 / values.len() as u64).unwrap_or(u32::MAX)
+    };
+    (0..columns).map(slice).collect()
+}
+
 /// A value as eighths of `height` lines; what is more than nothing shows.
 fn eighths(value: u32, most: u32, height: usize) -> usize {
     let full = height * 8;
@@ -65,8 +76,9 @@ pub(super) fn strips(rows: &[Row], width: usize) -> String {
     for row in rows {
         let ready: Vec<u32> = row.samples.iter().map(|sample| sample.ready).collect();
         let waiting: Vec<u32> = row.samples.iter().map(|sample| sample.waiting).collect();
+        let full = most.saturating_mul(1000);
         let bars: String =
-            reduce(&ready, columns).into_iter().map(|value| BLOCKS[eighths(value, most, 1)]).collect();
+            means(&ready, columns).into_iter().map(|value| BLOCKS[eighths(value, full, 1)]).collect();
         let dots: String =
             reduce(&waiting, columns).into_iter().map(|value| if value > 0 { '·' } else { ' ' }).collect();
         out.push_str(format!("{:<name$}  {bars}", row.name).trim_end());
@@ -90,6 +102,7 @@ mod tests {
         assert_eq!(reduce(&[1, 5, 2, 0, 3, 4], 3), [5, 2, 4]);
         assert_eq!(reduce(&[1, 5], 10), [1, 5]);
         assert_eq!(reduce(&[], 10), Vec::<u32>::new());
+        assert_eq!(means(&[1, 5, 2, 0, 3, 4], 3), [3000, 1000, 3500]);
     }
 
     #[test]

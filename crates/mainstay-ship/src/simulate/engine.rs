@@ -234,9 +234,10 @@ impl Engine<'_> {
             self.outcome.starts += 1;
             self.at(self.now_ms + self.service.start_ms, Event::Ready(replica));
         }
+        let grace_ms = self.policy.grace_ms().unwrap_or(self.service.grace_ms);
         for _ in wanted..before {
             if let Some(leaving) = self.replicas.remove() {
-                self.at(self.now_ms + self.service.grace_ms, Event::Over(leaving));
+                self.at(self.now_ms + grace_ms, Event::Over(leaving));
             }
         }
     }

@@ -135,6 +135,11 @@ pub trait Policy {
     fn removal(&self) -> Removal {
         Removal::Newest
     }
+
+    /// How long it may finish its requests, in milliseconds, where the platform has a bound of its own.
+    fn grace_ms(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What there is to see at a moment.

@@ -19,6 +19,8 @@ pub struct Service {
     pub grace_ms: u64,
 }
 
+const DAY_MS: u64 = 24 * 3_600_000;
+
 impl Default for Service {
     /// An agent of one fast model: 0.3 s, 4,000 tokens a second in, 15 ms a token out.
     fn default() -> Self {
@@ -34,14 +36,14 @@ impl Default for Service {
 }
 
 impl Service {
-    /// How long a request takes once it is worked on, in milliseconds; never nothing. Requests of a replica do not slow
-    /// each other: they wait for models, not for the processor.
+    /// How long a request takes once it is worked on, in milliseconds; never nothing, and a day at most. Requests of a
+    /// replica do not slow each other: they wait for models, not for the processor.
     #[must_use]
     pub fn takes_ms(&self, request: &Request) -> u64 {
         let prefill =
             u64::from(request.input_tokens) * 1000 / u64::from(self.prefill_tokens_per_second.max(1));
-        let decode = u64::from(request.output_tokens) * self.decode_us_per_token / 1000;
-        (self.fixed_ms + prefill + decode + request.tool_ms).max(1)
+        let decode = u64::from(request.output_tokens).saturating_mul(self.decode_us_per_token) / 1000;
+        (self.fixed_ms + prefill + decode + request.tool_ms).clamp(1, DAY_MS)
     }
 }
 
@@ -56,5 +58,7 @@ mod tests {
         assert_eq!(Service::default().takes_ms(&request), 3300);
         let nothing = Service { fixed_ms: 0, ..Service::default() };
         assert_eq!(nothing.takes_ms(&Request::default()), 1);
+        let endless = Service { decode_us_per_token: 1 << 40, ..nothing };
+        assert_eq!(endless.takes_ms(&Request { output_tokens: u32::MAX, ..request }), 86_400_000);
     }
 }

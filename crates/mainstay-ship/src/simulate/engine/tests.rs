@@ -121,3 +121,24 @@ fn the_same_trace_has_the_same_outcome() {
     let once = || outcome(&ats, 3, &[(10_000, 8), (30_000, 2)], None);
     assert_eq!(once(), once());
 }
+
+#[test]
+fn waits_at_one_replica_are_those_of_queueing_theory() {
+    // Independent callers, one second of work each, one replica (M/D/1): the mean wait is load × 1 s / (2 × (1 − load)).
+    for (requests_per_minute, mean_ms) in [(30, 500.0), (48, 2000.0)] {
+        let kind = crate::simulate::synthetic::find("steady").unwrap();
+        let synthetic = crate::simulate::synthetic::Synthetic {
+            kind,
+            requests_per_minute,
+            minutes: 4000,
+            seed: 11,
+            input_tokens: 1,
+            output_tokens: 1,
+        };
+        let trace = synthetic.trace().unwrap();
+        let service = Service { fixed_ms: 1000, prefill_tokens_per_second: u32::MAX, ..SERVICE };
+        let found = run(&trace, &service, &mut Script { initial: 1, steps: &[], patience_ms: None });
+        let mean = found.waits_ms.iter().sum::<u64>() as f64 / found.waits_ms.len() as f64;
+        assert!((mean / mean_ms - 1.0).abs() < 0.06, "{requests_per_minute}: {mean}");
+    }
+}

@@ -3,7 +3,8 @@
 //! Every 5 s: ceil(mean concurrency of a minute ÷ what an instance is meant for), where that is 60 % of its concurrency
 //! unless set. A request that finds no room waits in front of the service and has an instance started for it, unless those
 //! that start already have room for it; it waits 10 s or 3.5 times the start of an instance, whichever is longer, and is
-//! then refused with 429. An instance without work stays for up to 15 minutes: here, always for that long.
+//! then refused with 429. An instance without work stays for up to 15 minutes: here, always for that long. One that goes
+//! is given no more requests and finishes what it has, for as long as a request may take.
 
 use super::{Bounds, Def, Policy, Removal, Setup, View};
 use crate::simulate::whole;
@@ -24,6 +25,8 @@ const WINDOW_SECONDS: u64 = 60;
 const SHARE: f64 = 0.6;
 const IDLE_MS: u64 = 900_000;
 const PATIENCE_MS_MIN: u64 = 10_000;
+/// The longest time that a request may be given.
+const REQUEST_MS_MAX: u64 = 3_600_000;
 
 /// How long a request may wait, for a service whose instances take this long to start: 3.5 times that, 10 s at least.
 fn patience_ms(start_ms: u64) -> u64 {
@@ -95,6 +98,10 @@ impl Policy for CloudRun {
 
     fn removal(&self) -> Removal {
         Removal::Idlest
+    }
+
+    fn grace_ms(&self) -> Option<u64> {
+        Some(REQUEST_MS_MAX)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every 2 s: pods = ceil(mean ÷ target), once over the stable window of 60 s and once over the panic window of 6 s. When the
 //! latter asks for twice what is ready, it panics: then nothing goes, until 60 s have passed without. Up by a factor of
 //! 1000 at most, down by half of what is ready at most. A request that finds no pod is held by the activator, which asks
-//! for one at once.
+//! for one at once. A pod that goes has as long as a request may take (`timeoutSeconds`).
 
 use super::{Bounds, Def, Policy, Setup, View};
 use crate::simulate::whole;
@@ -25,6 +25,8 @@ const UP_RATE: f64 = 1000.0;
 const DOWN_RATE: f64 = 2.0;
 /// The last pod stays for this long, so that the network notices.
 const ZERO_GRACE_MS: u64 = 30_000;
+/// `revision-timeout-seconds`, which a pod's grace period is set to.
+const GRACE_MS: u64 = 300_000;
 /// `container-concurrency-target-percentage`.
 const SHARE: f64 = 0.7;
 
@@ -96,6 +98,10 @@ impl Policy for Knative {
 
     fn on_wait(&mut self, seen: &View<'_>) -> Option<u32> {
         (seen.wanted == 0).then_some(1)
+    }
+
+    fn grace_ms(&self) -> Option<u64> {
+        Some(GRACE_MS)
     }
 }
 
