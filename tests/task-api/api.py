@@ -70,6 +70,38 @@ def the_first_writer_wins_and_its_event_is_the_only_one(service: Service) -> Non
     assert told[-1]["data"]["title"] == "the last"
 
 
+def what_the_store_does_not_answer_is_503_until_it_is_back(service: Service) -> None:
+    if "state" not in service.servers.ports:
+        service.say("(the store is inside the runtime, and never away from it)")
+        return
+    task = service.create("kept")
+    path, title = f"/tasks/{task['task_id']}", {"title": "lost"}
+    calls = [
+        ("GET", path, None),
+        ("POST", "/tasks", title),
+        ("PUT", path, title),
+        ("PUT", f"{path}/status?status=in_progress", None),
+        ("DELETE", path, None),
+    ]
+    service.servers.order("stop state")
+    try:
+        for method, where, body in calls:
+            answer = service.ask(method, where, body)
+            assert answer.status == 503, (method, where, answer.status, answer.body)
+        # The app is well; its sidecar says which component is not.
+        assert service.ask("GET", "/health").status == 200
+        ready = service.sidecar("task-service", "GET", "/ready")
+        down = [one["name"] for one in ready.json()["components"] if one["status"] != "up"]
+        assert (ready.status, down) == (503, ["statestore"]), ready.body
+    finally:
+        service.servers.order("start state")
+    until("the store is back", lambda: service.sidecar("task-service", "GET", "/ready").status == 200)
+    assert service.ask("GET", path).json() == task
+    assert service.ask("PUT", path, {"title": "found"}).status == 200
+    until("what was kept is told, and what was lost is not", lambda: len(service.audited(task)) >= 2)
+    assert kinds(service.audited(task)) == ["task.created", "task.updated"], service.audited(task)
+
+
 def who_does_not_know_the_secret_notifies_nobody(service: Service) -> None:
     secret = service.sidecar("notification-service", "GET", "/v1.0/secrets/secrets/notification-token").json()
     event = {"event_id": "of nobody", "event_type": "task.completed", "occurred_at": "", "data": {"task_id": ""}, "metadata": {}}

@@ -10,6 +10,7 @@ ALL = [
     api.tasks_are_created_read_changed_and_deleted,
     api.what_is_no_task_is_refused,
     api.the_first_writer_wins_and_its_event_is_the_only_one,
+    api.what_the_store_does_not_answer_is_503_until_it_is_back,
     api.who_does_not_know_the_secret_notifies_nobody,
     api.the_apps_know_the_sidecar_alone,
     api.another_backend_is_other_component_files_and_nothing_else,

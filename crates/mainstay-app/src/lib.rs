@@ -20,5 +20,6 @@ pub use backoff::Restart;
 pub use callback::HttpCallback;
 pub use grpc::GrpcApp;
 pub use output::{Line, Sink, Source};
+pub use process::guard::guard_if_asked;
 pub use process::orphans::reap_orphans;
 pub use service::{AppService, Opening};

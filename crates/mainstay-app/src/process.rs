@@ -8,7 +8,9 @@
 //! (`setsid`) is out of reach.
 
 mod group;
+pub(crate) mod guard;
 pub(crate) mod orphans;
+pub(crate) mod shell;
 mod table;
 
 use std::collections::BTreeSet;
@@ -19,15 +21,12 @@ use std::time::Duration;
 
 use mainstay_core::Redacted;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStdin};
 use tokio::task::JoinSet;
 
 use crate::output::{self, Sink, Source};
 use group::Group;
 use orphans::Waited;
-
-/// What the guard does. It outlives what the group is asked to end by, says when it does, and has none of our variables.
-const GUARD: &str = "trap '' HUP INT QUIT TERM; echo; read -r _; kill -KILL 0";
 
 /// How long the last output may take to arrive after the process ended, and what is left of the group to be gone.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
@@ -58,8 +57,9 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the command, once its guard is at its post.
     pub(crate) async fn start(recipe: &Recipe, sink: &Sink) -> io::Result<Self> {
-        let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD, "mainstay-guard"]).env_clear().process_group(0);
+        let shell = shell::present();
+        let mut guard = shell::guard(shell)?;
+        guard.env_clear().process_group(0);
         guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let (mut guard, waited_guard) = orphans::spawn(&mut guard)?;
         // Taken out, because waiting for a child closes its standard input.
@@ -69,12 +69,12 @@ impl Process {
         }
         let group = Group::of(&guard)?;
         let env = recipe.env.iter().map(|(name, value)| (name, value.expose()));
-        let mut command = Command::new("sh");
-        command.args(["-c", &recipe.command]).current_dir(&recipe.folder);
+        let (mut command, variables) = shell::command(recipe, shell)?;
+        command.current_dir(&recipe.folder);
         for name in &recipe.withheld {
             command.env_remove(name);
         }
-        command.envs(env);
+        command.envs(env).envs(variables);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (mut child, waited_child) = orphans::spawn(command.process_group(group.id()).kill_on_drop(true))?;
         let mut output = JoinSet::new();

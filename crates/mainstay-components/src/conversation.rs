@@ -3,6 +3,7 @@
 //! meant, and the binary joins that with the vendor's provider.
 
 pub mod echo;
+pub mod mainstay;
 pub mod vendors;
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub enum Endpoint {
     Own(Arc<dyn Conversation>),
     /// A vendor.
     Vendor(Vendor),
+    /// A model of the spec, by its name there.
+    Model(String),
 }
 
 /// An endpoint of a model vendor.
@@ -45,6 +48,7 @@ pub type Def = crate::def::Def<Endpoint>;
 /// Every type, in the order of the reference page.
 pub static ALL: &[Def] = &[
     echo::DEF,
+    mainstay::DEF,
     vendors::OPENAI,
     vendors::ANTHROPIC,
     vendors::GOOGLEAI,

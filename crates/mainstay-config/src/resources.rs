@@ -5,6 +5,7 @@
 //! here, what it refuses is a fault. A document with a fault is left out; the others are there all the same.
 
 mod component;
+mod condition;
 mod documents;
 mod head;
 mod http_endpoint;
@@ -58,6 +59,8 @@ pub struct Surroundings<'a> {
     pub types: Option<Types<'a>>,
     /// What `$NAME` and `${NAME}` stand for in the runtime's configuration.
     pub variables: &'a dyn Fn(&str) -> Option<String>,
+    /// The names of the spec's models, sorted; `None` where there is no spec.
+    pub models: Option<&'a [String]>,
 }
 
 impl std::fmt::Debug for Surroundings<'_> {
@@ -208,7 +211,7 @@ impl<'a> Reading<'a> {
     fn component(&mut self, at: usize, placed: Option<Placed>, before: usize) {
         let found = &self.files[at].found;
         if let (Some(types), Some(placed)) = (&self.surroundings.types, &placed) {
-            registry::check(placed, types, &mut found.borrow_mut());
+            registry::check(placed, types, self.surroundings.models, &mut found.borrow_mut());
         }
         if let Some(placed) = placed.filter(|_| count(found) == before) {
             self.components.push((at, placed));
@@ -237,6 +240,7 @@ impl<'a> Reading<'a> {
     fn finish(mut self) -> Loaded {
         self.same_names();
         self.unknown_policies();
+        self.resources.models = self.surroundings.models.map(<[String]>::to_vec);
         let mut loaded = Loaded { resources: self.resources, ..Loaded::default() };
         for Open { file, found, .. } in self.files {
             let mut found = found.into_inner();

@@ -19,4 +19,6 @@ pub struct Resources {
     pub http_endpoints: Vec<HttpEndpoint>,
     /// The runtime's own configuration, all its documents on top of each other.
     pub runtime: RuntimeConfig,
+    /// The names of the models that components may refer to, sorted; `None` where there is no spec to define any.
+    pub models: Option<Vec<String>>,
 }

@@ -9,14 +9,26 @@ mod bindings;
 mod blocks;
 #[path = "e2e/checking.rs"]
 mod checking;
+#[path = "e2e/conversation.rs"]
+mod conversation;
+#[path = "e2e/door.rs"]
+mod door;
+#[path = "e2e/endings.rs"]
+mod endings;
 #[path = "e2e/flags.rs"]
 mod flags;
+#[path = "e2e/identities.rs"]
+mod identities;
 #[path = "e2e/messages.rs"]
 mod messages;
+#[path = "e2e/origins.rs"]
+mod origins;
 #[path = "e2e/outbox.rs"]
 mod outbox;
 #[path = "e2e/policies.rs"]
 mod policies;
+#[path = "e2e/protocols.rs"]
+mod protocols;
 #[path = "e2e/readers.rs"]
 mod readers;
 #[path = "e2e/refusals.rs"]
@@ -37,3 +49,5 @@ mod serving;
 mod sidecar;
 #[path = "e2e/simulating.rs"]
 mod simulating;
+#[path = "e2e/vaults.rs"]
+mod vaults;

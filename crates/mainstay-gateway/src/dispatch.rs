@@ -104,6 +104,14 @@ impl Gateway {
         self.0.table.load().models.keys().cloned().collect()
     }
 
+    /// What the first target of a model speaks, if it speaks any dialect.
+    #[must_use]
+    pub fn dialect(&self, model: &str) -> Option<Dialect> {
+        let table = self.0.table.load();
+        let target = table.model(model).ok()?.1.targets.first()?;
+        table.provider(target).ok()?.capabilities().dialects.first().copied()
+    }
+
     /// The models of which no target can be asked, as far as this process knows, with the first target's reason.
     #[must_use]
     pub fn unready(&self) -> Vec<(Name, Error)> {

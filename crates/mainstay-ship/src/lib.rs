@@ -6,6 +6,7 @@
 
 mod file;
 mod label;
+mod patch;
 pub mod services;
 pub mod simulate;
 pub mod targets;

@@ -6,7 +6,9 @@
 
 mod compose;
 mod docker;
+mod helm;
 pub(crate) mod kubernetes;
+mod kustomize;
 
 use mainstay_core::Result;
 
@@ -35,7 +37,8 @@ pub struct Rendered {
 }
 
 /// Every target, in the order of the help.
-pub static ALL: &[Target] = &[docker::TARGET, compose::TARGET, kubernetes::TARGET];
+pub static ALL: &[Target] =
+    &[docker::TARGET, compose::TARGET, kubernetes::TARGET, kustomize::TARGET, helm::TARGET];
 
 /// The target of this name.
 #[must_use]

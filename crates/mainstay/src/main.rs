@@ -25,6 +25,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(code) = mainstay_app::guard_if_asked() {
+        return code;
+    }
     let matches = match cli::parse(std::env::args_os()) {
         Ok(matches) => matches,
         Err(code) => return code,

@@ -1,4 +1,4 @@
-//! The life of a sidecar: parse → bind → open → serve → wait for the app → deliver → finish → exit code 0. How one is run is
+//! The life of a sidecar: parse → bind → open → serve → wait for the app → deliver → finish → exit code. How one is run is
 //! in `running.rs`; this is the process that is nothing else.
 
 pub(crate) mod asking;
@@ -13,6 +13,7 @@ mod scrape;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -40,32 +41,48 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(live(options));
-    runtime.shutdown_timeout(options.grace);
-    ended?;
-    Ok(ExitCode::from(exit::OK))
+    let is_hurried = ended.as_ref().is_ok_and(|code| *code != exit::OK);
+    runtime.shutdown_timeout(if is_hurried { Duration::ZERO } else { options.grace });
+    Ok(ExitCode::from(ended?))
 }
 
-async fn live(options: &Options) -> anyhow::Result<()> {
+/// Its exit code is 0, unless it is told twice to stop.
+async fn live(options: &Options) -> anyhow::Result<u8> {
     let mut signals = Signals::new()?;
     let inside = Inside::of(data_folder(&options.app_id));
     // Opening may wait for a server that does not answer; a signal does not.
     let sidecar = tokio::select! {
         started = Sidecar::start(options.clone(), &inside, true) => started?,
-        () = signals.stop() => return Ok(()),
+        () = signals.stop() => return Ok(exit::OK),
     };
     sidecar.announce();
     let leave = CancellationToken::new();
+    let by_signal = tokio::select! {
+        () = signals.stop() => true,
+        () = sidecar.asked_to_stop() => false,
+        () = async { sidecar.attend(&leave).await; std::future::pending().await } => false,
+    };
+    let ending = async {
+        if by_signal {
+            tokio::select! {
+                () = sidecar.linger(&leave) => {}
+                // Whoever asks for the end meanwhile means now.
+                () = sidecar.asked_to_stop() => {}
+            }
+        }
+        sidecar.drain(&leave).await;
+        sidecar.close().await;
+        inside.close().await;
+    };
     tokio::select! {
-        () = signals.stop() => {}
-        () = sidecar.asked_to_stop() => {}
-        () = async { sidecar.attend(&leave).await; std::future::pending().await } => {}
+        () = ending => {}
+        () = signals.stop() => {
+            tracing::warn!("a second signal: not waiting any longer; what was acknowledged is kept");
+            return Ok(exit::FAILED);
+        }
     }
-    sidecar.linger().await;
-    sidecar.drain(&leave).await;
-    sidecar.close().await;
-    inside.close().await;
     tracing::info!("stopped");
-    Ok(())
+    Ok(exit::OK)
 }
 
 /// Where the stores inside the process keep what is the app's.

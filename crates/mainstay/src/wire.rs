@@ -46,6 +46,23 @@ pub(crate) struct House {
     client: Client,
 }
 
+/// What models are asked through. It is there before the house, whose models it knows from then on: what is served to apps is
+/// bound before their commands start, and asks through it, too.
+pub(crate) struct Models {
+    pub(crate) gateway: Gateway,
+    telemetry: Arc<dyn Telemetry>,
+}
+
+impl Models {
+    /// A gateway without models.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let telemetry: Arc<dyn Telemetry> =
+            Arc::new(mainstay_telemetry::Prometheus::new(&plan.metrics.aliases));
+        let gateway = Gateway::new(Arc::clone(&telemetry), mainstay_gateway::Table::default());
+        Self { gateway, telemetry }
+    }
+}
+
 /// The members that are open, with what they were opened from.
 #[derive(Default)]
 struct Members {
@@ -58,14 +75,13 @@ type Apps = BTreeMap<Name, Open<AppPlan, AppService>>;
 
 impl House {
     /// Opens everything the plan names. The listener is bound already; nothing is served yet.
-    pub(crate) async fn open(plan: &Plan, models_folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn open(plan: &Plan, models_folder: &Path, models: Models) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let telemetry: Arc<dyn Telemetry> =
-            Arc::new(mainstay_telemetry::Prometheus::new(&plan.metrics.aliases));
+        let Models { gateway, telemetry } = models;
         let journal = Arc::new(Journal::open(mainstay_journal::Options::new(&plan.data.folder))?);
         let client = Client::new(ClientOptions::default());
         let members = open_members(plan, &Members::default(), models_folder, &client)?;
-        let gateway = Gateway::new(Arc::clone(&telemetry), gateway_table(plan, &members));
+        gateway.reload(gateway_table(plan, &members));
         let ports = Ports {
             journal: Arc::clone(&journal) as _,
             models: Arc::new(gateway.clone()),

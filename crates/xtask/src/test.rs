@@ -12,6 +12,7 @@ mod python;
 mod rust;
 mod rust_sdk;
 mod servers;
+mod ship;
 mod task_api;
 
 use std::path::PathBuf;
@@ -77,6 +78,7 @@ static PARTS: &[Part] = &[
     Part { name: "dapr-js", about: "the Dapr SDK for JavaScript", run: node::dapr },
     Part { name: "dapr-rust", about: "the Dapr SDK for Rust", run: rust_sdk::dapr },
     Part { name: "task-api", about: "the Task API on each set of components", run: task_api::run },
+    Part { name: "ship", about: "what `ship` writes, judged by tools of others", run: ship::run },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },
 ];

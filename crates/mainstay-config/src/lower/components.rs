@@ -39,7 +39,16 @@ impl Lowering<'_, '_> {
         let texts = self.texts(written, &paths);
         let files: Vec<File<'_>> = texts.iter().map(|(name, text)| File { name, text }).collect();
         let variables = |name: &str| self.inputs.files.variable(name);
-        resources::load(&files, &Surroundings { types: self.inputs.kinds.components, variables: &variables })
+        let (types, models) = (self.inputs.kinds.components, self.model_names());
+        resources::load(&files, &Surroundings { types, variables: &variables, models: Some(&models) })
+    }
+
+    /// The names of the spec's models, the one that nobody wrote among them, sorted.
+    fn model_names(&self) -> Vec<String> {
+        let mut names = self.defined("models");
+        names.extend(self.implicit_model().map(|implicit| implicit.name.to_string()));
+        names.sort();
+        names
     }
 
     /// The texts of the files that can be read, with names as a user of the spec's name would write them.

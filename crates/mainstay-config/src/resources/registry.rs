@@ -36,8 +36,9 @@ pub struct SettingName<'a> {
 }
 
 /// Checks the settings of a component of a type. A setting's value is `None` where it is not known yet: it is a secret or a
-/// variable, or has placeholders. A fault's pointer is a setting's name.
-pub type Check<'a> = &'a dyn Fn(&str, &[(&str, Option<&str>)]) -> Vec<Fault>;
+/// variable, or has placeholders. Last come the names of the spec's models, `None` where there is no spec. A fault's pointer is a
+/// setting's name.
+pub type Check<'a> = &'a dyn Fn(&str, &[(&str, Option<&str>)], Option<&[String]>) -> Vec<Fault>;
 
 /// The types that there are.
 #[derive(Clone, Copy)]
@@ -67,7 +68,7 @@ impl TypeDef<'_> {
 }
 
 /// Checks one component.
-pub(super) fn check(placed: &Placed, types: &Types<'_>, faults: &mut Faults) {
+pub(super) fn check(placed: &Placed, types: &Types<'_>, models: Option<&[String]>, faults: &mut Faults) {
     let component = &placed.component;
     let known =
         types.types.iter().find(|def| def.names().any(|name| name.eq_ignore_ascii_case(&component.kind)));
@@ -88,7 +89,7 @@ pub(super) fn check(placed: &Placed, types: &Types<'_>, faults: &mut Faults) {
         .iter()
         .map(|setting| (setting.name.as_str(), known_text(&setting.value)))
         .collect();
-    let found = (types.check)(def.kind, &settings);
+    let found = (types.check)(def.kind, &settings, models);
     missing(placed, def, &found, faults);
     for Fault { code, pointer, message, help } in found {
         let span = place(placed, &pointer).map_or(placed.kind, |(_, value)| value);

@@ -33,7 +33,7 @@ const TYPES: [TypeDef<'static>; 5] = [
 ];
 
 /// Wants a host with a port, and knows no host `nowhere`.
-fn check(kind: &str, settings: &[(&str, Option<&str>)]) -> Vec<Fault> {
+fn check(kind: &str, settings: &[(&str, Option<&str>)], _: Option<&[String]>) -> Vec<Fault> {
     let value = |name: &str| {
         settings.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).and_then(|(_, v)| *v)
     };
@@ -68,13 +68,15 @@ fn variables(name: &str) -> Option<String> {
 pub(crate) fn load_files(files: &[(&str, &str)]) -> Loaded {
     let files: Vec<File<'_>> = files.iter().map(|(name, text)| File { name, text }).collect();
     let types = Types { types: &TYPES, check: &check };
-    load(&files, &Surroundings { types: Some(types), variables: &variables })
+    load(&files, &Surroundings { types: Some(types), variables: &variables, models: None })
 }
 
 /// Loads a file of any types that must have neither faults nor warnings.
 pub(crate) fn load_good(text: &str) -> Loaded {
-    let loaded =
-        load(&[File { name: "good.yaml", text }], &Surroundings { types: None, variables: &variables });
+    let loaded = load(
+        &[File { name: "good.yaml", text }],
+        &Surroundings { types: None, variables: &variables, models: None },
+    );
     assert_eq!(said(&loaded), "", "the file is good");
     loaded
 }

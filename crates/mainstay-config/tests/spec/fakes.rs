@@ -152,7 +152,7 @@ const COMPONENT: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata
 
 const COMPONENTS: Types<'static> = Types {
     types: &[TypeDef { kind: "state.embedded", aliases: &[], versions: &["v1"], settings: &[] }],
-    check: &|_, _| Vec::new(),
+    check: &|_, _, _| Vec::new(),
 };
 
 /// Files in memory, under the folder `/srv`.

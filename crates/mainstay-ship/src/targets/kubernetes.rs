@@ -7,6 +7,8 @@ mod network;
 mod pod;
 mod scaling;
 
+pub(super) use pod::{plain_pod, spread};
+pub(super) use scaling::{IN_FLIGHT, PROMETHEUS};
 #[cfg(test)]
 pub(crate) use scaling::behavior;
 use serde_json::{Value, json};

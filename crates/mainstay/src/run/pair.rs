@@ -39,6 +39,8 @@ pub(super) struct Pair {
 enum End {
     /// It is told to.
     Told,
+    /// The app asks for it.
+    Asked,
     /// The app has ended.
     Ended(std::io::Result<ExitStatus>),
 }
@@ -98,15 +100,20 @@ impl Pair {
         let end = tokio::select! {
             () = at_work => End::Told,
             () = self.stop.cancelled() => End::Told,
-            () = sidecar.asked_to_stop() => End::Told,
+            () = sidecar.asked_to_stop() => End::Asked,
             ended = ended(app.as_deref_mut()) => End::Ended(ended),
         };
-        if matches!(end, End::Told) {
+        if !matches!(end, End::Ended(_)) {
             self.voice.of_sidecar("ℹ️  \nterminated signal received: shutting down");
-            sidecar.linger().await;
+        }
+        if matches!(end, End::Told) {
+            tokio::select! {
+                () = sidecar.linger(&leave) => {}
+                () = sidecar.asked_to_stop() => {}
+            }
         }
         sidecar.drain(&leave).await;
-        if let (End::Told, Some(app)) = (&end, app) {
+        if let (End::Told | End::Asked, Some(app)) = (&end, app) {
             app.stop(self.app.options.grace).await;
         }
         end
@@ -185,7 +192,7 @@ impl Pair {
     /// Says how the app ended, and gives the code for it.
     fn told_end(&self, end: &End) -> u8 {
         let status = match end {
-            End::Told => {
+            End::Told | End::Asked => {
                 if !self.app.command.is_empty() {
                     self.voice.of_app(&voice::good("Exited App successfully"));
                 }

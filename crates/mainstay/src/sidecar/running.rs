@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mainstay_core::resources::Resources;
+use mainstay_gateway::Gateway;
 use mainstay_net::server::ServeOptions;
 use mainstay_sidecar::Phase;
 use tokio::sync::Notify;
@@ -14,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::deliveries::Deliveries;
 use super::flags::Options;
 use super::listening::Bound;
-use super::reload::Follower;
+use super::reload::{Follower, Look, PAUSES};
 use super::{delivering, resources};
 use crate::wire::sidecar::rules::HOT_RELOAD;
 use crate::wire::sidecar::{Beside, Inside, Plugged, plugged};
@@ -27,14 +28,16 @@ pub(crate) struct Sidecar {
     options: Options,
     beside: Arc<Beside>,
     deliveries: Arc<Deliveries>,
-    /// Whether it follows the files itself.
-    follows: bool,
+    /// How the files looked before they were read, where it follows them itself.
+    follows: Option<Look>,
     /// Where its APIs are.
     pub(crate) ports: Ports,
     /// Where the HTTP API is, as is said on standard output.
     addresses: Vec<String>,
     started: Instant,
     stop: CancellationToken,
+    /// Ends what goes on while the end is put off: the probes of the app, and the outbox.
+    stay: CancellationToken,
     servers: TaskTracker,
     work: TaskTracker,
 }
@@ -53,37 +56,46 @@ impl Sidecar {
     /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
         let plugged = plugged().await?;
+        // Before they are read: what changes while components open is then seen as a change.
+        let look = Look::now(&options);
         let resources = resources::load(&options, &plugged)?;
-        let follows = resources.runtime.features.get(HOT_RELOAD) != Some(&false);
-        let sidecar = Self::serve(options, resources, plugged, inside, is_process).await?;
+        let follows = (resources.runtime.features.get(HOT_RELOAD) != Some(&false)).then_some(look);
+        let sidecar = Self::serve(options, (resources, plugged), inside, None, is_process).await?;
         Ok(Self { follows, ..sidecar })
     }
 
-    /// The same with resources that are read already, and that somebody else follows. They name no types that sockets serve.
+    /// The same inside a service, with resources that are read already, and that somebody else follows, and the types that
+    /// sockets serve. They may name models of the spec, which are asked through `gateway`.
     pub(crate) async fn open(
         options: Options,
-        resources: Resources,
+        (resources, plugged): (Resources, Vec<Plugged>),
         inside: &Inside,
-        is_process: bool,
+        gateway: Gateway,
     ) -> anyhow::Result<Self> {
-        Self::serve(options, resources, Vec::new(), inside, is_process).await
+        Self::serve(options, (resources, plugged), inside, Some(gateway), false).await
     }
 
     async fn serve(
         options: Options,
-        resources: Resources,
-        plugged: Vec<Plugged>,
+        (resources, plugged): (Resources, Vec<Plugged>),
         inside: &Inside,
+        gateway: Option<Gateway>,
         is_process: bool,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let resources = resources::for_app(resources, &options.app_id);
+        if options.asks_kubernetes {
+            tracing::warn!(
+                "`--mode kubernetes` has no effect here: resources are read from files, and apps are found on this host"
+            );
+        }
         for name in &options.without_effect {
             tracing::debug!("the flag `--{name}` has no effect here");
         }
         let bound = Bound::of(&options).await?;
         warn_of_strangers(&options);
-        let beside = Beside::open(&options, &resources, plugged, inside, shutdown(is_process)).await?;
+        let beside =
+            Beside::open(&options, &resources, plugged, inside, gateway, shutdown(is_process)).await?;
         let ports = bound.ports();
         let (stop, servers) = (CancellationToken::new(), TaskTracker::new());
         let addresses = bound.serve(&beside, bounds(&options), &stop, &servers)?;
@@ -101,11 +113,12 @@ impl Sidecar {
             options,
             beside,
             deliveries,
-            follows: false,
+            follows: None,
             ports,
             addresses,
             started,
             stop,
+            stay: CancellationToken::new(),
             servers,
             work,
         })
@@ -116,9 +129,32 @@ impl Sidecar {
     pub(crate) async fn reload(&self, resources: Resources, leave: &CancellationToken) -> anyhow::Result<()> {
         let resources = resources::for_app(resources, &self.options.app_id);
         self.beside.reload(&self.options, &resources).await?;
-        self.beside.relay(&self.work, leave);
+        self.beside.relay(&self.work, &self.stay);
         self.deliveries.declare(resources.subscriptions, leave);
         Ok(())
+    }
+
+    /// Tries again to open what could not be opened, until `leave`. For resources that somebody else follows.
+    pub(crate) async fn retry(&self, leave: &CancellationToken) {
+        let (mut pause, longest) = PAUSES;
+        loop {
+            tokio::select! {
+                () = leave.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if !self.beside.lacks() {
+                pause = PAUSES.0;
+                continue;
+            }
+            match self.beside.again(&self.options).await {
+                Ok(subscriptions) => {
+                    self.beside.relay(&self.work, &self.stay);
+                    self.deliveries.declare(subscriptions, leave);
+                }
+                Err(error) => tracing::error!("trying again to open what is missing failed: {error:#}"),
+            }
+            pause = (pause * 2).min(longest);
+        }
     }
 
     /// What says whether each component can work.
@@ -156,22 +192,27 @@ impl Sidecar {
 
     /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
-        self.beside.relay(&self.work, leave);
-        if self.follows {
+        self.beside.relay(&self.work, &self.stay);
+        if let Some(look) = self.follows.clone() {
             let follower = Follower {
+                taken: look,
                 options: self.options.clone(),
                 beside: Arc::clone(&self.beside),
                 deliveries: Arc::clone(&self.deliveries),
                 work: self.work.clone(),
+                stay: self.stay.clone(),
             };
             self.work.spawn(follower.follow(leave.clone()));
         }
         if let (Some(app), Some(at)) = (&self.beside.app, &self.options.app) {
             self.beside.blocks.meet(Arc::clone(app));
             delivering::wait_for(&**app, &at.url()).await;
-            self.beside.probe(leave, &self.work);
-            let asked =
-                if self.options.asks_subscriptions { delivering::ask(&**app).await } else { Vec::new() };
+            self.beside.probe(&self.stay, &self.work);
+            let asked = if self.options.asks_subscriptions {
+                delivering::ask(&self.beside.blocks, &**app).await
+            } else {
+                Vec::new()
+            };
             self.deliveries.begin(app, asked, leave);
         }
         self.beside.surface.reach(Phase::Ready);
@@ -180,13 +221,22 @@ impl Sidecar {
         tracing::info!("dapr initialized. Status: Running. Init Elapsed {elapsed_ms}ms");
     }
 
-    /// Serves on for as long as `--dapr-block-shutdown-duration` asks.
-    pub(crate) async fn linger(&self) {
+    /// Serves on for as long as `--dapr-block-shutdown-duration` asks, or until the app is not well. Nothing is delivered to the
+    /// app any more; its own calls are answered. For an end that a signal asks for: one that the app asks for is not put off.
+    pub(crate) async fn linger(&self, leave: &CancellationToken) {
         let block = self.options.block;
-        if !block.is_zero() {
-            let seconds = block.as_secs_f32();
-            tracing::info!(seconds, "serving on, as `--dapr-block-shutdown-duration` asks");
-            tokio::time::sleep(block).await;
+        if block.is_zero() {
+            return;
+        }
+        leave.cancel();
+        let seconds = block.as_secs_f32();
+        tracing::info!(
+            seconds,
+            "serving on, as `--dapr-block-shutdown-duration` asks, while the app is well"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(block) => tracing::info!("serving on no longer: the time is over"),
+            () = self.beside.door.until(false) => tracing::info!("serving on no longer: the app is not well"),
         }
     }
 
@@ -196,6 +246,7 @@ impl Sidecar {
         self.beside.grpc.set_draining();
         self.beside.blocks.end_watches();
         leave.cancel();
+        self.stay.cancel();
         self.work.close();
         if tokio::time::timeout(self.options.grace, self.work.wait()).await.is_err() {
             tracing::warn!("not waiting any longer for what the app is working on; it is delivered again");

@@ -10,6 +10,7 @@ mod opener;
 mod pipelines;
 pub(crate) mod rules;
 mod store_rules;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +25,9 @@ use mainstay_config::resources::policies;
 use mainstay_core::Clock;
 use mainstay_core::callback::AppCallback;
 use mainstay_core::resources::Resources;
+use mainstay_core::subscription::Subscription;
 use mainstay_core::telemetry::Telemetry;
+use mainstay_gateway::Gateway;
 use mainstay_journal::{EmbeddedOptions, Stores};
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
@@ -37,7 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::environment;
 use crate::sidecar::flags::Options;
 pub(crate) use inbound::Inbound;
-pub(crate) use listed::{Listed, check, types};
+pub(crate) use listed::{check, types_and};
 pub(crate) use mainstay_components::pluggable::Plugged;
 use opener::{Before, Opener};
 
@@ -59,6 +62,7 @@ pub(crate) struct Beside {
     taken: AsyncMutex<Taken>,
     plugged: Vec<Plugged>,
     telemetry: Arc<dyn Telemetry>,
+    gateway: Option<Gateway>,
 }
 
 /// What the files said when they were last taken, and what was made of it.
@@ -87,12 +91,14 @@ impl Inside {
 }
 
 impl Beside {
-    /// Opens the components that are for this app. Errors: the first that cannot be opened and must be.
+    /// Opens the components that are for this app; those that name a model of the spec ask it through `gateway`. Errors: the
+    /// first that cannot be opened and must be.
     pub(crate) async fn open(
         options: &Options,
         resources: &Resources,
         plugged: Vec<Plugged>,
         inside: &Inside,
+        gateway: Option<Gateway>,
         (asked, shutdown): (Arc<Notify>, Arc<dyn Fn(bool) + Send + Sync>),
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -109,6 +115,8 @@ impl Beside {
             before: None,
             plugged: &plugged,
             telemetry: Arc::clone(&telemetry),
+            gateway: gateway.as_ref(),
+            models: resources.models.as_deref().unwrap_or_default(),
             missing: Mutex::default(),
         };
         let policies = policies(&resources.resiliencies, &options.app_id);
@@ -151,6 +159,7 @@ impl Beside {
             taken,
             plugged,
             telemetry,
+            gateway,
         })
     }
 
@@ -163,6 +172,19 @@ impl Beside {
     /// connections. Calls at work end with what they began with. Errors: as [`Beside::open`], and then nothing has changed.
     pub(crate) async fn reload(&self, options: &Options, resources: &Resources) -> anyhow::Result<()> {
         let mut taken = self.taken.lock().await;
+        self.adopt(&mut taken, options, resources).await
+    }
+
+    /// Tries again to open what could not be opened, of what the files said when they were last taken: the subscriptions of
+    /// these. Errors: as [`Beside::reload`].
+    pub(crate) async fn again(&self, options: &Options) -> anyhow::Result<Vec<Subscription>> {
+        let mut taken = self.taken.lock().await;
+        let resources = taken.resources.clone();
+        self.adopt(&mut taken, options, &resources).await?;
+        Ok(resources.subscriptions)
+    }
+
+    async fn adopt(&self, taken: &mut Taken, options: &Options, resources: &Resources) -> anyhow::Result<()> {
         let open = self.blocks.table();
         let opener = Opener {
             app: self.blocks.app(),
@@ -174,6 +196,8 @@ impl Beside {
             before: Some(Before { table: &open, resources: &taken.resources, endpoints: &taken.endpoints }),
             plugged: &self.plugged,
             telemetry: Arc::clone(&self.telemetry),
+            gateway: self.gateway.as_ref(),
+            models: resources.models.as_deref().unwrap_or_default(),
             missing: Mutex::default(),
         };
         let policies = policies(&resources.resiliencies, &options.app_id);

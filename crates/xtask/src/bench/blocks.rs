@@ -1,6 +1,8 @@
 //! `bench blocks`: the building blocks of one sidecar beside one app, under one load generator: added latency at a fixed
-//! rate, what it does when asked as fast as it answers, what that costs, and what memory comes to over repeats.
+//! rate, what it does when asked as fast as it answers, what that costs, what memory comes to over repeats, and which of its
+//! bars that reaches.
 
+mod bars;
 mod beside;
 mod cells;
 
@@ -135,6 +137,8 @@ fn report(
     }
     let megabytes = |bytes: &u64| format!("{:.0}", *bytes as f64 / 1e6);
     let after: Vec<String> = memory.after.iter().map(megabytes).collect();
+    let sync = beside::sync_time()?;
+    let bars = bars::table(&bars::Seen { paced, saturated, memory, sync });
     Ok(format!(
         "{machine}; profile `{profile}`, {seconds} s a cell, 1 KB values, loopback, everything on the same cores; a write of \
          1 KB and `fdatasync` on this disk takes {sync:.0} µs.\n\n\
@@ -142,9 +146,10 @@ fn report(
          against the app itself, called in the same way:\n\n{latency}\n\
          At {connections} connections, each asking again when it is answered; CPU is ours alone, user and system:\n\n{speed}\n\
          Memory: {idle} MB idle with every surface up, {after} MB {recovery} s after each of the repeats, {peak} MB at most; \
-         ready after {ready} ms. MB are 10⁶ bytes.\n",
+         ready after {ready} ms. MB are 10⁶ bytes.\n\n{bars}",
         machine = project::machine()?,
-        sync = beside::sync_time()?.as_secs_f64() * 1e6,
+        sync = sync.as_secs_f64() * 1e6,
+        bars = bars.markdown(),
         rate = cells::RATE,
         paced_connections = cells::PACED_CONNECTIONS,
         connections = cells::CONNECTIONS,

@@ -47,7 +47,7 @@ pub(super) fn environment(name: &str) -> anyhow::Result<Result<PathBuf, String>>
 }
 
 /// The same of `TESTS/requirements-NAME.txt`.
-fn environment_of(tests: &str, name: &str) -> anyhow::Result<Result<PathBuf, String>> {
+pub(super) fn environment_of(tests: &str, name: &str) -> anyhow::Result<Result<PathBuf, String>> {
     if shell::output(Command::new("python3").args(["-c", "import venv"])).is_err() {
         return Ok(Err("there is no python3 with its venv module".to_owned()));
     }
@@ -55,7 +55,8 @@ fn environment_of(tests: &str, name: &str) -> anyhow::Result<Result<PathBuf, Str
     Ok(venv::ensure(name, &requirements).map_err(|error| super::first_line(&format!("{error:#}"))))
 }
 
-fn pinned(tests: &str, name: &str) -> anyhow::Result<String> {
+/// What an environment holds, as its requirements say it.
+pub(super) fn pinned(tests: &str, name: &str) -> anyhow::Result<String> {
     let path = project::root().join(tests).join(format!("requirements-{name}.txt"));
     Ok(std::fs::read_to_string(path)?)
 }

@@ -72,11 +72,7 @@ fn template(workload: &Workload) -> Value {
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             "terminationGracePeriodSeconds": workload.grace().as_secs(),
-            "securityContext": {
-                "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": { "type": "RuntimeDefault" },
-            },
+            "securityContext": pod_security(),
             "topologySpreadConstraints": workload.several().then(|| spread(workload)),
             "containers": [container(workload)],
             "volumes": volumes(workload),
@@ -85,7 +81,7 @@ fn template(workload: &Workload) -> Value {
 }
 
 /// Replicas of one version go to different machines and zones, as far as there are several.
-fn spread(workload: &Workload) -> Value {
+pub(in crate::targets) fn spread(workload: &Workload) -> Value {
     let over = |key: &str| {
         json!({
             "maxSkew": 1,
@@ -121,14 +117,47 @@ fn container(workload: &Workload) -> Value {
         "readinessProbe": probe("/ready", 5, 3),
         // The order to stop comes while others still send: what is on its way gets a moment.
         "lifecycle": { "preStop": { "sleep": { "seconds": PRE_STOP.as_secs() } } },
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER,
-            "capabilities": { "drop": ["ALL"] },
-            "seccompProfile": { "type": "RuntimeDefault" },
-        },
+        "securityContext": container_security(),
         "volumeMounts": mounts(workload),
+    })
+}
+
+fn pod_security() -> Value {
+    json!({
+        "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": { "type": "RuntimeDefault" },
+    })
+}
+
+/// What the `restricted` standard asks for, and a root that cannot be written.
+fn container_security() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER,
+        "capabilities": { "drop": ["ALL"] },
+        "seccompProfile": { "type": "RuntimeDefault" },
+    })
+}
+
+/// A pod that runs the image once, with other arguments and none of the service's data.
+pub(in crate::targets) fn plain_pod(workload: &Workload, arguments: &[&str]) -> Value {
+    json!({
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "securityContext": pod_security(),
+        "containers": [{
+            "name": "once",
+            "image": workload.image(),
+            "imagePullPolicy": "IfNotPresent",
+            "args": arguments,
+            "resources": {
+                "requests": { "cpu": "50m", "memory": "64Mi", "ephemeral-storage": "16Mi" },
+                "limits": { "memory": "256Mi", "ephemeral-storage": "64Mi" },
+            },
+            "securityContext": container_security(),
+        }],
     })
 }
 

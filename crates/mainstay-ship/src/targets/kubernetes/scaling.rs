@@ -12,9 +12,9 @@ use super::{Object, metadata, pod, selector};
 use crate::workload::Workload;
 
 /// The metric: requests in flight of a replica.
-pub(crate) const IN_FLIGHT: &str = "mainstay_requests_in_flight";
+pub(in crate::targets) const IN_FLIGHT: &str = "mainstay_requests_in_flight";
 /// Where Prometheus is, where the spec does not say it.
-const PROMETHEUS: &str = "http://prometheus-operated.monitoring.svc:9090";
+pub(in crate::targets) const PROMETHEUS: &str = "http://prometheus-operated.monitoring.svc:9090";
 
 pub(super) fn objects(workload: &Workload) -> Result<Vec<Object>> {
     let sizing = &workload.sizing;

@@ -55,9 +55,15 @@ const READ: Cell = Cell {
 };
 const WRITE: Cell = Cell { status: 204, bytes_min: 0, ..READ };
 
-const GET_OF_APP: &str = "the app: GET";
-const POST_TO_APP: &str = "the app: POST";
-const BARE_REDIS: &str = "Redis: HMGET, bare client";
+pub(super) const GET_OF_APP: &str = "the app: GET";
+pub(super) const POST_TO_APP: &str = "the app: POST";
+pub(super) const GET_EMBEDDED: &str = "get, embedded";
+pub(super) const SAVE_EMBEDDED: &str = "save, embedded (durable)";
+pub(super) const PUBLISH: &str = "publish, embedded (durable)";
+pub(super) const INVOKE_GET: &str = "invoke: GET";
+pub(super) const INVOKE_POST: &str = "invoke: POST";
+pub(super) const BARE_REDIS: &str = "Redis: HMGET, bare client";
+pub(super) const GET_REDIS: &str = "get, Redis";
 
 /// Every call, in the order of the tables.
 pub(super) const ALL: &[Cell] = &[
@@ -70,25 +76,25 @@ pub(super) const ALL: &[Cell] = &[
         payload: "event",
         ..WRITE
     },
-    Cell { name: "get, embedded", base: Some(GET_OF_APP), path: "/v1.0/state/store/key-{n}", ..READ },
+    Cell { name: GET_EMBEDDED, base: Some(GET_OF_APP), path: "/v1.0/state/store/key-{n}", ..READ },
     Cell { name: "get, in memory", base: Some(GET_OF_APP), path: "/v1.0/state/memory/key-{n}", ..READ },
     Cell {
-        name: "save, embedded (durable)",
+        name: SAVE_EMBEDDED,
         base: Some(POST_TO_APP),
         path: "/v1.0/state/store",
         payload: "save",
         ..WRITE
     },
     Cell {
-        name: "publish, embedded (durable)",
+        name: PUBLISH,
         base: Some(POST_TO_APP),
         path: "/v1.0/publish/bus/events",
         payload: "event",
         ..WRITE
     },
-    Cell { name: "invoke: GET", base: Some(GET_OF_APP), path: "/v1.0/invoke/bench/method/value", ..READ },
+    Cell { name: INVOKE_GET, base: Some(GET_OF_APP), path: "/v1.0/invoke/bench/method/value", ..READ },
     Cell {
-        name: "invoke: POST",
+        name: INVOKE_POST,
         base: Some(POST_TO_APP),
         path: "/v1.0/invoke/bench/method/value",
         payload: "event",
@@ -103,13 +109,7 @@ pub(super) const ALL: &[Cell] = &[
         payload: "redis",
         ..READ
     },
-    Cell {
-        name: "get, Redis",
-        base: Some(BARE_REDIS),
-        redis: true,
-        path: "/v1.0/state/redis/key-{n}",
-        ..READ
-    },
+    Cell { name: GET_REDIS, base: Some(BARE_REDIS), redis: true, path: "/v1.0/state/redis/key-{n}", ..READ },
 ];
 
 /// How it is asked.
@@ -126,6 +126,12 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    /// A report of which our processor time is not known.
+    #[cfg(test)]
+    pub(super) fn of(report: Report) -> Self {
+        Self { report, cpu: Duration::ZERO }
+    }
+
     /// Our processor time a call.
     pub(super) fn cpu_each(&self) -> Duration {
         self.cpu / u32::try_from(self.report.answered.max(1)).unwrap_or(u32::MAX)

@@ -1,0 +1,24 @@
+//! What `mainstay ship` writes, judged by tools that others wrote: `tests/ship/check.py` says which and how.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::{House, Outcome, python};
+use crate::{project, shell};
+
+/// Longest run of all checks.
+const TIME_MAX: Duration = Duration::from_secs(15 * 60);
+
+pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
+    let tests = "tests/ship";
+    let programs = match python::environment_of(tests, "ship")? {
+        Ok(programs) => programs,
+        Err(reason) => return Ok(Outcome::NotRun(reason)),
+    };
+    let work = tempfile::tempdir()?;
+    let mut check = Command::new(programs.join("python"));
+    check.arg(project::root().join(tests).join("check.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    check.arg("--mainstay").arg(house.binary()?).arg("--work").arg(work.path());
+    shell::run_within(&mut check, TIME_MAX)?;
+    Ok(Outcome::Passed(python::pinned(tests, "ship")?.split_whitespace().collect::<Vec<_>>().join(" ")))
+}

@@ -1,0 +1,249 @@
+"""What `mainstay ship` writes, judged by tools that others wrote.
+
+Every spec in `specs/` is shipped to every target; each file goes through the checkers of its kind. The chart, the
+overlays and the plain files must give the same objects for each environment, and hostile values must come out of every
+parser as they went in. At the end each checker is shown a bad file that it must refuse: a check that cannot fail is none.
+"""
+
+import argparse
+import copy
+import json
+import pathlib
+import subprocess
+import sys
+
+import helm_python.chart as helm
+import yaml as pyyaml
+from ruamel.yaml import YAML
+
+HERE = pathlib.Path(__file__).parent
+ENVIRONMENTS = ["dev", "staging", "prod"]
+KUBERNETES = ["1.31", "1.34", "1.37"]
+# Kinds of others, which the schemas of Kubernetes do not know.
+CUSTOM = {"HTTPRoute", "ScaledObject"}
+
+failures = []
+done = {}
+
+
+def note(kind, ok, text=""):
+    """Counts a check; remembers what failed."""
+    done[kind] = done.get(kind, 0) + 1
+    if not ok:
+        failures.append(f"{kind}: {text}")
+        print(f"FAILED {kind}: {text}", flush=True)
+
+
+def run(*words, **options):
+    """Runs a program; gives its exit code and what it said."""
+    made = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=300, **options)
+    return made.returncode, made.stdout + made.stderr
+
+
+def ship(mainstay, spec, out, *words):
+    """Writes the files of a spec."""
+    code, said = run(mainstay, "ship", *words, "--spec", spec, "--out", out)
+    note("ship", code == 0, f"{spec.name} {words}: {said}")
+
+
+def objects(text):
+    """The objects of a stream of YAML, by kind and name."""
+    found = {}
+    for one in pyyaml.safe_load_all(text):
+        if one:
+            found[one["kind"], one["metadata"]["name"]] = one
+    return found
+
+
+def printed(text):
+    """The objects that kubectl printed, read by the parser that its own output is for."""
+    found = [helm.values_from_yaml(part) for part in text.split("\n---\n")]
+    return {(one["kind"], one["metadata"]["name"]): one for one in found if one}
+
+
+def plain(folder):
+    """The objects of a folder of plain files."""
+    texts = [path.read_text() for path in sorted(folder.glob("*.yaml"))]
+    return objects("\n---\n".join(texts))
+
+
+def hadolint(bin_, path):
+    """Hadolint's findings."""
+    code, said = run(bin_ / "hadolint", "-f", "json", path)
+    return [] if code == 0 else json.loads(said)
+
+
+def kubernetes(bin_, paths, version):
+    """What strict schemas of a version say against files."""
+    code, said = run(bin_ / "kubernetes-validate", "-k", version, "--strict", "--quiet", *paths)
+    return "" if code == 0 else said
+
+
+def compose(bin_, path):
+    """What Compose's own schema says against a file."""
+    code, said = run(bin_ / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", path)
+    return "" if code == 0 else said
+
+
+def same(left, right, what):
+    """Whether two sets of objects are the same; says where they are not."""
+    note("differential", left.keys() == right.keys(), f"{what}: {sorted(left.keys() ^ right.keys())}")
+    for key in left.keys() & right.keys():
+        if left[key] != right[key]:
+            note("differential", False, f"{what} {key}:\n{first_difference(left[key], right[key])}")
+        else:
+            note("differential", True)
+
+
+def first_difference(left, right, at=""):
+    """Where two values begin to differ."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in {**left, **right}:
+            if left.get(key) != right.get(key):
+                return first_difference(left.get(key), right.get(key), f"{at}/{key}")
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for n, (a, b) in enumerate(zip(left, right)):
+            if a != b:
+                return first_difference(a, b, f"{at}/{n}")
+    return f"  {at}: {left!r} is not {right!r}"
+
+
+def chart(folder, values, namespace):
+    """The objects that a chart gives, without the hooks."""
+    with helm.Chart.load(folder) as loaded:
+        loaded.validate_schema(values)
+        rendered = loaded.render(values=values, name="demo", namespace=namespace)
+    found = {}
+    for name, text in rendered.items():
+        if name.endswith(".yaml") and text.strip():
+            found.update(printed(text))
+    return {key: one for key, one in found.items() if "helm.sh/hook" not in one["metadata"].get("annotations", {})}
+
+
+def environments(bin_, mainstay, spec, work):
+    """Each environment: the plain files, the overlay and the chart."""
+    made = work / spec.name
+    for environment in ENVIRONMENTS:
+        out = work / f"{spec.name}-{environment}"
+        ship(mainstay, spec, out, "kubernetes", "--env", environment)
+        files = sorted((out / "kubernetes").glob("*.yaml"))
+        known = [path for path in files if pyyaml.safe_load(path.read_text())["kind"] not in CUSTOM]
+        for version in KUBERNETES:
+            said = kubernetes(bin_, known, version)
+            note("kubernetes-validate", not said, f"{spec.name} {environment} {version}: {said}")
+        reference = plain(out / "kubernetes")
+        code, said = run(bin_ / "kubectl", "kustomize", made / "kustomize/overlays" / environment)
+        note("kustomize", code == 0, f"{spec.name} {environment}: {said}")
+        if code == 0:
+            same(reference, printed(said), f"{spec.name} {environment}: plain files and overlay")
+        name = "values.yaml" if environment == "prod" else f"values-{environment}.yaml"
+        values = helm.values_from_yaml((made / "helm" / name).read_text())
+        note("helm", values == pyyaml.safe_load((made / "helm" / name).read_text()), f"{name} is read differently")
+        namespace = next(name for kind, name in reference if kind == "Namespace")
+        rendered = chart(made / "helm", {**values, "createNamespace": True}, namespace)
+        same(reference, rendered, f"{spec.name} {environment}: plain files and chart")
+        report = helm.lint(made / "helm", values, strict=True, kube_version="v1.34.0")
+        loud = [m for m in report["messages"] if m["severity"] > 1] + report["errors"]
+        note("helm", not loud, f"{spec.name} {environment}: {loud}")
+
+
+def hooks(bin_, spec, work):
+    """The chart's hooks, in full."""
+    folder = work / spec.name / "helm"
+    values = {"migration": {"command": ["/app/migrate", "--yes"], "timeoutSeconds": 60}}
+    with helm.Chart.load(folder) as loaded:
+        rendered = loaded.render(values=values, name="demo", namespace="demo")
+    for name in ["templates/migration.yaml", "templates/tests/ready.yaml"]:
+        text = next(text for path, text in rendered.items() if path.endswith(name))
+        path = work / f"{spec.name}-{pathlib.Path(name).name}"
+        path.write_text(text)
+        said = kubernetes(bin_, [path], KUBERNETES[-1])
+        note("kubernetes-validate", not said, f"{spec.name} {name}: {said}")
+
+
+def hostile(spec, work):
+    """Values that could be read as something else are read by three parsers as they were written."""
+    wanted = pyyaml.safe_load((spec / "mainstay.yaml").read_text())["deploy"]["base"]["env"]
+    wanted = {name: value for name, value in wanted.items()}
+    folder = work / spec.name
+    config = next((folder / "kubernetes").glob("*-config-map.yaml")).read_text()
+    values = (folder / "helm/values.yaml").read_text()
+    for parser, data in [
+        ("PyYAML", pyyaml.safe_load(config)["data"]),
+        ("ruamel.yaml (1.2)", YAML(typ="safe", pure=True).load(config)["data"]),
+        ("Helm's (sigs.k8s.io/yaml)", helm.values_from_yaml(values)["variables"]),
+    ]:
+        for name, value in wanted.items():
+            note("hostile", data.get(name) == value, f"{parser}: {value!r} became {data.get(name)!r}")
+    for path in (folder / "compose").glob("*.yaml"):
+        loaded = pyyaml.safe_load(path.read_text())
+        for service in loaded.get("services", {}).values():
+            for name, value in service.get("environment", {}).items():
+                if name in wanted:
+                    note("hostile", value.replace("$$", "$") == wanted[name], f"Compose: {name} became {value!r}")
+
+
+def twice(mainstay, spec, work):
+    """The same spec gives the same bytes, also when only comments and the order of its keys changed."""
+    before = {path: path.read_bytes() for path in sorted((work / spec.name).rglob("*")) if path.is_file()}
+    ship(mainstay, spec, work / spec.name, "all")
+    for path, content in before.items():
+        note("twice", path.read_bytes() == content, f"{path} changed")
+
+
+def bad_ones(bin_, work):
+    """Each checker refuses what it is there for."""
+    folder = work / "bad"
+    folder.mkdir(exist_ok=True)
+    docker = folder / "Dockerfile"
+    docker.write_text("FROM debian:latest\nRUN cd /x && apt-get install curl\nCMD run\n")
+    note("can-fail", hadolint(bin_, docker), "hadolint accepts a bad Dockerfile")
+    good = pyyaml.safe_load(next((work / "declared/kubernetes").glob("*-deployment.yaml")).read_text())
+    for what, change in [
+        ("a misspelt key", lambda o: o["spec"]["template"]["spec"]["containers"][0].update(imagePullPolcy="Always")),
+        ("a text for a number", lambda o: o["spec"]["template"]["spec"].update(terminationGracePeriodSeconds="45s")),
+    ]:
+        bad = copy.deepcopy(good)
+        change(bad)
+        path = folder / "deployment.yaml"
+        path.write_text(pyyaml.safe_dump(bad))
+        note("can-fail", kubernetes(bin_, [path], KUBERNETES[0]), f"kubernetes-validate accepts {what}")
+    path = folder / "compose.yaml"
+    path.write_text("services: { a: { image: x, reed_only: true } }\n")
+    note("can-fail", compose(bin_, path), "Compose's schema accepts a misspelt key")
+    with helm.Chart.load(work / "declared/helm") as loaded:
+        try:
+            loaded.validate_schema({"replicas": {"min": "two", "max": 3}})
+            note("can-fail", False, "the schema of the chart accepts a text for a number")
+        except Exception:  # the library's own error type, whatever it is
+            note("can-fail", True)
+
+
+def main():
+    """Ships every spec and judges what came of it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mainstay", required=True, type=pathlib.Path)
+    parser.add_argument("--work", required=True, type=pathlib.Path)
+    given = parser.parse_args()
+    bin_ = pathlib.Path(sys.executable).parent
+    for spec in sorted((HERE / "specs").iterdir()):
+        ship(given.mainstay, spec, given.work / spec.name, "all")
+        out = given.work / spec.name
+        found = hadolint(bin_, out / "docker/Dockerfile")
+        note("hadolint", not found, f"{spec.name}: {found}")
+        said = compose(bin_, out / "compose/compose.yaml")
+        note("compose-spec", not said, f"{spec.name}: {said}")
+        environments(bin_, given.mainstay, spec, given.work)
+        hooks(bin_, spec, given.work)
+        twice(given.mainstay, spec, given.work)
+    hostile(HERE / "specs/hostile", given.work)
+    bad_ones(bin_, given.work)
+    print(", ".join(f"{count} {kind}" for kind, count in done.items()))
+    if failures:
+        print(f"{len(failures)} failed")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
