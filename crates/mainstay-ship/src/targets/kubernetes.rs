@@ -8,9 +8,9 @@ mod pod;
 mod scaling;
 
 pub(super) use pod::{plain_pod, spread};
-pub(super) use scaling::{IN_FLIGHT, PROMETHEUS};
 #[cfg(test)]
 pub(crate) use scaling::behavior;
+pub(super) use scaling::{IN_FLIGHT, PROMETHEUS};
 use serde_json::{Value, json};
 
 use mainstay_core::Result;
