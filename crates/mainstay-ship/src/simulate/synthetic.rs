@@ -193,6 +193,21 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_seed_never_change() {
+        let hashes = ALL.iter().map(|kind| {
+            let (requests_per_minute, minutes, seed) = (60, 10, 1);
+            let (input_tokens, output_tokens) = (1500, 200);
+            let asked = Synthetic { kind, requests_per_minute, minutes, seed, input_tokens, output_tokens };
+            let hash = crate::label::hex(asked.trace().unwrap().to_csv().as_bytes());
+            format!("{} {}", kind.name, &hash[..12])
+        });
+        assert_eq!(
+            hashes.collect::<Vec<_>>(),
+            ["steady da01003837d2", "clumped 91a0fb14d453", "bursty 53f9aaeabacf", "diurnal 86a833625a70",]
+        );
+    }
+
+    #[test]
     fn bursts_and_days_are_more_uneven_than_steady_callers() {
         // Counts of a Poisson process have a variance of their mean: the spread is 1.
         assert!((0.7..1.4).contains(&spread(&minutes(&made("steady", 3)))));

@@ -5,11 +5,9 @@
 
 mod network;
 mod pod;
-mod scaling;
+pub(crate) mod scaling;
 
 pub(super) use pod::{plain_pod, spread};
-#[cfg(test)]
-pub(crate) use scaling::behavior;
 pub(super) use scaling::{IN_FLIGHT, PROMETHEUS};
 use serde_json::{Value, json};
 

@@ -8,27 +8,18 @@ use super::hpa::behavior::Behavior;
 use super::hpa::{SHARE, SYNC_MS, Scaling, within_tolerance};
 use super::{Bounds, Def, Policy, Setup, View};
 use crate::simulate::whole;
+use crate::targets::kubernetes::scaling::{COOLDOWN_SECONDS, POLLING_SECONDS};
 
 pub(super) const DEF: Def = Def {
     name: "keda",
     about: "KEDA on requests in flight, with the values that `mainstay ship` writes; can do without replicas",
-    make: |setup| Box::new(Keda::new(setup, &SHIPPED, Behavior::shipped())),
+    make: |setup| Box::new(Keda::new(setup)),
     notes: |setup| {
         let note = "KEDA wakes a service without replicas only if its trigger sees requests that wait in front of it \
                     (a proxy that holds them); a metric of the replicas themselves is silent then.";
         if setup.replicas_min == 0 { vec![note.to_owned()] } else { Vec::new() }
     },
 };
-
-/// The loop between none and one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Loop {
-    pub(super) polling_ms: u64,
-    pub(super) cooldown_ms: u64,
-}
-
-/// What the target `kubernetes` writes.
-const SHIPPED: Loop = Loop { polling_ms: 15_000, cooldown_ms: 300_000 };
 
 /// The replicas that an external metric's sum asks for (`GetExternalPerPodMetricReplicas`); `current` is not 0.
 pub(super) fn recommended(current: u32, sum: f64, target: f64) -> u32 {
@@ -63,21 +54,19 @@ struct Keda {
     bounds: Bounds,
     target: f64,
     lag_ms: u64,
-    polling_ms: u64,
     activation: Activation,
     scaling: Scaling,
 }
 
 impl Keda {
-    fn new(setup: &Setup, times: &Loop, behavior: Behavior) -> Self {
+    fn new(setup: &Setup) -> Self {
         let bounds = setup.bounds();
         Self {
             bounds,
             target: setup.target_or(SHARE),
             lag_ms: setup.metric_lag_ms,
-            polling_ms: times.polling_ms,
-            activation: Activation::new(times.cooldown_ms),
-            scaling: Scaling::new(behavior, bounds.min),
+            activation: Activation::new(COOLDOWN_SECONDS * 1000),
+            scaling: Scaling::new(Behavior::shipped(), bounds.min),
         }
     }
 }
@@ -95,7 +84,7 @@ impl Policy for Keda {
     fn decide(&mut self, seen: &View<'_>) -> u32 {
         let Some(load) = seen.load_before(self.lag_ms) else { return seen.wanted };
         let mut wanted = seen.wanted;
-        if seen.now_ms.is_multiple_of(self.polling_ms) {
+        if seen.now_ms.is_multiple_of(POLLING_SECONDS * 1000) {
             wanted = self.activation.look(seen.now_ms, wanted, self.bounds.min, load > 0);
         }
         // An HPA leaves a workload without replicas alone, and its own least is 1.

@@ -293,7 +293,7 @@ mod tests {
         let shipped = Behavior::shipped();
         assert_eq!(
             json!({ "scaleUp": rules(&shipped.up), "scaleDown": rules(&shipped.down) }),
-            crate::targets::kubernetes::behavior()
+            crate::targets::kubernetes::scaling::behavior()
         );
     }
 }
