@@ -152,7 +152,7 @@ async fn what_could_not_be_opened_is_tried_again() {
     };
     assert!(!is_there().await);
     std::fs::write(place.path().join("late.json"), r#"{"key": "here"}"#).expect("a file can be written");
-    until(is_there).await;
+    until("the component is there", is_there).await;
     assert_eq!(client.get("/v1.0/secrets/vault/key").await.json(), json!({"key": "here"}));
 }
 
@@ -163,7 +163,7 @@ async fn types_that_sockets_serve_are_there_and_known_to_check() {
     provider.args(["components", "serve", "--socket-folder"]).arg(sockets.path());
     let _provider = provider.current_dir(sockets.path()).kill_on_drop(true).spawn().expect("it starts");
     let socket = sockets.path().join("mainstay.sock");
-    until(async || tokio::net::UnixStream::connect(&socket).await.is_ok()).await;
+    until("the socket is there", async || tokio::net::UnixStream::connect(&socket).await.is_ok()).await;
     let place = place(
         "components: components\n",
         &[("orders.yaml", &STORE.replace("state.embedded", "state.mainstay"))],
@@ -185,7 +185,7 @@ async fn types_that_sockets_serve_are_there_and_known_to_check() {
         &[("carts.yaml", &STORE.replace("orders", "carts").replace("state.embedded", "state.mainstay"))],
     );
     server.reload();
-    until(async || save("carts").await == 204).await;
+    until("the new store saves", async || save("carts").await == 204).await;
     let elsewhere = place.command(&["check"]).finish().await;
     assert!(elsewhere.stderr.contains("no component type `state.mainstay`"), "{}", elsewhere.stderr);
 }
