@@ -13,7 +13,8 @@ use mainstay_ship::simulate::report::{Asked, Report};
 use mainstay_ship::simulate::synthetic::{self, Synthetic};
 use mainstay_ship::simulate::{Def as Policy, Service, Setup, Trace, html, policies, price};
 
-use super::Def;
+use super::{Def, client_runtime};
+use crate::wire::sidecar::plugged;
 use crate::{exit, spec, terminal};
 
 pub(super) const DEF: Def = Def { name: "simulate", command, run };
@@ -135,7 +136,9 @@ impl Given {
         let Some(path) = arguments::path(arguments, "spec") else {
             return Ok(Self { sizing: None, drain_ms: None, requests_max: u32::MAX });
         };
-        let plan = spec::load(path, &spec::Flags::default()).map_err(spec::Fault::explain)?.plan;
+        let plugged = client_runtime()?.block_on(plugged())?;
+        let loaded = spec::load(path, &spec::Flags::default(), &plugged).map_err(spec::Fault::explain)?;
+        let plan = loaded.plan;
         let environment = arguments::text(arguments, "env").and_then(Environment::parse);
         let environment = environment.expect("clap knows the names");
         let sizing = plan.deploy.environments.get(&environment).cloned();
