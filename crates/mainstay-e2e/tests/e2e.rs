@@ -47,5 +47,7 @@ mod runs;
 mod serving;
 #[path = "e2e/sidecar.rs"]
 mod sidecar;
+#[path = "e2e/simulating.rs"]
+mod simulating;
 #[path = "e2e/vaults.rs"]
 mod vaults;

@@ -9,6 +9,7 @@ pub mod image;
 mod label;
 mod patch;
 pub mod services;
+pub mod simulate;
 pub mod targets;
 mod text;
 mod value;

@@ -19,6 +19,7 @@ mod run;
 mod serve;
 mod ship;
 mod sidecar;
+mod simulate;
 mod stop;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ pub(crate) static ALL: &[Def] = &[
     check::DEF,
     ship::DEF,
     image::DEF,
+    simulate::DEF,
     invoke::DEF,
     #[cfg(feature = "local")]
     models::DEF,

@@ -5,7 +5,7 @@
 
 mod network;
 mod pod;
-mod scaling;
+pub(crate) mod scaling;
 
 pub(super) use pod::{plain_pod, spread};
 pub(super) use scaling::{IN_FLIGHT, PROMETHEUS};

@@ -15,6 +15,10 @@ use crate::workload::Workload;
 pub(in crate::targets) const IN_FLIGHT: &str = "mainstay_requests_in_flight";
 /// Where Prometheus is, where the spec does not say it.
 pub(in crate::targets) const PROMETHEUS: &str = "http://prometheus-operated.monitoring.svc:9090";
+/// How often KEDA looks whether there is work.
+pub(crate) const POLLING_SECONDS: u64 = 15;
+/// How long there must have been none before the last replica goes.
+pub(crate) const COOLDOWN_SECONDS: u64 = 300;
 
 pub(super) fn objects(workload: &Workload) -> Result<Vec<Object>> {
     let sizing = &workload.sizing;
@@ -51,7 +55,7 @@ pub(super) fn notes(workload: &Workload) -> Vec<String> {
 }
 
 /// Up at once and quickly, down slowly: a replica that goes takes its sessions along.
-fn behavior() -> Value {
+pub(crate) fn behavior() -> Value {
     json!({
         "scaleUp": {
             "stabilizationWindowSeconds": 0,
@@ -117,8 +121,8 @@ fn scaled_object(workload: &Workload) -> Value {
         "metadata": metadata(workload, &workload.name),
         "spec": {
             "scaleTargetRef": pod::reference(workload),
-            "pollingInterval": 15,
-            "cooldownPeriod": 300,
+            "pollingInterval": POLLING_SECONDS,
+            "cooldownPeriod": COOLDOWN_SECONDS,
             "minReplicaCount": workload.sizing.replicas_min,
             "maxReplicaCount": workload.sizing.replicas_max,
             "advanced": { "horizontalPodAutoscalerConfig": { "behavior": behavior() } },
