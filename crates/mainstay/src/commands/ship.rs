@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use mainstay_core::codes;
 use mainstay_core::plan::Environment;
-use mainstay_ship::{File, Project, Target, targets};
+use mainstay_ship::{File, Pins, Project, Target, targets};
 
 use super::Def;
 use crate::ship::{self, Written};
@@ -58,11 +60,22 @@ fn command() -> Command {
                 .help("The image's digest (sha256:…), to name it by what it is instead of by its tag"),
         )
         .arg(
+            Arg::new("pins").long("pins").value_name("FILE").value_parser(value_parser!(PathBuf)).help(
+                "Newer commits and digests of what pipelines run: a line each with name, version and pin",
+            ),
+        )
+        .arg(
             Arg::new("force")
                 .long("force")
                 .action(ArgAction::SetTrue)
                 .help("Write files, too, that were changed by hand since"),
         )
+}
+
+/// The table of pins, with the lines of a file in place of those that come along.
+fn pins(path: &Path) -> anyhow::Result<Pins> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
+    Ok(Pins::with(&text)?)
 }
 
 /// A digest as registries write it.
@@ -98,6 +111,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let environment = environment.expect("clap knows the names");
     let text = spec::text(given)?;
     let canonical = mainstay_config::canonical(&text).unwrap_or(text);
+    let pins = matches.get_one::<PathBuf>("pins").map_or_else(|| Ok(Pins::default()), |path| pins(path))?;
     let project = Project {
         plan: &loaded.plan,
         secrets: &surroundings::references_of(&loaded.plan),
@@ -107,14 +121,23 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         context: &ship::way(&out.join("target"), folder),
         out: &ship::way(folder, &out),
         digest: matches.get_one::<String>("digest").map(String::as_str),
+        pins: &pins,
     };
     // All are rendered before anything is written: a target that refuses leaves no half of the others.
     let mut rendered = Vec::new();
+    let mut notes: Vec<String> = Vec::new();
     for target in asked {
-        rendered.push((target, mainstay_ship::ship(&project, target, environment)?));
+        match mainstay_ship::ship(&project, target, environment) {
+            Ok(found) => rendered.push((target, found)),
+            // Every one of them is every one that the spec says enough for.
+            Err(error) if words == [ALL] && error.code().id == codes::SHIP_INCOMPLETE.id => {
+                let help = error.help().map(|help| format!(": {help}")).unwrap_or_default();
+                notes.push(format!("Not written: {}. {}{help}.", target.name, error.message()));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     let mut told = Told { out: &out, verb, force: matches.get_flag("force"), differs: false };
-    let mut notes: Vec<String> = Vec::new();
     for (target, found) in rendered {
         told.target(target, &found.files)?;
         notes.extend(found.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
