@@ -30,7 +30,7 @@ impl<'a> Repository<'a> {
     pub(crate) fn demanded(deploy: &'a Deploy, target: &str) -> Result<Self> {
         Self::of(deploy).ok_or_else(|| {
             let message =
-                format!("`{target}` fetches deployment files from a repository, and the spec names none");
+                format!("{target} fetches deployment files from a repository, and the spec names none");
             Error::new(&codes::SHIP_INCOMPLETE, message).with_help(
                 "write its address under `deploy.repository`, e.g. `https://github.com/acme/support-desk`",
             )
@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn a_spec_without_one_is_told_what_to_write() {
-        let error = Repository::demanded(&Deploy::default(), "flux").unwrap_err();
+        let error = Repository::demanded(&Deploy::default(), "Flux").unwrap_err();
         assert_eq!(error.code().id, "SHIP_INCOMPLETE");
-        assert!(error.message().contains("`flux`"), "{error:?}");
+        assert!(error.message().contains("Flux"), "{error:?}");
     }
 }

@@ -26,7 +26,7 @@ const CLUSTER: &str = "https://kubernetes.default.svc";
 
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
-    let repository = Repository::demanded(&shipment.project.plan.deploy, TARGET.name)?;
+    let repository = Repository::demanded(&shipment.project.plan.deploy, "Argo CD")?;
     let workloads = kustomize::environments(shipment)?;
     let file = |path: String, value: Value| File::new(path, yaml::document(&header, &dense(value)));
     let mut files = vec![file("project.yaml".to_owned(), project(shipment, &repository, &workloads)?)];

@@ -25,7 +25,7 @@ const NAMESPACE: &str = "flux-system";
 
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
-    let repository = Repository::demanded(&shipment.project.plan.deploy, TARGET.name)?;
+    let repository = Repository::demanded(&shipment.project.plan.deploy, "Flux")?;
     let workloads = kustomize::environments(shipment)?;
     let file = |path: String, value: Value| File::new(path, yaml::document(&header, &dense(value)));
     let mut files = vec![file("source.yaml".to_owned(), source(shipment, &repository))];

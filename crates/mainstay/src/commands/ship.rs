@@ -131,8 +131,8 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             Ok(found) => rendered.push((target, found)),
             // Every one of them is every one that the spec says enough for.
             Err(error) if words == [ALL] && error.code().id == codes::SHIP_INCOMPLETE.id => {
-                let help = error.help().map(|help| format!(": {help}")).unwrap_or_default();
-                notes.push(format!("Not written: {}. {}{help}.", target.name, error.message()));
+                let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
+                notes.push(format!("`{}` was not written: {}{help}.", target.name, error.message()));
             }
             Err(error) => return Err(error.into()),
         }

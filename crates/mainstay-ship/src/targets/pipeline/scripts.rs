@@ -5,7 +5,8 @@
 //! cluster.
 
 /// Reads the cluster's address and authority, and says who asks. The lines of the user come between.
-const CLUSTER: &str = r#"umask 077
+const CLUSTER: &str = r#": "${KUBE_SERVER:?has no value in this environment}" "${KUBE_CA:?has no value in this environment}"
+umask 077
 mkdir -p ~/.kube
 printf '%s\n' "$KUBE_CA" > ~/.kube/ca.crt
 cat > ~/.kube/config <<END
@@ -58,7 +59,6 @@ pub(in crate::targets) fn smoke(probe: &str) -> String {
 }
 
 /// In a shell of its own: what runs the script may have something to do at the script's end, too.
-
 const SMOKE: &str = r#"well() {
   tries=30
   until probe "$1"; do
