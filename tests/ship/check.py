@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import helm_python.chart as helm
+import pipelines
 import yaml as pyyaml
 from ruamel.yaml import YAML
 
@@ -224,8 +225,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mainstay", required=True, type=pathlib.Path)
     parser.add_argument("--work", required=True, type=pathlib.Path)
+    parser.add_argument("--node", type=pathlib.Path, help="a folder with `node/` and its packages")
     given = parser.parse_args()
     bin_ = pathlib.Path(sys.executable).parent
+    judge = pipelines.Judge(bin_, given.node, note, printed)
     for spec in sorted((HERE / "specs").iterdir()):
         ship(given.mainstay, spec, given.work / spec.name, "all")
         out = given.work / spec.name
@@ -235,9 +238,11 @@ def main():
         note("compose-spec", not said, f"{spec.name}: {said}")
         environments(bin_, given.mainstay, spec, given.work)
         hooks(bin_, spec, given.work)
+        judge.spec(spec.name, out, KUBERNETES[-1])
         twice(given.mainstay, spec, given.work)
     hostile(HERE / "specs/hostile", given.work)
     bad_ones(bin_, given.work)
+    judge.bad_ones(given.work)
     print(", ".join(f"{count} {kind}" for kind, count in done.items()))
     if failures:
         print(f"{len(failures)} failed")

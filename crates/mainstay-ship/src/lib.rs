@@ -5,9 +5,13 @@
 //! the same bytes; the binary writes them.
 
 mod file;
+#[cfg(test)]
+mod fixture;
 pub mod image;
 mod label;
 mod patch;
+mod pins;
+mod repository;
 pub mod services;
 pub mod simulate;
 pub mod targets;
@@ -17,6 +21,7 @@ mod workload;
 mod yaml;
 
 pub use file::{File, Header};
+pub use pins::Pins;
 pub use targets::{Rendered, Target};
 pub use workload::{Build, Project, Secret, Source, Workload};
 
@@ -25,7 +30,8 @@ use mainstay_core::plan::Environment;
 
 /// The files of a target for one environment, in the order of their paths, and what the target cannot express.
 ///
-/// Errors: `SHIP_UNSUPPORTED`, where the target cannot run such a service; `CONFIG_UNSAFE_LISTEN`, where the service would
+/// Errors: `SHIP_UNSUPPORTED`, where the target cannot run such a service; `SHIP_INCOMPLETE`, where the spec does not say what
+/// the target must know; `CONFIG_UNSAFE_LISTEN`, where the service would
 /// be open to anyone who reaches its port and the spec does not say so.
 pub fn ship(project: &Project<'_>, target: &Target, environment: Environment) -> Result<Rendered> {
     let workload = Workload::of(project, environment)?;

@@ -4,11 +4,16 @@
 //! A target renders files and says what it cannot express; it drops nothing in silence. Structured files are built as
 //! values and written by `yaml`, never as text with holes: a value cannot be read as something else.
 
+mod argocd;
 mod compose;
 mod docker;
+mod flux;
+mod github;
+mod gitlab;
 mod helm;
 pub(crate) mod kubernetes;
 mod kustomize;
+mod pipeline;
 
 use mainstay_core::Result;
 
@@ -23,7 +28,7 @@ pub struct Target {
     pub about: &'static str,
     /// Targets whose files it uses; they are written with it.
     pub needs: &'static [&'static str],
-    /// Its files. Errors: `SHIP_UNSUPPORTED`.
+    /// Its files. Errors: `SHIP_UNSUPPORTED`, `SHIP_INCOMPLETE`.
     pub render: fn(&Shipment<'_>) -> Result<Rendered>,
 }
 
@@ -37,8 +42,17 @@ pub struct Rendered {
 }
 
 /// Every target, in the order of the help.
-pub static ALL: &[Target] =
-    &[docker::TARGET, compose::TARGET, kubernetes::TARGET, kustomize::TARGET, helm::TARGET];
+pub static ALL: &[Target] = &[
+    docker::TARGET,
+    compose::TARGET,
+    kubernetes::TARGET,
+    kustomize::TARGET,
+    helm::TARGET,
+    github::TARGET,
+    gitlab::TARGET,
+    argocd::TARGET,
+    flux::TARGET,
+];
 
 /// The target of this name.
 #[must_use]

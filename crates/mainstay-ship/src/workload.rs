@@ -14,9 +14,9 @@ use mainstay_core::{Error, Plan, Result, SecretRef, codes};
 pub use source::{Build, Source};
 pub use variables::Secret;
 
-use crate::Header;
 use crate::label::{self, slug};
 use crate::services::{self, Service};
+use crate::{Header, Pins};
 
 /// What is shipped: a plan, and what stands around it.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub struct Project<'a> {
     pub out: &'a str,
     /// The digest of the service's image (`sha256:…`), where it is known.
     pub digest: Option<&'a str>,
+    /// What pipelines run that others wrote.
+    pub pins: &'a Pins,
 }
 
 impl<'a> Project<'a> {

@@ -9,7 +9,7 @@ use crate::raw;
 
 impl Lowering<'_, '_> {
     pub(super) fn deploy(&mut self, raw: raw::Deploy) -> Option<Deploy> {
-        let raw::Deploy { image, version, language, services, base, overlays } = raw;
+        let raw::Deploy { image, version, repository, branch, language, services, base, overlays } = raw;
         let language = language.map(|language| match language {
             raw::Language::Python => Language::Python,
             raw::Language::Node => Language::Node,
@@ -23,7 +23,7 @@ impl Lowering<'_, '_> {
         });
         let environments: Vec<Option<_>> = sized.collect();
         let environments = environments.into_iter().collect::<Option<_>>()?;
-        Some(Deploy { image, version, language, services, environments })
+        Some(Deploy { image, version, repository, branch, language, services, environments })
     }
 
     /// Whether what an environment has fits together.

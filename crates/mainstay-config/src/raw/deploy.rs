@@ -22,6 +22,21 @@ pub(crate) struct Deploy {
     /// The version that is shipped: the tag of the image.
     #[schemars(regex(pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"))]
     pub(crate) version: String,
+    /// The address of the git repository with the spec at its root, e.g. `https://github.com/acme/support-desk`. What
+    /// fetches deployment files from there, or lets its pipeline in, asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 255),
+        regex(
+            pattern = "^(https://|ssh://([A-Za-z0-9._-]+@)?)[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)+$"
+        )
+    )]
+    pub(crate) repository: Option<String>,
+    /// The branch that is deployed.
+    #[schemars(regex(
+        pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){0,3}$"
+    ))]
+    pub(crate) branch: String,
     /// What the app agents are written in. Found by the files beside the spec without it: `pyproject.toml` or
     /// `requirements.txt`, `package.json`, `Cargo.toml`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,9 +53,12 @@ pub(crate) struct Deploy {
 
 impl Default for Deploy {
     fn default() -> Self {
+        let mainstay_core::plan::Deploy { version, branch, .. } = mainstay_core::plan::Deploy::default();
         Self {
             image: None,
-            version: mainstay_core::plan::Deploy::default().version,
+            version,
+            repository: None,
+            branch,
             language: None,
             services: Vec::new(),
             base: Sizing::default(),

@@ -12,6 +12,10 @@ pub struct Deploy {
     pub image: Option<String>,
     /// The version that is shipped: the image's tag.
     pub version: String,
+    /// Where the spec's repository is, as an `https` or `ssh` address, if it is known.
+    pub repository: Option<String>,
+    /// The branch of it that is deployed.
+    pub branch: String,
     /// What the app agents are written in, if any needs building; found by the files beside the spec when absent.
     pub language: Option<Language>,
     /// Servers to bring up beside the service where a target can, by registered name.
@@ -156,6 +160,8 @@ impl Default for Deploy {
         Self {
             image: None,
             version: "0.1.0".to_owned(),
+            repository: None,
+            branch: "main".to_owned(),
             language: None,
             services: Vec::new(),
             environments: environments.into_iter().collect(),

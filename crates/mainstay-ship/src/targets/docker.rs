@@ -95,6 +95,13 @@ fn dockerfile(shipment: &Shipment<'_>) -> String {
     out
 }
 
+/// The image that an app is built in: where its tests run, too, where a pipeline's jobs have images.
+pub(crate) fn workshop(source: Source) -> &'static str {
+    let bases = Stages::app(source).bases;
+    let of = bases.iter().find(|(name, _)| name.ends_with("_BUILD"));
+    of.map_or("", |(_, image)| *image)
+}
+
 /// The image that holds the binary, of the version that writes.
 pub(crate) fn mainstay_image(version: &str) -> String {
     format!("ghcr.io/mainstay-run/mainstay:{version}")

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use mainstay_core::codes;
 use mainstay_core::plan::Environment;
 use mainstay_core::{Plan, SecretRef};
-use mainstay_ship::{File, Project, Target, Workload, targets};
+use mainstay_ship::{File, Pins, Project, Target, Workload, targets};
 
 use super::{Def, client_runtime};
 use crate::ship::{self, Written};
@@ -60,11 +62,22 @@ fn command() -> Command {
                 .help("The image's digest (sha256:…), to name it by what it is instead of by its tag"),
         )
         .arg(
+            Arg::new("pins").long("pins").value_name("FILE").value_parser(value_parser!(PathBuf)).help(
+                "Newer commits and digests of what pipelines run: a line each with name, version and pin",
+            ),
+        )
+        .arg(
             Arg::new("force")
                 .long("force")
                 .action(ArgAction::SetTrue)
                 .help("Write files, too, that were changed by hand since"),
         )
+}
+
+/// The table of pins, with the lines of a file in place of those that come along.
+fn pins(path: &Path) -> anyhow::Result<Pins> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
+    Ok(Pins::with(&text)?)
 }
 
 /// A digest as registries write it.
@@ -98,18 +111,27 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let out = std::path::absolute(&out)?;
     let environment = matches.get_one::<String>("env").and_then(|name| Environment::parse(name));
     let environment = environment.expect("clap knows the names");
-    let around = Around::of(given, &loaded.plan, &out)?;
+    let pins = matches.get_one::<PathBuf>("pins").map_or_else(|| Ok(Pins::default()), |path| pins(path))?;
+    let around = Around { pins, ..Around::of(given, &loaded.plan, &out)? };
     let project = Project {
         digest: matches.get_one::<String>("digest").map(String::as_str),
         ..around.project(&loaded.plan)
     };
     // All are rendered before anything is written: a target that refuses leaves no half of the others.
     let mut rendered = Vec::new();
+    let mut notes: Vec<String> = Vec::new();
     for target in asked {
-        rendered.push((target, mainstay_ship::ship(&project, target, environment)?));
+        match mainstay_ship::ship(&project, target, environment) {
+            Ok(found) => rendered.push((target, found)),
+            // Every one of them is every one that the spec says enough for.
+            Err(error) if words == [ALL] && error.code().id == codes::SHIP_INCOMPLETE.id => {
+                let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
+                notes.push(format!("`{}` was not written: {}{help}.", target.name, error.message()));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     let mut told = Told { out: &out, verb, force: matches.get_flag("force"), differs: false };
-    let mut notes: Vec<String> = Vec::new();
     for (target, found) in rendered {
         told.target(target, &found.files)?;
         notes.extend(found.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
@@ -128,6 +150,7 @@ struct Around {
     hash: String,
     context: String,
     out: String,
+    pins: Pins,
 }
 
 impl Around {
@@ -140,6 +163,7 @@ impl Around {
             hash: ship::hex(canonical.as_bytes()),
             context: ship::way(&out.join("target"), &plan.folder),
             out: ship::way(&plan.folder, out),
+            pins: Pins::default(),
         })
     }
 
@@ -152,6 +176,7 @@ impl Around {
             version: env!("CARGO_PKG_VERSION"),
             context: &self.context,
             out: &self.out,
+            pins: &self.pins,
             digest: None,
         }
     }

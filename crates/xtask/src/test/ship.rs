@@ -3,11 +3,14 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::{House, Outcome, python};
+use super::{House, Outcome, node, python};
 use crate::{project, shell};
 
 /// Longest run of all checks.
 const TIME_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// What npm's checkers are made of.
+const FILES: [&str; 3] = ["package.json", "package-lock.json", "check.mjs"];
 
 pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
     let tests = "tests/ship";
@@ -15,10 +18,19 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
         Ok(programs) => programs,
         Err(reason) => return Ok(Outcome::NotRun(reason)),
     };
+    let packages = node::folder_of("tests/ship/node", "ship-node", &FILES);
     let work = tempfile::tempdir()?;
     let mut check = Command::new(programs.join("python"));
     check.arg(project::root().join(tests).join("check.py")).env("PYTHONDONTWRITEBYTECODE", "1");
     check.arg("--mainstay").arg(house.binary()?).arg("--work").arg(work.path());
+    if let Ok(folder) = &packages {
+        check.arg("--node").arg(folder);
+    }
     shell::run_within(&mut check, TIME_MAX)?;
-    Ok(Outcome::Passed(python::pinned(tests, "ship")?.split_whitespace().collect::<Vec<_>>().join(" ")))
+    let mut with = python::pinned(tests, "ship")?.split_whitespace().collect::<Vec<_>>().join(" ");
+    with += &match packages {
+        Ok(_) => " and npm's".to_owned(),
+        Err(reason) => format!("; npm's checkers not run: {reason}"),
+    };
+    Ok(Outcome::Passed(with))
 }
