@@ -16,6 +16,8 @@ pub struct Deploy {
     pub language: Option<Language>,
     /// Servers to bring up beside the service where a target can, by registered name.
     pub services: Vec<String>,
+    /// Requests of a million that may fail, over 30 days: what alerts are raised by.
+    pub failures_ppm: u32,
     /// What each environment gives the service.
     pub environments: BTreeMap<Environment, Sizing>,
 }
@@ -158,6 +160,7 @@ impl Default for Deploy {
             version: "0.1.0".to_owned(),
             language: None,
             services: Vec::new(),
+            failures_ppm: 1_000,
             environments: environments.into_iter().collect(),
         }
     }
