@@ -7,6 +7,7 @@
 mod file;
 mod label;
 mod patch;
+mod promql;
 pub mod services;
 pub mod targets;
 mod text;

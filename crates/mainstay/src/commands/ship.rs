@@ -109,12 +109,18 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         digest: matches.get_one::<String>("digest").map(String::as_str),
     };
     // All are rendered before anything is written: a target that refuses leaves no half of the others.
-    let mut rendered = Vec::new();
+    let (mut rendered, mut notes) = (Vec::new(), Vec::<String>::new());
     for target in asked {
+        if words == [ALL] && !targets::suits(target, &loaded.plan) {
+            notes.push(format!(
+                "`{}` is left out: there is nothing in the spec that it would be for.",
+                target.name
+            ));
+            continue;
+        }
         rendered.push((target, mainstay_ship::ship(&project, target, environment)?));
     }
     let mut told = Told { out: &out, verb, force: matches.get_flag("force"), differs: false };
-    let mut notes: Vec<String> = Vec::new();
     for (target, found) in rendered {
         told.target(target, &found.files)?;
         notes.extend(found.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
