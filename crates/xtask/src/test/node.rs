@@ -14,14 +14,9 @@ const FILES: [&str; 5] =
     ["package.json", "package-lock.json", "sidecar.mjs", "client.test.mjs", "server.test.mjs"];
 
 pub(super) fn dapr(house: &House) -> anyhow::Result<Outcome> {
-    for program in ["node", "npm"] {
-        if shell::output(Command::new(program).arg("--version")).is_err() {
-            return Ok(Outcome::NotRun(format!("there is no {program}")));
-        }
-    }
-    let folder = match installed() {
+    let folder = match folder_of("tests/node-dapr", "node-dapr", &FILES) {
         Ok(folder) => folder,
-        Err(error) => return Ok(Outcome::NotRun(super::first_line(&format!("{error:#}")))),
+        Err(reason) => return Ok(Outcome::NotRun(reason)),
     };
     let mut test = Command::new("node");
     test.args(["--test", "client.test.mjs", "server.test.mjs"])
@@ -31,18 +26,28 @@ pub(super) fn dapr(house: &House) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed("@dapr/dapr 3.18.0".to_owned()))
 }
 
-/// A folder with the tests and the packages of their lock file, made when that changed. The checkout stays as it is.
-fn installed() -> anyhow::Result<PathBuf> {
-    let (from, folder) = (project::root().join("tests/node-dapr"), project::tools_folder().join("node-dapr"));
+/// A folder of this name with these files of `tests` and the packages of their lock file, or the reason why there is none.
+pub(super) fn folder_of(tests: &str, name: &str, files: &[&str]) -> Result<PathBuf, String> {
+    for program in ["node", "npm"] {
+        if shell::output(Command::new(program).arg("--version")).is_err() {
+            return Err(format!("there is no {program}"));
+        }
+    }
+    installed(tests, name, files).map_err(|error| super::first_line(&format!("{error:#}")))
+}
+
+/// The packages are installed anew when the lock file changed. The checkout stays as it is.
+fn installed(tests: &str, name: &str, files: &[&str]) -> anyhow::Result<PathBuf> {
+    let (from, folder) = (project::root().join(tests), project::tools_folder().join(name));
     std::fs::create_dir_all(&folder)?;
     let lock = std::fs::read_to_string(from.join("package-lock.json"))?;
     let stamp = folder.join("installed.json");
     let is_current = std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock);
-    for file in FILES {
+    for file in files {
         std::fs::copy(from.join(file), folder.join(file))?;
     }
     if !is_current {
-        println!("installing the packages of `tests/node-dapr` …");
+        println!("installing the packages of `{tests}` …");
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
         shell::run_within(&mut npm, TIME_MAX)?;
