@@ -283,6 +283,7 @@ def main():
     hostile(HERE / "specs/hostile", given.work)
     bad_ones(bin_, given.work)
     watch.bad_ones(given.work / "declared", given.work)
+    watch.shown(given.mainstay, HERE / "specs/hostile", given.work / "hostile", given.work)
     for tools in watch.not_run():
         print(f"not run: what needs the tools from {tools}")
     print(", ".join(f"{count} {kind}" for kind, count in done.items()))

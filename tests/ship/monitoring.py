@@ -3,13 +3,20 @@ know, judged by the schemas of those who made them. A tool that is not given is 
 
 import copy
 import json
+import os
 import pathlib
+import re
+import socket
 import subprocess
+import time
+import urllib.request
 
 import yaml as pyyaml
 
 # Kinds that `node/check.mjs` has schemas of.
 KINDS = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
+# What is shown once there was a tool call or a refusal; the service that is asked has neither.
+SHOWN_LATER = {"mainstay_shed_total", "mainstay_tool_calls_total", "mainstay_tool_duration_seconds"}
 # What Grafana puts in the place of its variables.
 GRAFANA = {"$__rate_interval": "5m"}
 
@@ -128,6 +135,30 @@ class Judge:
                 ok = found == value.replace("$$", "$")
                 self.note("docker compose", ok, f"{name}: {variable} is read as {found!r}")
 
+    def shown(self, mainstay, spec, out, work):
+        """A service at work shows what the rules and the dashboard ask for, in a form that promtool takes."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            at = f"127.0.0.1:{free.getsockname()[1]}"
+        own = {"MAINSTAY_LISTEN": at, "MAINSTAY_DATA_FOLDER": str(work / "shown")}
+        serve = subprocess.Popen([mainstay, "serve", spec], env={**os.environ, **own}, stderr=subprocess.DEVNULL)
+        try:
+            answered(f"http://{at}/ready")
+            answered(f"http://{at}/v1/invoke", {"query": "x"})
+            text = answered(f"http://{at}/metrics")
+        finally:
+            serve.terminate()
+            serve.wait(30)
+        known = set(re.findall(r"^# TYPE (\S+)", text, re.M)) | SHOWN_LATER
+        for path in [out / "alerts/rules.yaml", out / "grafana/dashboard.json"]:
+            asked = set(re.findall(r"\b((?:mainstay|process)_\w+)\{", path.read_text()))
+            for name in asked:
+                ok = name in known or name.removesuffix("_bucket") in known
+                self.note("shown", ok, f"{path.name} asks for {name}, which the service does not show")
+        if self.promtool:
+            said = run(self.promtool, "check", "metrics", input=text)
+            self.note("promtool metrics", not said, said)
+
     @staticmethod
     def is_of_others(path):
         """Whether a file is an object of a kind with a schema of others."""
@@ -184,6 +215,21 @@ class Judge:
         (folder / "compose.yaml").write_text("services: { a: { image: x, read_only: perhaps } }\n")
         said, _ = self.composed(folder, folder)
         self.note("can-fail", said, "Compose accepts a truth that is none")
+
+
+def answered(url, body=None):
+    """What a service that was started just now answers."""
+    data = None if body is None else json.dumps(body).encode()
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            request = urllib.request.Request(url, data, {"content-type": "application/json"})
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.read().decode()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 ROUTE = """

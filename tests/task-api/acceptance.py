@@ -2,8 +2,9 @@
 of the twins. It starts what a newcomer starts (`mainstay run -f`), in a copy of the example on free ports, and speaks HTTP.
 
     python tests/task-api/acceptance.py --mainstay BINARY --servers BINARY [--set NAME]… [--twin NAME]… [--rust FOLDER] [--seed N]
+        [--not-run FILE]
 
-A set whose servers are missing is shown as not run, with the reason. The last line counts; the exit code is 0 if nothing failed.
+A set whose servers are missing is shown as not run, with the reason, and is a line of FILE. The last line counts; the exit code is 0 if nothing failed.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--set", action="append", choices=SETS)
     parser.add_argument("--twin", action="append", choices=TWINS)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the moments when the runtime is killed")
+    parser.add_argument("--not-run", metavar="FILE", help="where what was not run is written, a line each; empty where all was")
     return parser.parse_args()
 
 
@@ -97,6 +99,9 @@ def main() -> int:
     passed, failed = sum(one.passed for one in runs), sum(one.failed for one in runs)
     skipped = sum(one.missing != "" for one in runs)
     print("\n".join(["", *map(str, runs), "", f"{passed} passed, {failed} failed, {skipped} skipped"]))
+    if given.not_run:
+        lines = [f"{one.twin} on {one.name}: {one.missing}\n" for one in runs if one.missing]
+        pathlib.Path(given.not_run).write_text("".join(lines))
     return 1 if failed else 0
 
 

@@ -193,12 +193,7 @@ impl AppCallback for HttpCallback {
     }
 
     async fn configuration_changed(&self, ctx: &Ctx, change: &ConfigurationChange) -> Result<()> {
-        let items: serde_json::Map<String, serde_json::Value> = change
-            .items
-            .iter()
-            .map(|(key, item)| (key.clone(), mainstay_dapr::configuration::shown(item)))
-            .collect();
-        let body = Bytes::from(serde_json::json!({"id": change.id, "items": items}).to_string());
+        let body = Bytes::from(mainstay_dapr::configuration::change(change));
         // The app has a path a key, and each call says all that changed.
         for key in change.items.keys() {
             let mut request = Request::new(Body::from(body.clone()));

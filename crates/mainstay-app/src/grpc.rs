@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use common::StateItem;
 use common::state_options::StateConcurrency;
 use mainstay_core::callback::{
-    AppCallback, BindingAnswer, BindingEvent, BulkEvent, Follow, FollowState, TopicEvent, Verdict,
+    AppCallback, BindingAnswer, BindingEvent, BulkEvent, ConfigurationChange, Follow, FollowState,
+    TopicEvent, Verdict,
 };
 use mainstay_core::methods::{AppMethods, CallStatus, MethodAnswer, MethodCall};
 use mainstay_core::subscription::Subscription;
@@ -210,6 +211,25 @@ impl AppCallback for GrpcApp {
             Ok(answer) => Ok(follow(answer.into_inner())),
             Err(status) => Err(failed("tell the app of a binding's event", &status)),
         }
+    }
+
+    /// Calls the method that an app over HTTP has as a path, with what it would get there: the protocol's own way for a watch
+    /// that was asked for over HTTP.
+    async fn configuration_changed(&self, ctx: &Ctx, change: &ConfigurationChange) -> Result<()> {
+        let data = mainstay_dapr::configuration::change(change);
+        for key in change.items.keys() {
+            let verb = common::http_extension::Verb::Post.into();
+            let message = common::InvokeRequest {
+                method: format!("/configuration/{}/{key}", change.store),
+                data: Some(Any { type_url: String::new(), value: data.clone() }),
+                content_type: "application/json".to_owned(),
+                http_extension: Some(common::HttpExtension { verb, querystring: String::new() }),
+            };
+            let mut client = self.client();
+            let told = within(ctx, client.on_invoke(self.request(ctx, message, &[]))).await?;
+            told.map_err(|status| failed("tell the app of changed configuration", &status))?;
+        }
+        Ok(())
     }
 }
 

@@ -58,16 +58,20 @@ pub async fn tell_app(
     keys: Vec<String>,
     metadata: BTreeMap<String, String>,
 ) -> Result<String> {
-    let inbound = find(blocks, store)?.inbound;
+    let mut inbound = find(blocks, store)?.inbound;
     let no_app = || Error::new(&codes::APP_UNAVAILABLE, "there is no app that could be told");
     let app = blocks.callback().ok_or_else(no_app)?;
     let mut watch = watch(blocks, ctx, store, keys, metadata).await?;
     let (id, store) = (watch.id().to_owned(), store.to_owned());
-    let given = id.clone();
+    let (given, blocks) = (id.clone(), blocks.clone());
     tokio::spawn(async move {
         while let Some(items) = watch.next().await {
             let change = ConfigurationChange { id: id.clone(), store: store.clone(), items };
             for tried in 1..=TELLS {
+                // Policies may have changed since the last time.
+                if let Ok(now) = find(&blocks, &store) {
+                    inbound = now.inbound;
+                }
                 let (app, change) = (&app, &change);
                 let tell = |ctx: Ctx| async move { app.configuration_changed(&ctx, change).await };
                 let told = inbound.run(&Ctx::system(), tell).await;

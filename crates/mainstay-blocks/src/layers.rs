@@ -8,7 +8,7 @@ mod breaker;
 mod policies;
 mod retry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timeout;
 
 use std::sync::Arc;
@@ -165,6 +165,12 @@ impl Guard {
             Some(rules) => rules.attempt(ctx, call, judge).await.0,
             None => call(ctx.clone()).await,
         }
+    }
+
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Whether a call may be made more than once: what it needs is then to be kept.

@@ -13,12 +13,12 @@ pub(crate) mod postgres;
 pub(crate) mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod sql;
-#[cfg(any(feature = "jetstream", feature = "mqtt"))]
+#[cfg(any(feature = "jetstream", feature = "mqtt", feature = "rabbitmq"))]
 pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 
-#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 use base64::Engine as _;
 use mainstay_core::{Ctx, Error, Result, codes};
 
@@ -40,8 +40,18 @@ pub(crate) fn time(text: &str) -> Option<Option<Duration>> {
     mainstay_core::duration::parse(text).map(|time| (!time.is_zero()).then_some(time))
 }
 
+/// A time as some of Dapr's settings have it: a duration, or a number of milliseconds.
+#[cfg(any(feature = "kafka", feature = "redis"))]
+pub(crate) fn time_ms(text: &str) -> Option<Duration> {
+    text.parse().ok().map(Duration::from_millis).or_else(|| mainstay_core::duration::parse(text))
+}
+
+/// What a [`time_ms`] must be.
+#[cfg(any(feature = "kafka", feature = "redis"))]
+pub(crate) const TIME_MS: &str = "a duration such as `5s`, or a number of milliseconds";
+
 /// The house's root certificates as PEM text: the host's, or embedded ones where it has none.
-#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "redis"))]
 pub(crate) fn root_certificates() -> String {
     let encode = |root: &[u8]| base64::engine::general_purpose::STANDARD.encode(root);
     let roots = mainstay_net::tls::root_certificates();

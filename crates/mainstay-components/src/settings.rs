@@ -95,6 +95,20 @@ pub fn fault(name: &str, message: String, help: Option<&str>) -> Fault {
     Fault { code: &codes::CONFIG_VALUE, pointer: name.to_owned(), message, help: help.map(str::to_owned) }
 }
 
+/// What `parse` makes of settings, and where it finds faults, sorted.
+#[cfg(test)]
+pub(crate) fn parsed<T>(
+    pairs: &[(&str, &str)],
+    parse: impl FnOnce(&Settings, &mut Vec<Fault>) -> T,
+) -> (T, Vec<String>) {
+    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
+    let mut faults = Vec::new();
+    let made = parse(&Settings::new(pairs), &mut faults);
+    let mut at: Vec<_> = faults.into_iter().map(|fault| fault.pointer).collect();
+    at.sort_unstable();
+    (made, at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 //! here, what it refuses is a fault. A document with a fault is left out; the others are there all the same.
 
 mod component;
+mod condition;
 mod documents;
 mod head;
 mod http_endpoint;

@@ -16,6 +16,9 @@ pub struct Capabilities {
     pub ttl: bool,
     /// Whether messages of one key ([`Message::KEY`]) come in the order they were published.
     pub ordered: bool,
+    /// Whether a message comes with the metadata that it was published with, such as why a dead letter is one. What the
+    /// broker reads itself ([`Message::TTL`]) may be missing.
+    pub metadata: bool,
     /// Whether an acknowledged message survives the end of the process.
     pub durable: bool,
 }

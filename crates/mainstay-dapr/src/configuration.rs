@@ -1,5 +1,6 @@
 //! Failures of the configuration API.
 
+use mainstay_core::callback::ConfigurationChange;
 use mainstay_core::configuration::Item;
 use mainstay_core::{Error, codes};
 use serde_json::{Value, json};
@@ -54,6 +55,14 @@ pub fn shown(item: &Item) -> Value {
         }
     }
     shown
+}
+
+/// A change as the app is told of it: JSON, in UTF-8.
+#[must_use]
+pub fn change(change: &ConfigurationChange) -> Vec<u8> {
+    let items: serde_json::Map<String, Value> =
+        change.items.iter().map(|(key, item)| (key.clone(), shown(item))).collect();
+    json!({"id": change.id, "items": items}).to_string().into_bytes()
 }
 
 /// What is said of a watch that is not there and was to be ended.

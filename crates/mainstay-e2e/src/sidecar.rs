@@ -1,9 +1,8 @@
 //! `mainstay sidecar` in a folder of its own: its resources, its flags, and conditions to wait for.
 
 use std::path::Path;
-use std::time::Duration;
 
-use mainstay_testkit::process::{Launch, PATIENCE, Server};
+use mainstay_testkit::process::{Launch, Server};
 
 /// A state store and a broker inside the process.
 pub const STORE_AND_BROKER: &str = "
@@ -43,16 +42,4 @@ pub async fn start(folder: &Path, resources: &str, words: &[&str]) -> Server {
     let server = launch(folder, resources, words).start().await;
     server.says("dapr initialized. Status: Running.").await;
     server
-}
-
-/// Waits until `holds`.
-///
-/// # Panics
-/// When it does not within [`PATIENCE`]; says `what` was waited for.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(std::time::Instant::now() < deadline, "it never came to be: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }

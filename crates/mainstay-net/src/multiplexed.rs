@@ -88,6 +88,14 @@ where
         }))
     }
 
+    /// Returns when a connection is open that can take a request.
+    ///
+    /// # Errors
+    /// [`SendError::Connect`] when none can be opened.
+    pub async fn ready(&self) -> Result<(), SendError> {
+        self.connection().await.map(drop)
+    }
+
     /// Sends a request, of whose URL the path counts, and returns when the answer's head is there. A connection that ended
     /// before it took anything of the request is replaced without an error.
     ///

@@ -20,7 +20,8 @@ fn walk(at: &str, from: &Value, to: &Value, operations: &mut Vec<Value>) {
                 }
             }
             for (key, new) in b.iter().filter(|(key, _)| !a.contains_key(*key)) {
-                operations.push(json!({ "op": "add", "path": format!("{at}/{}", escaped(key)), "value": new }));
+                operations
+                    .push(json!({ "op": "add", "path": format!("{at}/{}", escaped(key)), "value": new }));
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {

@@ -40,8 +40,16 @@ pub struct Rendered {
 }
 
 /// Every target, in the order of the help.
-pub static ALL: &[Target] = &[docker::TARGET, compose::TARGET, kubernetes::TARGET, kustomize::TARGET, helm::TARGET,
-    dapr::TARGET, alerts::TARGET, grafana::TARGET];
+pub static ALL: &[Target] = &[
+    docker::TARGET,
+    compose::TARGET,
+    kubernetes::TARGET,
+    kustomize::TARGET,
+    helm::TARGET,
+    dapr::TARGET,
+    alerts::TARGET,
+    grafana::TARGET,
+];
 
 /// The target of this name.
 #[must_use]

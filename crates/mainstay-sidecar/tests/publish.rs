@@ -28,7 +28,7 @@ struct Kept {
 #[async_trait]
 impl PubSub for Kept {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: false, ordered: true, durable: false }
+        Capabilities { ttl: false, ordered: true, metadata: true, durable: false }
     }
 
     async fn ready(&self, _: &Ctx) -> Result<()> {

@@ -120,12 +120,31 @@ pub async fn open_with<P: ?Sized>(
     embedded: &dyn Embedded,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<P>> {
+    open_version(def, def.versions.first().copied().unwrap_or_default(), settings, folder, embedded, clock)
+        .await
+}
+
+/// Opens a component of this version of the type, as [`open_with`].
+///
+/// # Errors
+/// Those of the component's type.
+///
+/// # Panics
+/// Where its settings have a fault.
+pub async fn open_version<P: ?Sized>(
+    def: &Def<P>,
+    version: &str,
+    settings: &[(&str, &str)],
+    folder: &Path,
+    embedded: &dyn Embedded,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<P>> {
     let pairs = settings.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
     let settings = Settings::new(pairs);
     assert_eq!((def.check)(&settings), [], "the settings are valid");
     let opening = Opening {
         name: "test",
-        version: def.versions.first().copied().unwrap_or_default(),
+        version,
         app_id: "",
         settings: &settings,
         folder,

@@ -6,6 +6,7 @@ pub mod configuration;
 pub mod crypto;
 pub mod journal;
 pub mod lock;
+pub mod members;
 pub mod middleware;
 pub mod provider;
 pub mod pubsub;

@@ -27,6 +27,19 @@ pub use events::{Event, EventStream};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Waits until a condition holds; `what` says which.
+///
+/// # Panics
+/// When it does not hold in time.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
 /// What the binary prints once it listens, before its URL.
 const LISTENING: &str = "mainstay: listening on http://";
 

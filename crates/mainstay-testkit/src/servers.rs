@@ -6,6 +6,7 @@
 //! one removes the folder. Most checks share one server of a kind and take a name of their own on it; those that stop it start
 //! their own.
 
+pub mod below;
 pub mod kafka;
 pub mod mosquitto;
 pub mod nats;
@@ -52,6 +53,9 @@ pub static ALL: &[&Recipe] = &[
     &redis::RECIPE,
 ];
 
+/// In a server's folder: more words of the command that runs it, one a line.
+pub const WORDS: &str = "words";
+
 /// Longest wait for a server to answer, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often that is looked at.
@@ -96,6 +100,16 @@ impl Recipe {
     /// When it is not installed, or does not answer within a minute; with what it said.
     #[must_use]
     pub fn start(&'static self) -> Server {
+        self.start_with(|_, _| ())
+    }
+
+    /// The same, but what it is set to is changed before: `change` takes its folder, where what it reads lies already, and its
+    /// port. Words for its command go into the file [`WORDS`] there, one a line.
+    ///
+    /// # Panics
+    /// As [`Recipe::start`].
+    #[must_use]
+    pub fn start_with(&'static self, change: impl FnOnce(&Path, u16)) -> Server {
         let program = (self.program)().expect("the server is installed");
         let folder = tempfile::Builder::new().prefix("mainstay-server-").tempdir();
         let folder = folder.expect("a folder for the server").keep();
@@ -104,6 +118,7 @@ impl Recipe {
         let pipe = janitor.stdin.take().expect("it is piped");
         (self.prepare)(&program, &folder).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let port = free_port();
+        change(&folder, port);
         let server = Server {
             recipe: self,
             program,
@@ -167,6 +182,8 @@ impl Server {
         let mut keeper = shell(KEEPER);
         keeper.arg(self.folder.join("log")).arg(self.recipe.stop);
         keeper.args((self.recipe.command)(&self.program, &self.folder, self.port));
+        let more = std::fs::read_to_string(self.folder.join(WORDS)).unwrap_or_default();
+        keeper.args(more.lines());
         let mut keeper = keeper.stdout(Stdio::piped()).spawn().expect("there is a shell");
         let pipe = keeper.stdin.take().expect("it is piped");
         let mut line = String::new();

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::spec::{self, Loaded};
+use crate::wire::sidecar::plugged;
 use crate::wire::{House, Models};
 use crate::{environment, exit, stand_in, surroundings};
 use blocks::Blocks;
@@ -57,7 +58,6 @@ const HURRY_GRACE: Duration = Duration::from_millis(500);
 /// Runs a server until it is told to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let loaded = spec::load(&options.given, &options.flags).map_err(spec::Fault::explain)?;
     let descriptors = descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
@@ -65,21 +65,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .thread_name("mainstay")
         .enable_all()
         .build()?;
-    let ended = runtime.block_on(live(options, loaded, started, descriptors));
+    let ended = runtime.block_on(live(options, started, descriptors));
     // What still blocks then waits for something that is stuck; the process does not.
     runtime.shutdown_timeout(CLOSE_GRACE);
     ended?;
     Ok(ExitCode::from(exit::OK))
 }
 
-async fn live(
-    options: &Options,
-    loaded: Loaded,
-    started: Instant,
-    descriptors: Option<u64>,
-) -> anyhow::Result<()> {
+async fn live(options: &Options, started: Instant, descriptors: Option<u64>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    let plugged = tokio::select! {
+        found = plugged() => found?,
+        () = signals.stop() => return Ok(()),
+    };
+    let loaded = spec::load(&options.given, &options.flags, &plugged).map_err(spec::Fault::explain)?;
     let Loaded { mut plan, files, warnings } = loaded;
+    let mut watch = Watch::new(files);
     spec::warn(&warnings);
     let listener = bind(plan.server.listen).await?;
     let address = listener.local_addr()?;
@@ -91,7 +92,7 @@ async fn live(
     // Before the house: the apps that it starts are told the ports.
     let models = Models::of(&plan);
     let mut blocks = tokio::select! {
-        opened = Blocks::open(&plan, &models.gateway) => opened?,
+        opened = Blocks::open(&plan, &plugged, &models.gateway) => opened?,
         () = signals.stop() => return Ok(()),
     };
     blocks.tell(&mut plan);
@@ -103,7 +104,6 @@ async fn live(
     let mut served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));
     blocks.begin(&house.surface);
     banner::print(&plan, address, options.dev, started.elapsed());
-    let mut watch = Watch::new(files);
     let fixed = Fixed::of(&plan);
     let mut purge = Purge::default();
     let mut purge_time = tokio::time::interval(PURGE_INTERVAL);
@@ -113,11 +113,11 @@ async fn live(
             signal = signals.next() => match signal {
                 Signal::Stop => break,
                 Signal::Reload => {
-                    plan = reload::apply(options, (&mut house, &mut blocks), plan, &fixed, &mut watch).await;
+                    plan = reload::apply((options, &plugged), (&mut house, &mut blocks), plan, &fixed, &mut watch).await;
                 }
             },
             () = watch.changed(), if options.dev => {
-                plan = reload::apply(options, (&mut house, &mut blocks), plan, &fixed, &mut watch).await;
+                plan = reload::apply((options, &plugged), (&mut house, &mut blocks), plan, &fixed, &mut watch).await;
             }
             () = blocks.asked_to_stop() => break,
             _ = purge_time.tick() => purge.begin(Arc::clone(&house.journal) as _, &plan),

@@ -9,14 +9,16 @@ use mainstay_config::{Diagnostics, Disk, FILE_NAME, Files, Kinds, Look, Override
 use mainstay_core::plan::Member;
 use mainstay_core::{Error, KindDef, Plan, codes};
 
-use crate::wire::sidecar as registry;
+use crate::stamp::Stamp;
+use crate::wire::sidecar::{self as registry, Plugged};
 use crate::{environment, exit, logging, surroundings, terminal};
 
 /// A plan, and the files that it and its providers are read from.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) plan: Plan,
-    pub(crate) files: Vec<PathBuf>,
+    /// As each looked before it was read.
+    pub(crate) files: Vec<Stamp>,
     /// What may not be meant.
     pub(crate) warnings: Diagnostics,
 }
@@ -100,13 +102,18 @@ pub(crate) struct Flags {
     pub(crate) sidecar_grpc_port: Option<u16>,
 }
 
-/// Reads and checks the spec at `given` (its folder, or the file itself).
-pub(crate) fn load(given: &Path, flags: &Flags) -> Result<Loaded, Fault> {
-    load_and_look(given, flags, &surroundings::models_and_files)
+/// Reads and checks the spec at `given` (its folder, or the file itself). `plugged` are types of component besides ours.
+pub(crate) fn load(given: &Path, flags: &Flags, plugged: &[Plugged]) -> Result<Loaded, Fault> {
+    load_and_look(given, flags, plugged, &surroundings::models_and_files)
 }
 
 /// The same with a look of the caller's at what the spec refers to.
-pub(crate) fn load_and_look(given: &Path, flags: &Flags, look: Look<'_>) -> Result<Loaded, Fault> {
+pub(crate) fn load_and_look(
+    given: &Path,
+    flags: &Flags,
+    plugged: &[Plugged],
+    look: Look<'_>,
+) -> Result<Loaded, Fault> {
     let path = path_of(given);
     let folder = path
         .parent()
@@ -124,14 +131,13 @@ pub(crate) fn load_and_look(given: &Path, flags: &Flags, look: Look<'_>) -> Resu
     let name = path.display().to_string();
     let source = Source { name: &name, text: &text, folder: &folder };
     let (providers, tools) = (provider_kinds(), tool_kinds());
-    let types = registry::types();
-    let types: Vec<_> = types.iter().map(registry::Listed::def).collect();
+    let types = registry::types_and(plugged);
     let components = Some(resources::Types { types: &types, check: &registry::check });
     let kinds = Kinds { components, ..kinds(&providers, &tools) };
     let mainstay_config::Loaded { plan, warnings } =
         mainstay_config::load_and_look(source, &kinds, &disk, &overrides, look).map_err(Fault::Faults)?;
     let mut files = disk.read.into_inner();
-    files.extend(plan.providers.values().flat_map(|member| provider_files(&plan, member)));
+    files.extend(plan.providers.values().flat_map(|member| provider_files(&plan, member)).map(Stamp::of));
     Ok(Loaded { plan, files, warnings })
 }
 
@@ -184,18 +190,18 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
 
 /// The disk, noting what is read.
 struct Noting {
-    read: RefCell<Vec<PathBuf>>,
+    read: RefCell<Vec<Stamp>>,
 }
 
 impl Files for Noting {
     fn read(&self, path: &Path) -> std::io::Result<String> {
-        self.read.borrow_mut().push(path.to_path_buf());
+        self.read.borrow_mut().push(Stamp::of(path.to_path_buf()));
         Disk.read(path)
     }
 
     /// A folder counts as read too: it looks different when a file comes or goes.
     fn list(&self, folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-        self.read.borrow_mut().push(folder.to_path_buf());
+        self.read.borrow_mut().push(Stamp::of(folder.to_path_buf()));
         Disk.list(folder)
     }
 
@@ -216,8 +222,7 @@ mod tests {
 
     #[test]
     fn every_type_of_component_is_known_to_the_reader_of_its_files() {
-        let types = registry::types();
-        let types: Vec<_> = types.iter().map(registry::Listed::def).collect();
+        let types = registry::types_and(&[]);
         let said = |kind: &str| {
             let text = format!(
                 "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{ name: x }}\nspec: {{ type: {kind} }}\n"

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use mainstay_core::configuration::Item;
 use mainstay_net::client::ClientOptions;
 use mainstay_net::server::{ServeOptions, serve};
 use mainstay_proto::runtime::v1::app_callback_server::{AppCallback as Served, AppCallbackServer};
@@ -34,7 +35,7 @@ impl Served for App {
     ) -> std::result::Result<Response<common::InvokeResponse>, Status> {
         self.keep(&request, &request.get_ref().method);
         let mut answer = match request.get_ref().method.as_str() {
-            "fails" => {
+            "fails" | "/configuration/conf/fails" => {
                 return Err(Status::with_details(Code::NotFound, "no such order", Bytes::from_static(b"d")));
             }
             _ => Response::new(common::InvokeResponse {
@@ -149,4 +150,18 @@ async fn what_the_app_says_of_a_call_is_its_answer_its_failures_too() {
     let nobody = GrpcApp::new(nobody, "127.0.0.1:1", None, 1 << 20);
     let error = nobody.call(&Ctx::system(), call("echo")).await.unwrap_err();
     assert_eq!(error.code(), &codes::APP_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn changed_configuration_is_a_call_of_a_method_a_key() {
+    let (kept, app, _stop) = start().await;
+    let item = Item { value: "1".to_owned(), version: "v2".to_owned(), ..Item::default() };
+    let items = [("a".to_owned(), item.clone()), ("b".to_owned(), item.clone())].into();
+    let change = ConfigurationChange { id: "7".to_owned(), store: "conf".to_owned(), items };
+    app.configuration_changed(&Ctx::system(), &change).await.unwrap();
+    let told = |key: &str| format!(r#"/configuration/conf/{key} Some("for-the-app") false"#);
+    assert_eq!(*kept.0.lock().unwrap(), [told("a"), told("b")]);
+    let change = ConfigurationChange { items: [("fails".to_owned(), item)].into(), ..change };
+    let error = app.configuration_changed(&Ctx::system(), &change).await.unwrap_err();
+    assert_eq!((error.code(), error.answer()), (&codes::APP_FAILED, Some(5)));
 }

@@ -23,14 +23,15 @@ fn watch() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _entered = runtime.enter();
     // A handler in place of the default is all it takes; what comes is not looked at.
-    let kinds =
-        [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()];
+    let kinds = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()];
     let _handled: Vec<_> = kinds.into_iter().map(signal).collect::<std::io::Result<_>>()?;
     let mut out = std::io::stdout();
     out.write_all(b"\n")?;
     out.flush()?;
     let mut read = [0; 1];
-    while std::io::stdin().read(&mut read).is_err_and(|error| error.kind() == std::io::ErrorKind::Interrupted) {}
+    while std::io::stdin().read(&mut read).is_err_and(|error| error.kind() == std::io::ErrorKind::Interrupted)
+    {
+    }
     kill_current_process_group(Signal::KILL)?;
     Ok(())
 }

@@ -48,7 +48,8 @@ pub(super) fn command(recipe: &Recipe, shell: bool) -> io::Result<(Command, Vari
         return Ok((command, Variables::new()));
     }
     let variable = |name: &str| {
-        let given = recipe.env.iter().find(|(given, _)| given == name).map(|(_, value)| value.expose().clone());
+        let given =
+            recipe.env.iter().find(|(given, _)| given == name).map(|(_, value)| value.expose().clone());
         let ours = || std::env::var(name).ok().filter(|_| !recipe.withheld.contains(name));
         given.or_else(ours).unwrap_or_default()
     };
@@ -164,8 +165,13 @@ mod tests {
     fn check(text: &str, variables: &[(&str, &str)], words: &[&str]) {
         let lookup = |name: &str| if name == "PATH" { "/bin".to_owned() } else { String::new() };
         let found = read(text, &lookup).unwrap();
-        let pairs: Vec<(&str, &str)> = found.variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!((pairs.as_slice(), found.words), (variables, words.iter().map(|w| (*w).to_owned()).collect()), "{text}");
+        let pairs: Vec<(&str, &str)> =
+            found.variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(
+            (pairs.as_slice(), found.words),
+            (variables, words.iter().map(|w| (*w).to_owned()).collect()),
+            "{text}"
+        );
     }
 
     #[test]

@@ -103,7 +103,8 @@ async fn the_command_reads_nothing_and_sees_no_descriptor_of_ours() {
     let (mut process, lines) = start(&format!("read -r line || echo empty; {list}")).await;
     process.ended().await.unwrap();
     let lines = lines.lock().unwrap().clone();
-    let unguarded = tokio::process::Command::new("sh").args(["-c", list]).stdin(Stdio::null()).output().await.unwrap();
+    let unguarded =
+        tokio::process::Command::new("sh").args(["-c", list]).stdin(Stdio::null()).output().await.unwrap();
     assert_eq!(lines, ["empty", &String::from_utf8(unguarded.stdout).unwrap()]);
 }
 

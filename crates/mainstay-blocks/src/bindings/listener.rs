@@ -180,7 +180,9 @@ impl Listener {
         let event =
             BindingEvent { binding: self.name.clone(), route: binding.rules.route.clone(), data, metadata };
         let call = async |ctx| self.app.tell(&ctx, &event).await;
-        let answer = binding.inbound.run(&ctx, call).await?;
+        // Policies may have changed since it is listened to.
+        let inbound = self.binding().map_or_else(|| binding.inbound.clone(), |now| now.inbound);
+        let answer = inbound.run(&ctx, call).await?;
         // The app has worked on the event: what follows and fails does not bring it back.
         if let Err(error) = self.follow(&ctx, answer.follow).await {
             tracing::error!(binding = %self.name, error = ?error, "what the app's answer asked for failed");

@@ -13,9 +13,11 @@ use mainstay_core::callback::{AppCallback, BindingAnswer, BindingEvent, Follow, 
 use mainstay_core::clock::ManualClock;
 use mainstay_core::subscription::Subscription;
 use mainstay_core::{BoxStream, Ctx, Error, Result, codes};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Listener, Rules, invoke};
+use crate::layers::tests::retrying;
 use crate::{App, Blocks, Opened, Table};
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -70,6 +72,34 @@ impl Port for Scripted {
     }
 }
 
+/// A binding whose events the test sends, once.
+struct Later(Mutex<Option<mpsc::Receiver<&'static str>>>, Log);
+
+#[async_trait]
+impl Port for Later {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { operations: Vec::new(), events: true }
+    }
+
+    async fn ready(&self, _: &Ctx) -> Result<()> {
+        Ok(())
+    }
+
+    async fn invoke(&self, _: &Ctx, _: Operation) -> Result<Option<Outcome>> {
+        Ok(None)
+    }
+
+    async fn events(&self, _: &Ctx) -> Result<BoxStream<Result<Event>>> {
+        let told = self.0.lock().unwrap().take().unwrap();
+        let log = Arc::clone(&self.1);
+        Ok(Box::pin(stream::unfold((told, log), async |(mut told, log)| {
+            let name = told.recv().await?;
+            let receipt = Box::new(Slip(name, Arc::clone(&log)));
+            Some((Ok(Event { data: name.into(), metadata: BTreeMap::new(), receipt }), (told, log)))
+        })))
+    }
+}
+
 /// An app that answers the question whether it wants events so, one after the other.
 struct Answers {
     wants: Mutex<VecDeque<Result<bool>>>,
@@ -100,7 +130,10 @@ impl AppCallback for Answers {
     }
 
     async fn tell(&self, _: &Ctx, event: &BindingEvent) -> Result<BindingAnswer> {
-        if event.data == "bad" {
+        if event.data == "worse" {
+            told(&self.log, "told worse".to_owned());
+        }
+        if event.data == "bad" || event.data == "worse" {
             return Err(Error::new(&codes::APP_FAILED, "no"));
         }
         let to = if event.data == "chain" { vec!["out".to_owned(), "out".to_owned()] } else { Vec::new() };
@@ -171,4 +204,37 @@ async fn an_operation_must_be_named_known_and_of_a_binding_that_is_there() {
     assert_eq!(code("in", "get").await, Err("COMPONENT_NOT_FOUND"));
     assert_eq!(code("nowhere", "get").await, Err("COMPONENT_NOT_FOUND"));
     assert_eq!(*log.lock().unwrap(), ["get "]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_comes_under_the_policies_that_hold_when_it_comes() {
+    let log = Log::default();
+    let before = blocks(&log, Rules::of("in", None, Some("input")), &[]);
+    let (tell, told) = mpsc::channel(1);
+    let port = Opened::new(
+        Arc::new(Later(Mutex::new(Some(told)), Arc::clone(&log))) as Arc<dyn Port>,
+        Rules::of("in", None, Some("input")),
+    );
+    let table = || Table { bindings: BTreeMap::from([("in".to_owned(), port.clone())]), ..Table::default() };
+    before.reload(table());
+    let app: Arc<dyn AppCallback> = Arc::new(Answers { wants: Mutex::default(), log: Arc::clone(&log) });
+    let stop = CancellationToken::new();
+    let listener = Listener::of(&before, &app, "in", Duration::from_secs(3)).unwrap();
+    let running = tokio::spawn(listener.run(stop.clone()));
+    let seen = async |count: usize| {
+        while log.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tell.send("worse").await.unwrap();
+    seen(2).await;
+    let mut now = table();
+    now.guard(retrying("DefaultBindingComponentInboundRetryPolicy", 2));
+    before.reload(now);
+    tell.send("worse").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), seen(6)).await.unwrap();
+    stop.cancel();
+    running.await.unwrap();
+    let worse = "told worse";
+    assert_eq!(*log.lock().unwrap(), [worse, "failed worse", worse, worse, worse, "failed worse"]);
 }

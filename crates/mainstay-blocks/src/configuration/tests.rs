@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use mainstay_core::callback::{AppCallback, ConfigurationChange, TopicEvent, Verdict};
 use mainstay_core::clock::ManualClock;
 use mainstay_core::configuration::{ConfigurationStore, Item, Items};
+use mainstay_core::subscription::Subscription;
 use mainstay_core::{BoxStream, Ctx, Error, Result, codes};
 use tokio::sync::mpsc;
 
 use crate::configuration::{self, WATCHES_MAX};
+use crate::layers::tests::retrying;
 use crate::{App, Blocks, Opened, Table};
 
 #[derive(Default)]
@@ -73,6 +77,33 @@ impl ConfigurationStore for Fake {
     }
 }
 
+/// An app that fails when it is told, and notes that it was.
+struct Failing(mpsc::Sender<()>);
+
+#[async_trait]
+impl AppCallback for Failing {
+    async fn ready(&self, _: &Ctx) -> Result<()> {
+        Ok(())
+    }
+
+    async fn healthy(&self, _: &Ctx) -> Result<()> {
+        Ok(())
+    }
+
+    async fn subscriptions(&self, _: &Ctx) -> Result<Vec<Subscription>> {
+        Ok(Vec::new())
+    }
+
+    async fn deliver(&self, _: &Ctx, _: &TopicEvent) -> Result<Verdict> {
+        Ok(Verdict::Done)
+    }
+
+    async fn configuration_changed(&self, _: &Ctx, _: &ConfigurationChange) -> Result<()> {
+        self.0.send(()).await.unwrap();
+        Err(Error::new(&codes::APP_UNAVAILABLE, "no"))
+    }
+}
+
 fn item(value: &str) -> Item {
     Item { value: value.to_owned(), ..Item::default() }
 }
@@ -81,13 +112,13 @@ fn items(pairs: &[(&str, &str)]) -> Items {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), item(value))).collect()
 }
 
-fn blocks(fake: &Arc<Fake>) -> Blocks {
+fn table(fake: &Arc<Fake>) -> Table {
     let port = Arc::clone(fake) as Arc<dyn ConfigurationStore>;
-    let table = Table {
-        configuration: BTreeMap::from([("conf".to_owned(), Opened::new(port, ()))]),
-        ..Table::default()
-    };
-    Blocks::new(App::default(), Arc::new(ManualClock::at(0)), table)
+    Table { configuration: BTreeMap::from([("conf".to_owned(), Opened::new(port, ()))]), ..Table::default() }
+}
+
+fn blocks(fake: &Arc<Fake>) -> Blocks {
+    Blocks::new(App::default(), Arc::new(ManualClock::at(0)), table(fake))
 }
 
 async fn watch(blocks: &Blocks) -> Result<configuration::Watch> {
@@ -109,7 +140,7 @@ async fn what_changed_during_an_outage_comes_after_it() {
     fake.set("added", "new");
     fake.items.lock().unwrap().remove("gone");
     let back = async {
-        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
         fake.come_back();
     };
     let (missed, ()) = tokio::join!(watch.next(), back);
@@ -142,6 +173,52 @@ async fn a_watch_ends_with_its_store() {
     blocks.reload(Table::default());
     fake.go_away();
     assert_eq!(watch.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_follows_its_name_to_another_store() {
+    let (before, now) = (Arc::new(Fake::default()), Arc::new(Fake::default()));
+    before.set("changed", "old");
+    before.set("kept", "1");
+    now.set("changed", "new");
+    now.set("kept", "1");
+    let blocks = blocks(&before);
+    let mut watch = watch(&blocks).await.unwrap();
+    let id = watch.id().to_owned();
+    blocks.reload(table(&now));
+    assert_eq!(watch.next().await, Some(items(&[("changed", "new")])), "what differs");
+    now.tell("kept", "2");
+    assert_eq!(watch.next().await, Some(items(&[("kept", "2")])));
+    assert_eq!(watch.id(), id);
+    // The same store in a new table is not watched anew.
+    blocks.reload(table(&now));
+    now.tell("kept", "3");
+    assert_eq!(watch.next().await, Some(items(&[("kept", "3")])));
+    assert_eq!(now.watchers.lock().unwrap().len(), 1);
+    assert!(configuration::unwatch(&blocks, "conf", &id).unwrap());
+    assert_eq!(watch.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_app_is_told_under_the_policies_that_hold_when_something_changed() {
+    let fake = Arc::new(Fake::default());
+    let blocks = blocks(&fake);
+    let (tell, mut told) = mpsc::channel(16);
+    blocks.meet(Arc::new(Failing(tell)));
+    let id = configuration::tell_app(&blocks, &Ctx::system(), "conf", Vec::new(), BTreeMap::new()).await;
+    let mut table = table(&fake);
+    table.guard(retrying("DefaultConfigurationComponentInboundRetryPolicy", 4));
+    blocks.reload(table);
+    fake.tell("a", "1");
+    // Of the three times that the app is told each is now tried five times.
+    let all = async {
+        for _ in 0..15 {
+            told.recv().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    assert!(configuration::unwatch(&blocks, "conf", &id.unwrap()).unwrap());
+    assert_eq!(told.try_recv().ok(), None);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! A watch: a store's changes, and after an outage of the store what changed meanwhile.
+//! A watch: a store's changes, and after an outage of the store what changed meanwhile; so too after a reload that gave its
+//! name to another store.
 //!
 //! ```text
 //! watch the store ─► read it: what is known ─► its changes … ─► it fails
@@ -12,11 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use mainstay_core::configuration::{Item, Items};
+use mainstay_core::configuration::{ConfigurationStore, Item, Items};
 use mainstay_core::{BoxStream, Ctx, Error, Result, codes};
+use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
-use super::{find, read};
+use super::{Store, find, read};
 use crate::Blocks;
 
 /// Watches at once.
@@ -83,9 +85,17 @@ pub struct Watch {
     keys: Vec<String>,
     metadata: BTreeMap<String, String>,
     /// `None` while the store is away.
-    changes: Option<BoxStream<Result<Items>>>,
+    changes: Option<Changes>,
+    /// Seen until its store was looked up.
+    reloads: Receiver<()>,
     /// What was seen last, as hashes: values can be large.
     known: BTreeMap<String, u64>,
+}
+
+/// The changes of a store.
+struct Changes {
+    of: Arc<dyn ConfigurationStore>,
+    stream: BoxStream<Result<Items>>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -104,8 +114,8 @@ impl Watch {
     ) -> Result<Self> {
         find(blocks, store)?;
         let place = blocks.watches().enter(store)?;
-        let (blocks, known) = (blocks.clone(), BTreeMap::new());
-        let mut watch = Self { blocks, place, keys, metadata, changes: None, known };
+        let (blocks, known, reloads) = (blocks.clone(), BTreeMap::new(), blocks.reloads());
+        let mut watch = Self { blocks, place, keys, metadata, changes: None, reloads, known };
         let items = watch.begin(ctx).await?;
         watch.note(&items);
         Ok(watch)
@@ -117,8 +127,9 @@ impl Watch {
         &self.place.key.1
     }
 
-    /// The next items that changed, those that are gone among them; `None` when the watch was ended, or its store is no
-    /// longer there. While the store is away it waits, and then gives what changed meanwhile.
+    /// The next items that changed, those that are gone among them; `None` when the watch was ended, or no store has the
+    /// name any more. While the store is away it waits, and then gives what changed meanwhile; it gives what differs when
+    /// another store has the name.
     pub async fn next(&mut self) -> Option<Items> {
         let stop = self.place.stop.clone();
         tokio::select! {
@@ -136,7 +147,15 @@ impl Watch {
                     missed => return Some(missed),
                 }
             };
-            match changes.next().await {
+            let next = tokio::select! {
+                biased;
+                Ok(()) = self.reloads.changed() => {
+                    self.look();
+                    continue;
+                }
+                next = changes.stream.next() => next,
+            };
+            match next {
                 Some(Ok(items)) if items.is_empty() => {}
                 Some(Ok(items)) => {
                     self.note(&items);
@@ -151,6 +170,19 @@ impl Watch {
         }
     }
 
+    /// Lets go of a store that has not its name any more.
+    fn look(&mut self) {
+        let name = &self.place.key.0;
+        let now = find(&self.blocks, name).ok();
+        let is_same = |now: &Store| self.changes.as_ref().is_some_and(|had| Arc::ptr_eq(&now.port, &had.of));
+        if !now.as_ref().is_some_and(is_same) {
+            if now.is_some() {
+                tracing::info!(store = %name, "another store has this name; watching it");
+            }
+            self.changes = None;
+        }
+    }
+
     /// Watches again as soon as the store lets it. What changed since; `None` where the store is no longer there.
     async fn again(&mut self) -> Option<Items> {
         let mut pause = PAUSE_MIN;
@@ -158,7 +190,11 @@ impl Watch {
             tokio::time::sleep(pause).await;
             match self.begin(&Ctx::system()).await {
                 Ok(items) => return Some(self.difference(items)),
-                Err(error) if error.code() == &codes::COMPONENT_NOT_FOUND => return None,
+                Err(error) if error.code() == &codes::COMPONENT_NOT_FOUND => {
+                    let (store, id) = &self.place.key;
+                    tracing::warn!(%store, %id, "a watch ends: its store is no longer there");
+                    return None;
+                }
                 Err(error) => {
                     tracing::debug!(store = %self.place.key.0, %error, "a watch waits for its store")
                 }
@@ -169,12 +205,13 @@ impl Watch {
 
     /// Watches the store, and reads what is there now: in this order, so that nothing falls between.
     async fn begin(&mut self, ctx: &Ctx) -> Result<Items> {
+        self.reloads.borrow_and_update();
         let store = find(&self.blocks, &self.place.key.0)?;
         let (port, keys, metadata) = (&store.port, &self.keys, &self.metadata);
         let watch = |ctx: Ctx| async move { port.watch(&ctx, keys, metadata).await };
-        let changes = store.guard.run(ctx, watch).await?;
+        let stream = store.guard.run(ctx, watch).await?;
         let items = read(&store, ctx, keys, &BTreeMap::new()).await?;
-        self.changes = Some(changes);
+        self.changes = Some(Changes { of: Arc::clone(port), stream });
         Ok(items)
     }
 

@@ -11,6 +11,15 @@ use tokio::time::Instant;
 
 use super::*;
 
+/// Layers in which only the policy of a name retries, so often.
+pub(crate) fn retrying(name: &str, most: u32) -> Layers {
+    let backoff = Backoff::Constant(Duration::from_secs(1));
+    let retry = Retry { backoff, retries_max: Some(most), statuses: None, codes: None };
+    let mut policies = Policies::default();
+    policies.named.retries.insert(name.to_owned(), retry);
+    Layers::new(policies).unwrap()
+}
+
 fn policies(timeout_s: Option<u64>, retries_max: Option<Option<u32>>, trip: Option<&str>) -> Policies {
     let mut policies = Policies::default();
     let retry = |retries_max| Retry {

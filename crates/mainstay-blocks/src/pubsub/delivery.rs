@@ -144,6 +144,11 @@ impl Deliverer {
             .is_ok_and(|now| Arc::ptr_eq(&now.port, &broker.port))
     }
 
+    /// The broker as it is known now, for policies may have changed since it was joined; as it was, where it is gone.
+    fn now(&self, broker: &Broker) -> Broker {
+        super::find(&self.blocks, &self.subscription.pubsub).unwrap_or_else(|_| broker.clone())
+    }
+
     /// Works on a message until it is settled or the process ends.
     async fn settle(&self, delivery: Delivery, broker: &Broker, stop: &CancellationToken) {
         let Delivery { message, lane, receipt, .. } = delivery;
@@ -217,10 +222,7 @@ impl Deliverer {
             Err(error) => Outcome::Temporary(error.answer()),
         };
         let call = async |ctx| self.app.deliver(&ctx, &event).await;
-        // Policies may have changed since the broker was joined.
-        let now = super::find(&self.blocks, &self.subscription.pubsub);
-        let inbound = now.map_or_else(|_| broker.inbound.clone(), |now| now.inbound);
-        match inbound.run_judged(&ctx, Some(stop), call, judge).await {
+        match self.now(broker).inbound.run_judged(&ctx, Some(stop), call, judge).await {
             Ok(Verdict::Done) => Ending::Done,
             Ok(Verdict::Again) => Ending::Again("the app asked to try again".to_owned()),
             Ok(Verdict::Drop) => Ending::Dead("the app does not want it".to_owned()),
@@ -255,7 +257,7 @@ impl Deliverer {
             message.content_type.clone().or_else(|| (!self.is_raw).then(|| CLOUD_EVENTS.to_owned()));
         let letter = Message { topic, data: message.data.clone(), content_type, metadata };
         let call = async |ctx| broker.port.publish(&ctx, letter.clone()).await;
-        broker.guard.run(&Ctx::system(), call).await.inspect_err(|error| {
+        self.now(broker).guard.run(&Ctx::system(), call).await.inspect_err(|error| {
             tracing::warn!(from = %message.topic, error = ?error, "the dead letter topic took nothing; the message comes again");
         })
     }

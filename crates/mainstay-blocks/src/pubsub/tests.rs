@@ -46,7 +46,7 @@ impl Receipt for Slip {
 #[async_trait]
 impl PubSub for Scripted {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: false, ordered: true, durable: false }
+        Capabilities { ttl: false, ordered: true, metadata: true, durable: false }
     }
 
     async fn ready(&self, _: &Ctx) -> Result<()> {

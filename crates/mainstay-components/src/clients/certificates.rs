@@ -34,7 +34,7 @@ pub(crate) const SETTINGS: [SettingDef; 3] = [
 pub(crate) struct Certificates {
     roots: Option<String>,
     /// Our certificate and its key.
-    pub(crate) identity: Option<(String, String)>,
+    identity: Option<(String, String)>,
 }
 
 impl Certificates {
@@ -53,17 +53,10 @@ impl Certificates {
     }
 
     /// TLS as they say. Errors: what cannot be read.
-    #[cfg(feature = "mqtt")]
     pub(crate) fn client_config(&self) -> std::io::Result<rustls::ClientConfig> {
         let identity =
             self.identity.as_ref().map(|(certificate, key)| (certificate.as_bytes(), key.as_bytes()));
         super::tls::client_config(self.roots.as_deref().map(str::as_bytes), identity)
-    }
-
-    /// Whose signatures are trusted, as PEM text: those of the settings, or of the house.
-    #[cfg(feature = "rabbitmq")]
-    pub(crate) fn roots_pem(&self) -> String {
-        self.roots.clone().unwrap_or_else(super::root_certificates)
     }
 }
 

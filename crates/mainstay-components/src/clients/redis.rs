@@ -1,10 +1,13 @@
 //! The client of Redis: one multiplexed connection to a server, or one to each node of a cluster. It connects again at the
-//! next call after it was cut, and repeats nothing.
+//! next call after it was cut, and repeats nothing that a server may have done.
+
+mod cluster;
 
 use std::time::Duration;
 
 use mainstay_core::codes::Code;
 use mainstay_core::{Error, Fault, Result, Retry, codes};
+use redis::TlsMode;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -13,7 +16,7 @@ use redis::{
     RedisConnectionInfo, RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
 };
 
-use crate::clients::{TIME, time};
+use crate::clients::{TIME_MS, time_ms};
 use crate::def::SettingDef;
 use crate::settings::{Settings, fault};
 
@@ -25,7 +28,7 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
 }
 
 /// The settings of every type that uses Redis.
-pub(crate) const SETTINGS: [SettingDef; 16] = [
+pub(crate) const SETTINGS: [SettingDef; 17] = [
     SettingDef {
         name: "redisHost",
         about: "`HOST:PORT` of the server, port 6379 by default; several with commas for a cluster.",
@@ -40,12 +43,16 @@ pub(crate) const SETTINGS: [SettingDef; 16] = [
         "enableTLS",
         "Whether to speak TLS, `false` by default. The host's root certificates are trusted.",
     ),
+    setting(
+        "insecureSkipTLSVerify",
+        "Whether any certificate of the server's is taken, `false` by default. Then anybody can be the server.",
+    ),
     SettingDef { name: "clientCert", about: "Our certificate, as PEM text.", required: false, secret: true },
     SettingDef { name: "clientKey", about: "Its private key, as PEM text.", required: false, secret: true },
-    setting("dialTimeout", "How long connecting may take, 5s by default."),
+    setting("dialTimeout", "How long connecting may take, 5s by default; a number is of milliseconds."),
     setting(
         "readTimeout",
-        "How long an answer may take, 3s by default; `-1` for as long as the caller waits.",
+        "How long an answer may take, 3s by default; a number is of milliseconds, and `-1` for as long as the caller waits.",
     ),
     setting("failover", "Redis Sentinel; only `false` is supported."),
     setting(
@@ -70,6 +77,8 @@ pub(crate) struct Options {
     database: i64,
     cluster: bool,
     tls: Option<TlsCertificates>,
+    /// Whether any certificate is taken.
+    skip_verify: bool,
     dial_timeout: Duration,
     read_timeout: Option<Duration>,
 }
@@ -95,6 +104,7 @@ impl Options {
         }
         let database = settings.read("redisDB", "a number from 0", database, faults).unwrap_or_default();
         let tls = settings.flag("enableTLS", faults).unwrap_or_default();
+        let skip_verify = settings.flag("insecureSkipTLSVerify", faults).unwrap_or_default();
         Self {
             hosts,
             username: settings.text("redisUsername").map(str::to_owned),
@@ -102,13 +112,14 @@ impl Options {
             database,
             cluster,
             tls: tls.then(|| certificates(settings)),
+            skip_verify,
             dial_timeout: settings
-                .read("dialTimeout", TIME, time, faults)
+                .read("dialTimeout", TIME_MS, |text| timeout(text, DIAL_TIMEOUT), faults)
                 .flatten()
-                .unwrap_or(Duration::from_secs(5)),
+                .unwrap_or(DIAL_TIMEOUT),
             read_timeout: settings
-                .read("readTimeout", TIME, time, faults)
-                .unwrap_or(Some(Duration::from_secs(3))),
+                .read("readTimeout", TIME_MS, |text| timeout(text, READ_TIMEOUT), faults)
+                .unwrap_or(Some(READ_TIMEOUT)),
         }
     }
 
@@ -131,7 +142,8 @@ impl Options {
         let address = match self.tls {
             None => ConnectionAddr::Tcp(host.to_owned(), port),
             Some(_) => {
-                ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None }
+                let insecure = self.skip_verify;
+                ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure, tls_params: None }
             }
         };
         let mut redis = RedisConnectionInfo::default().set_db(if self.cluster { 0 } else { self.database });
@@ -143,6 +155,17 @@ impl Options {
         }
         Ok(address.into_connection_info()?.set_redis_settings(redis))
     }
+}
+
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A time, `default` for zero, or none for a number below.
+fn timeout(text: &str, default: Duration) -> Option<Option<Duration>> {
+    if text.parse::<i64>().is_ok_and(|number| number < 0) {
+        return Some(None);
+    }
+    time_ms(text).map(|time| Some(if time.is_zero() { default } else { time }))
 }
 
 fn hosts(text: &str) -> Option<Vec<(String, u16)>> {
@@ -244,6 +267,8 @@ async fn cluster(options: &Options) -> std::result::Result<Redis, RedisError> {
         .connection_timeout(options.dial_timeout)
         .response_timeout(options.read_timeout.unwrap_or(Duration::MAX));
     if let Some(certificates) = &options.tls {
+        // Before the certificates: they are read as of this kind of TLS.
+        builder = builder.tls(if options.skip_verify { TlsMode::Insecure } else { TlsMode::Secure });
         builder = builder.certs(certificates.clone());
     }
     Ok(Redis::Cluster(builder.build()?.get_async_connection().await?))
@@ -253,7 +278,7 @@ impl ConnectionLike for Redis {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Node(node) => node.req_packed_command(cmd),
-            Self::Cluster(cluster) => cluster.req_packed_command(cmd),
+            Self::Cluster(cluster) => Box::pin(cluster::command(cluster, cmd)),
         }
     }
 
@@ -265,7 +290,7 @@ impl ConnectionLike for Redis {
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Node(node) => node.req_packed_commands(cmd, offset, count),
-            Self::Cluster(cluster) => cluster.req_packed_commands(cmd, offset, count),
+            Self::Cluster(cluster) => Box::pin(cluster::commands(cluster, cmd, offset, count)),
         }
     }
 
@@ -324,6 +349,15 @@ mod tests {
         check("::1", Some(&[("::1", 6379)]));
         check("redis:port", None);
         check("a,,b", None);
+    }
+
+    #[test]
+    fn a_number_is_of_milliseconds_and_zero_is_the_default() {
+        let timeout = |text| timeout(text, READ_TIMEOUT);
+        assert_eq!(timeout("500"), Some(Some(Duration::from_millis(500))));
+        assert_eq!(timeout("2s"), Some(Some(Duration::from_secs(2))));
+        assert_eq!(timeout("0"), Some(Some(READ_TIMEOUT)));
+        assert_eq!((timeout("-1"), timeout("soon")), (Some(None), None));
     }
 
     #[test]

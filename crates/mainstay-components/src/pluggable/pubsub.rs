@@ -66,7 +66,7 @@ fn unavailable(status: &Status) -> Error {
 #[async_trait]
 impl PubSub for Broker {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: self.ttl, ordered: false, durable: true }
+        Capabilities { ttl: self.ttl, ordered: false, metadata: true, durable: true }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

@@ -56,7 +56,7 @@ struct Waiting {
 #[async_trait]
 impl PubSub for InMemory {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: true, ordered: true, durable: false }
+        Capabilities { ttl: true, ordered: true, metadata: true, durable: false }
     }
 
     async fn ready(&self, _ctx: &Ctx) -> Result<()> {

@@ -3,10 +3,11 @@
 //! message at a time. Which consumer that is, the settings say: the one called `durableName`; without it a new one each
 //! time, as with Dapr, which begins where `deliverPolicy` says and keeps nothing; or, where the component or the
 //! subscription names a group (`consumerID`), a durable one for each group and topic, whose members share its messages.
-//! A publish is acknowledged once the stream has it, and one with the id of an earlier event is that event. Tested with
-//! NATS 2.9. <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-jetstream/>
+//! A publish is acknowledged once the stream has it, and one with the id of an earlier event is that event. Metadata are
+//! headers. Tested with NATS 2.9. <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-jetstream/>
 
 mod consumer;
+mod headers;
 mod settings;
 
 use std::path::Path;
@@ -15,12 +16,11 @@ use std::sync::Arc;
 use async_nats::connection::State;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions, Event, HeaderMap};
+use async_nats::{Client, ConnectOptions, Event};
 use async_trait::async_trait;
 use bytes::Bytes;
 use mainstay_core::pubsub::{Capabilities, Delivery, Message, PubSub, Subscription};
 use mainstay_core::{BoxStream, Ctx, Error, Result, Retry, codes};
-use serde::Deserialize;
 use tokio::sync::watch;
 
 use self::settings::Options;
@@ -94,28 +94,11 @@ impl JetStream {
     async fn send(&self, message: Message) -> Result<PublishAckFuture> {
         check_subject(&message.topic, false)?;
         self.check_connected()?;
-        let mut headers = HeaderMap::new();
-        if let Some(id) = event_id(&message) {
-            headers.insert("Nats-Msg-Id", id.as_str());
-        }
+        let headers = headers::of(&message);
         let topic = message.topic.clone();
         let sent = self.context.publish_with_headers(message.topic, headers, message.data).await;
         sent.map_err(|error| not_published(&topic, error))
     }
-}
-
-/// The id of the event, by which the server knows one that it has already. A dead letter has the id of the message that it
-/// was, perhaps in the same stream, so it goes without.
-fn event_id(message: &Message) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Event {
-        id: Option<String>,
-    }
-    if message.metadata.contains_key("deadLetterReason") {
-        return None;
-    }
-    let event: Event = serde_json::from_slice(&message.data).ok()?;
-    event.id.filter(|id| !id.is_empty() && !id.contains(char::is_control))
 }
 
 async fn stored(topic: &str, sent: PublishAckFuture) -> Result<()> {
@@ -153,7 +136,7 @@ fn check_subject(topic: &str, wildcards: bool) -> Result<()> {
 impl PubSub for JetStream {
     fn capabilities(&self) -> Capabilities {
         let is_durable = self.options.durable.is_some() || self.options.has_group;
-        Capabilities { ttl: false, ordered: false, durable: is_durable }
+        Capabilities { ttl: false, ordered: false, metadata: true, durable: is_durable }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {
@@ -255,17 +238,6 @@ mod tests {
             ("a b", (false, false)),
         ] {
             assert_eq!(check(topic), expect, "{topic}");
-        }
-    }
-
-    #[test]
-    fn an_event_is_known_by_its_id_unless_it_is_a_dead_letter() {
-        let mut message = Message { data: "{\"a\": 1, \"id\": \"x\"}".into(), ..Message::default() };
-        assert_eq!(event_id(&message).as_deref(), Some("x"));
-        message.metadata.insert("deadLetterReason".to_owned(), "why".to_owned());
-        assert_eq!(event_id(&message), None);
-        for data in ["", "text", "[]", "{\"id\": 7}", "{\"id\": \"\"}", "{\"id\": \"a\\nb\"}"] {
-            assert_eq!(event_id(&Message { data: data.into(), ..Message::default() }), None, "{data}");
         }
     }
 }

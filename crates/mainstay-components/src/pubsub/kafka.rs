@@ -22,7 +22,7 @@ use mainstay_core::{BoxStream, Ctx, Error, Fault, Result, codes};
 use self::member::Member;
 use self::spread::Spread;
 use crate::clients::kafka::{self as client, Options, failed};
-use crate::clients::{TIME, time, within};
+use crate::clients::{TIME, TIME_MS, time, time_ms, within};
 use crate::def::{Def, SettingDef, joined};
 use crate::settings::{Settings, fault};
 
@@ -133,7 +133,7 @@ pub(crate) fn parse(settings: &Settings) -> (Settled, Vec<Fault>) {
             .read("compression", "`none`, `gzip`, `snappy` or `lz4`", compression, &mut faults)
             .unwrap_or_default(),
         retry_interval: settings
-            .read("consumeRetryInterval", TIME, time_ms, &mut faults)
+            .read("consumeRetryInterval", TIME_MS, time_ms, &mut faults)
             .unwrap_or(Duration::from_millis(100)),
         heartbeat_interval: span("heartbeatInterval", 3, &mut faults),
         session_timeout: span("sessionTimeout", 10, &mut faults),
@@ -168,10 +168,6 @@ fn compression(text: &str) -> Option<Compression> {
         "lz4" => Some(Compression::Lz4),
         _ => None,
     }
-}
-
-fn time_ms(text: &str) -> Option<Duration> {
-    text.parse().ok().map(Duration::from_millis).or_else(|| mainstay_core::duration::parse(text))
 }
 
 /// Bytes of messages that go to a partition at once, where more than one waits.
@@ -255,7 +251,7 @@ fn check(topic: &str, what: &str) -> Result<()> {
 #[async_trait]
 impl PubSub for Broker {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: false, ordered: true, durable: true }
+        Capabilities { ttl: false, ordered: true, metadata: true, durable: true }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

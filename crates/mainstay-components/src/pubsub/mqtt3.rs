@@ -147,7 +147,7 @@ async fn taken(sent: PublishNotice) -> Result<()> {
 impl PubSub for Mqtt {
     fn capabilities(&self) -> Capabilities {
         let durable = !self.options.clean_session && self.options.qos != QoS::AtMostOnce;
-        Capabilities { ttl: false, ordered: false, durable }
+        Capabilities { ttl: false, ordered: false, metadata: false, durable }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

@@ -1,5 +1,5 @@
 //! RabbitMQ over AMQP 0.9.1, in the layout of Dapr's `pubsub.rabbitmq` v1: an exchange a topic, and a queue
-//! `GROUP-TOPIC` a group, so that its sidecar and ours can share a server. At least once; a queue's order where one message
+//! `GROUP-TOPIC` a group, so that its sidecar and ours can share a server. Metadata are headers. At least once; a queue's order where one message
 //! is taken at a time (`concurrencyMode: single`). A publish is confirmed by the server before it is acknowledged; what
 //! that outlives is a matter of `durable`, `deliveryMode` and `deletedWhenUnused`, whose defaults are Dapr's and keep
 //! little. The server answers no acknowledgement of ours, so what was settled just before a crash may come again. Tested
@@ -7,8 +7,10 @@
 //! <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-rabbitmq/>
 
 mod consumer;
+mod properties;
 mod settings;
 mod topology;
+mod wire;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,9 +19,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ErrorKind, PublisherConfirm};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, PublisherConfirm};
 use mainstay_core::pubsub::{Capabilities, Delivery, Message, PubSub, Subscription};
 use mainstay_core::{BoxStream, Ctx, Error, Result, Retry, codes};
 use parking_lot::Mutex;
@@ -93,17 +94,13 @@ impl RabbitMq {
         if let Some(name) = client_name {
             properties = properties.with_connection_name(name.as_str().into());
         }
-        let mut tls = OwnedTLSConfig::default();
-        if uri.scheme == lapin::uri::AMQPScheme::AMQPS {
-            tls.cert_chain = Some(certificates.roots_pem());
-            tls.identity = certificates.identity.as_ref().map(|(certificate, key)| OwnedIdentity::PKCS8 {
-                pem: certificate.clone().into_bytes(),
-                key: key.clone().into_bytes(),
-            });
-        }
-        let runtime = lapin::runtime::default_runtime().map_err(failed)?;
-        let connecting = Connection::connect_uri_with_config(uri.clone(), properties, tls, runtime);
-        match tokio::time::timeout(CONNECT_TIME_MAX, connecting).await {
+        let is_tls = uri.scheme == lapin::uri::AMQPScheme::AMQPS;
+        let tls = is_tls.then(|| certificates.client_config()).transpose().map_err(|error| {
+            Error::new(&codes::BROKER_UNAVAILABLE, "call RabbitMQ: the certificates cannot be read")
+                .with_retry(Retry::Permanent)
+                .with_internal(error.to_string())
+        })?;
+        match tokio::time::timeout(CONNECT_TIME_MAX, wire::connect(uri.clone(), tls, properties)).await {
             Ok(connected) => connected.map_err(failed),
             Err(_) => Err(Error::new(&codes::BROKER_UNAVAILABLE, "call RabbitMQ: it does not answer")),
         }
@@ -112,7 +109,7 @@ impl RabbitMq {
     /// Hands a message to the server; the outcome is still to come.
     async fn send(&self, message: &Message) -> Result<PublisherConfirm> {
         let exchange = topology::name(&message.topic)?;
-        let properties = self.properties(message)?;
+        let properties = properties::of(message, &self.options)?;
         let routing_key = brokers::word(&message.metadata, "routingKey").unwrap_or_default();
         let routing_key = topology::short(routing_key, "metadata.routingKey")?;
         let link = self.link().await?;
@@ -143,51 +140,6 @@ impl RabbitMq {
         }
         Ok(())
     }
-
-    fn properties(&self, message: &Message) -> Result<BasicProperties> {
-        let word = |name| brokers::word(&message.metadata, name);
-        let short = |text: &str, name: &str| topology::short(text, &format!("metadata.{name}"));
-        let content_type = word("contentType").or(message.content_type.as_deref()).unwrap_or("text/plain");
-        let mut properties =
-            BasicProperties::default().with_content_type(short(content_type, "contentType")?);
-        // The protocol knows 1 and 2; Dapr's 0 says nothing.
-        if self.options.delivery_mode > 0 {
-            properties = properties.with_delivery_mode(self.options.delivery_mode);
-        }
-        if let Some(ttl) = ttl(message)?.or(self.options.ttl) {
-            properties = properties.with_expiration(ttl.as_millis().to_string().into());
-        }
-        if let Some(priority) = word("priority") {
-            let refused =
-                || brokers::invalid("metadata.priority", "`priority` must be a whole number from 0");
-            let priority: u32 = priority.parse().map_err(|_| refused())?;
-            properties = properties.with_priority(u8::try_from(priority).unwrap_or(u8::MAX));
-        }
-        if let Some(id) = word("messageId") {
-            properties = properties.with_message_id(short(id, "messageId")?);
-        }
-        if let Some(id) = word("correlationId") {
-            properties = properties.with_correlation_id(short(id, "correlationId")?);
-        }
-        if let Some(kind) = word("type") {
-            properties = properties.with_type(short(kind, "type")?);
-        }
-        Ok(properties)
-    }
-}
-
-/// How long a message is to live, where it says so. Errors: `INVALID_FIELD` for what is no time.
-fn ttl(message: &Message) -> Result<Option<Duration>> {
-    let Some(text) = message.metadata.get(Message::TTL) else { return Ok(None) };
-    let seconds: Option<u32> = text.parse().ok().filter(|seconds| *seconds > 0);
-    let refused = || {
-        let name = Message::TTL;
-        brokers::invalid(
-            &format!("metadata.{name}"),
-            &format!("`{name}` must be a whole number of seconds above zero"),
-        )
-    };
-    seconds.map(|seconds| Some(Duration::from_secs(seconds.into()))).ok_or_else(refused)
 }
 
 /// Exchanges that are remembered.
@@ -208,6 +160,7 @@ impl PubSub for RabbitMq {
         Capabilities {
             ttl: true,
             ordered: false,
+            metadata: true,
             durable: durable && !deleted_when_unused && delivery_mode == 2,
         }
     }

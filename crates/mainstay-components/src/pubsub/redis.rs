@@ -17,7 +17,7 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult};
 
 use self::member::Member;
 use crate::clients::redis::{self as client, Options, Redis};
-use crate::clients::{TIME, time, within};
+use crate::clients::{TIME, TIME_MS, time, time_ms, within};
 use crate::def::{Def, SettingDef, joined};
 use crate::settings::Settings;
 
@@ -43,7 +43,7 @@ const fn setting(name: &'static str, about: &'static str) -> SettingDef {
     SettingDef { name, about, required: false, secret: false }
 }
 
-const SETTINGS: [SettingDef; 24] = joined(
+const SETTINGS: [SettingDef; 25] = joined(
     &client::SETTINGS,
     &[
         setting(
@@ -78,9 +78,6 @@ const SETTINGS: [SettingDef; 24] = joined(
         ),
     ],
 );
-
-/// A time as the two settings of redelivery have it: a bare number is of milliseconds.
-const TIME_MS: &str = "a duration such as `5s`, or a number of milliseconds";
 
 /// What the settings say.
 struct Settled {
@@ -131,10 +128,6 @@ fn parse(settings: &Settings) -> (Settled, Vec<Fault>) {
             .unwrap_or(OLDEST),
     };
     (settled, faults)
-}
-
-fn time_ms(text: &str) -> Option<Duration> {
-    text.parse().ok().map(Duration::from_millis).or_else(|| mainstay_core::duration::parse(text))
 }
 
 fn count(text: &str) -> Option<usize> {
@@ -200,7 +193,7 @@ const ROUND_TRIP_MAX: usize = 500;
 #[async_trait]
 impl PubSub for Broker {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: false, ordered: false, durable: true }
+        Capabilities { ttl: false, ordered: false, metadata: true, durable: true }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

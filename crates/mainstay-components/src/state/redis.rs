@@ -35,7 +35,7 @@ pub const DEF: Def<dyn StateStore> = Def {
     },
 };
 
-const SETTINGS: [SettingDef; 17] = joined(
+const SETTINGS: [SettingDef; 18] = joined(
     &client::SETTINGS,
     &[SettingDef {
         name: "ttlInSeconds",

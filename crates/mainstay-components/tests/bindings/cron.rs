@@ -9,7 +9,7 @@ use mainstay_core::binding::{Binding, Operation};
 use mainstay_testkit::components;
 use mainstay_testkit::conformance::bindings::{Open, Rig};
 
-use crate::{Member, clock, no_server};
+use crate::{Member, Way, clock, no_server};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     let open: Open = Arc::new(move |_| {
@@ -22,7 +22,7 @@ pub(crate) fn member(def: &'static Def) -> Member {
             )) as Arc<dyn Rig>
         })
     });
-    Member::Rig(open, no_server(), Vec::new())
+    Way::new("cron", open).without(no_server()).into()
 }
 
 struct Cron(Arc<dyn Binding>);

@@ -12,7 +12,7 @@ use mainstay_testkit::components;
 use mainstay_testkit::conformance::bindings::{Open, Rig};
 use mainstay_testkit::loopback::{Loopback, whole};
 
-use crate::{Member, clock, no_server, operation, own};
+use crate::{Member, Way, clock, no_server, operation, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     let open: Open =
@@ -22,7 +22,7 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("http::another_status_is_a_failure_unless_it_is_wanted", move || statuses(def)),
         own("http::a_service_that_is_gone_is_a_failure", move || gone(def)),
     ];
-    Member::Rig(open, no_server(), own)
+    Way::new("http", open).without(no_server()).with(own).into()
 }
 
 struct Service {

@@ -12,10 +12,10 @@ use mainstay_components::bindings::Def;
 use mainstay_core::binding::{Binding, Event, Operation};
 use mainstay_core::{BoxStream, Ctx, Result};
 use mainstay_testkit::components;
-use mainstay_testkit::conformance::bindings::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, kafka};
+use mainstay_testkit::conformance::bindings::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::kafka;
 
-use crate::{Member, clock, operation, own};
+use crate::{Member, Way, clock, operation, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = kafka::RECIPE.missing() {
@@ -32,7 +32,7 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("kafka::a_failure_is_passed_over_where_the_settings_say_so", move || passed_over(def)),
         own("kafka::without_topics_nothing_goes_in_or_out", move || none(def)),
     ];
-    Member::Rig(open, Vec::new(), own)
+    Way::new("kafka", open).with(own).into()
 }
 
 /// Longest wait for an event.
@@ -45,7 +45,7 @@ const SOON: [(&str, &str); 3] =
 struct Kafka {
     binding: Arc<dyn Binding>,
     place: Place,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 /// Names of its own on a server.
@@ -57,7 +57,7 @@ struct Place {
 
 impl Place {
     async fn shared(def: &'static Def) -> Self {
-        let (address, number) = tokio::task::spawn_blocking(kafka::namespace).await.unwrap();
+        let (address, number) = kafka::place(Need::Namespace).await.0;
         Self { def, address, number }
     }
 
@@ -82,20 +82,9 @@ impl Place {
 
 impl Kafka {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let (place, own) = match need {
-            Need::Namespace => (Place::shared(def).await, None),
-            Need::Server => {
-                let server = tokio::task::spawn_blocking(|| kafka::RECIPE.start()).await.unwrap();
-                let address = format!("127.0.0.1:{}", server.port());
-                (Place { def, address, number: 0 }, Some(Arc::new(server)))
-            }
-        };
-        Self { binding: place.open(&["t"], "t", &[]).await, place, own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        let ((address, number), below) = kafka::place(need).await;
+        let place = Place { def, address, number };
+        Self { binding: place.open(&["t"], "t", &[]).await, place, below }
     }
 }
 
@@ -218,19 +207,7 @@ impl Rig for Kafka {
         publish(&self.binding, "happened", &[("partitionKey", "k")]).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

@@ -10,13 +10,13 @@ use mainstay_core::binding::{Binding, Operation};
 use mainstay_testkit::components;
 use mainstay_testkit::conformance::bindings::{Open, Rig};
 
-use crate::{Member, clock, no_server, operation, own};
+use crate::{Member, Way, clock, no_server, operation, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     let open: Open =
         Arc::new(move |_| Box::pin(async move { Arc::new(Files::open(def).await) as Arc<dyn Rig> }));
     let story = own("localstorage::a_file_is_made_listed_read_and_removed", move || story(def));
-    Member::Rig(open, no_server(), vec![story])
+    Way::new("localstorage", open).without(no_server()).with(vec![story]).into()
 }
 
 struct Files {

@@ -8,11 +8,11 @@ use mainstay_components::bindings::Def;
 use mainstay_core::Ctx;
 use mainstay_core::binding::{Binding, Operation, Outcome};
 use mainstay_testkit::components;
-use mainstay_testkit::conformance::bindings::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, postgres};
+use mainstay_testkit::conformance::bindings::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::postgres;
 use serde_json::json;
 
-use crate::{Member, clock, operation, own};
+use crate::{Member, Way, clock, operation, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = postgres::RECIPE.missing() {
@@ -25,35 +25,23 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("postgresql::a_fault_in_a_statement_is_told", move || faults(def)),
         own("postgresql::nothing_works_once_it_was_closed", move || closed(def)),
     ];
-    Member::Rig(open, Vec::new(), own)
+    Way::new("postgresql", open).with(own).into()
 }
 
 struct Sql {
     binding: Arc<dyn Binding>,
     table: String,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Sql {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (postgres::namespace(), None),
-            Need::Server => {
-                let server = postgres::RECIPE.start();
-                ((postgres::connection_string(server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((address, number), own) = server.await.unwrap();
+        let ((address, number), below) = postgres::place(need).await;
         let settings = [("connectionString", address.as_str())];
         let binding = components::open_with(def, &settings, Path::new("."), &components::NoStores, &clock())
             .await
             .unwrap();
-        Self { binding, table: format!("bound_{number}"), own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        Self { binding, table: format!("bound_{number}"), below }
     }
 
     async fn run(&self, name: &str, sql: &str, params: &str) -> mainstay_core::Result<Outcome> {
@@ -130,19 +118,7 @@ impl Rig for Sql {
         Some(operation("query", "", &[]))
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

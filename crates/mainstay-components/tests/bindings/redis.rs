@@ -1,4 +1,4 @@
-//! The rig of Redis: a database of its own on the shared server, or a server of its own.
+//! The rigs of Redis: a database of its own on the shared server, the shared cluster, or a server or a cluster of its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use mainstay_components::bindings::Def;
 use mainstay_core::Ctx;
 use mainstay_core::binding::{Binding, Operation};
 use mainstay_testkit::components;
-use mainstay_testkit::conformance::bindings::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, redis};
+use mainstay_testkit::conformance::bindings::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::redis::{self, cluster};
 
-use crate::{Member, clock, operation, own};
+use crate::{Member, Way, clock, operation, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = redis::RECIPE.missing() {
@@ -19,55 +19,65 @@ pub(crate) fn member(def: &'static Def) -> Member {
     }
     let open: Open =
         Arc::new(move |need| Box::pin(async move { Arc::new(Redis::open(def, need).await) as Arc<dyn Rig> }));
-    let own = vec![own("redis::a_key_is_set_counted_read_and_removed", move || story(def))];
-    Member::Rig(open, Vec::new(), own)
+    let on_cluster: Open = Arc::new(move |need| {
+        Box::pin(async move { Arc::new(Redis::open_cluster(def, need).await) as Arc<dyn Rig> })
+    });
+    let story = |name, open: &Open| {
+        let open = Arc::clone(open);
+        own(name, move || async move { story(&*open(Need::Namespace).await.binding()).await })
+    };
+    let (one, many) = (
+        story("redis::a_key_is_set_counted_read_and_removed", &open),
+        story("redis-cluster::a_key_is_set_counted_read_and_removed", &on_cluster),
+    );
+    Member::Ways(vec![
+        Way::new("redis", open).with(vec![one]),
+        Way::new("redis-cluster", on_cluster).with(vec![many]),
+    ])
 }
 
 struct Redis {
     binding: Arc<dyn Binding>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Redis {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (redis::database(), None),
-            Need::Server => {
-                let server = redis::RECIPE.start();
-                ((format!("127.0.0.1:{}", server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((host, database), own) = server.await.unwrap();
-        let database = database.to_string();
+        let ((host, database), below) = redis::place(need).await;
         let settings = [("redisHost", host.as_str()), ("redisDB", &database)];
-        let binding = components::open_with(def, &settings, Path::new("."), &components::NoStores, &clock())
-            .await
-            .unwrap();
-        Self { binding, own }
+        Self::with(def, &settings, below).await
     }
 
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+    /// The shared cluster has one database: who else binds to it sets the same key to the same.
+    async fn open_cluster(def: &'static Def, need: Need) -> Self {
+        let ((hosts, _), below) = cluster::place(need).await;
+        Self::with(def, &[("redisHost", hosts.as_str()), ("redisType", "cluster")], below).await
     }
 
-    async fn text(&self, operation: Operation) -> Option<String> {
-        let outcome = self.binding.invoke(&Ctx::system(), operation).await.unwrap()?;
-        Some(String::from_utf8(outcome.data.to_vec()).unwrap())
+    async fn with(def: &'static Def, settings: &[(&str, &str)], below: Below) -> Self {
+        let opened =
+            components::open_with(def, settings, Path::new("."), &components::NoStores, &clock()).await;
+        Self { binding: opened.unwrap(), below }
     }
 }
 
-async fn story(def: &'static Def) {
-    let redis = Redis::open(def, Need::Namespace).await;
-    let key = [("key", "k")];
-    assert_eq!(redis.text(operation("create", "41", &key)).await, None);
-    assert_eq!(redis.text(operation("increment", "", &[("key", "k"), ("ttlInSeconds", "60")])).await, None);
-    assert_eq!(redis.text(operation("get", "", &key)).await.unwrap(), "42");
-    assert_eq!(redis.text(operation("get", "", &[("key", "k"), ("delete", "true")])).await.unwrap(), "42");
-    assert_eq!(redis.text(operation("get", "", &key)).await.unwrap(), "");
-    assert_eq!(redis.text(operation("delete", "", &key)).await, None);
-    let odd = operation("create", "x", &[("key", "k"), ("ttlInSeconds", "soon")]);
-    assert_eq!(redis.binding.invoke(&Ctx::system(), odd).await.unwrap_err().code().id, "INVALID_FIELD");
+async fn text(binding: &dyn Binding, operation: Operation) -> Option<String> {
+    let outcome = binding.invoke(&Ctx::system(), operation).await.unwrap()?;
+    Some(String::from_utf8(outcome.data.to_vec()).unwrap())
+}
+
+async fn story(binding: &dyn Binding) {
+    let key = [("key", "story")];
+    let lasting = [("key", "story"), ("ttlInSeconds", "60")];
+    assert_eq!(text(binding, operation("create", "41", &key)).await, None);
+    assert_eq!(text(binding, operation("increment", "", &lasting)).await, None);
+    assert_eq!(text(binding, operation("get", "", &key)).await.unwrap(), "42");
+    let and_delete = [("key", "story"), ("delete", "true")];
+    assert_eq!(text(binding, operation("get", "", &and_delete)).await.unwrap(), "42");
+    assert_eq!(text(binding, operation("get", "", &key)).await.unwrap(), "");
+    assert_eq!(text(binding, operation("delete", "", &key)).await, None);
+    let odd = operation("create", "x", &[("key", "story"), ("ttlInSeconds", "soon")]);
+    assert_eq!(binding.invoke(&Ctx::system(), odd).await.unwrap_err().code().id, "INVALID_FIELD");
 }
 
 #[async_trait]
@@ -85,19 +95,7 @@ impl Rig for Redis {
         Some(operation("get", "", &[]))
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

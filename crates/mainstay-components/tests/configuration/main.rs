@@ -10,26 +10,18 @@ mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
 
-use libtest_mimic::{Arguments, Trial};
 use mainstay_components::configuration::{self, Def};
 use mainstay_testkit::conformance::configuration::{self as suite, Open};
+use mainstay_testkit::conformance::members;
 
 fn main() {
-    // Planted faults panic by design; a failed trial still shows its message.
-    std::panic::set_hook(Box::new(|_| ()));
-    let arguments = Arguments::from_args();
-    let mut trials: Vec<Trial> = configuration::ALL.iter().flat_map(conformance).collect();
-    trials.extend(planted::trials());
-    libtest_mimic::run(&arguments, trials).exit();
+    let conformance =
+        configuration::ALL.iter().flat_map(|def| members::trials(def.kind, member(def), suite::trials));
+    members::run(conformance.chain(planted::trials()), None);
 }
 
-/// What the suite runs a type against.
-enum Member {
-    /// This, but for the checks that cannot be run, with the reason.
-    Rig(Open, Vec<(&'static str, &'static str)>),
-    /// Nothing here, for this reason.
-    NotRun(String),
-}
+type Member = members::Member<Open>;
+type Way = members::Way<Open>;
 
 /// The rigs. A new type has a file here and a line.
 fn member(def: &'static Def) -> Option<Member> {
@@ -43,22 +35,7 @@ fn member(def: &'static Def) -> Option<Member> {
     })
 }
 
-fn conformance(def: &'static Def) -> Vec<Trial> {
-    let kind = def.kind.trim_start_matches("configuration.");
-    match member(def) {
-        Some(Member::Rig(open, not_run)) => suite::trials(kind, &open, &not_run),
-        Some(Member::NotRun(reason)) => {
-            vec![Trial::test(format!("{kind}::not_run"), || Ok(())).with_kind(reason).with_ignored_flag(true)]
-        }
-        None => {
-            vec![Trial::test(format!("{kind}::has_a_rig"), || {
-                Err("no rig for this type in tests/configuration".into())
-            })]
-        }
-    }
-}
-
 /// The checks of outages, for a member that has no server which could be out.
-fn no_server() -> Vec<(&'static str, &'static str)> {
-    suite::OUTAGES.iter().map(|check| (check.name, "it has no server")).collect()
+fn no_server() -> Vec<members::NotRun> {
+    members::no_server(suite::OUTAGES)
 }

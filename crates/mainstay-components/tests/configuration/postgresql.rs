@@ -10,11 +10,11 @@ use mainstay_core::Clock;
 use mainstay_core::configuration::ConfigurationStore;
 use mainstay_net::clock::SystemClock;
 use mainstay_testkit::components::{NoStores, open_with};
-use mainstay_testkit::conformance::configuration::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, postgres};
+use mainstay_testkit::conformance::configuration::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::postgres;
 use tokio_postgres::{Client, NoTls};
 
-use crate::Member;
+use crate::{Member, Way};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = postgres::RECIPE.missing() {
@@ -23,26 +23,19 @@ pub(crate) fn member(def: &'static Def) -> Member {
     let open: Open = Arc::new(move |need| {
         Box::pin(async move { Arc::new(Postgres::open(def, need).await) as Arc<dyn Rig> })
     });
-    Member::Rig(open, Vec::new())
+    Way::new("postgresql", open).into()
 }
 
 struct Postgres {
     connection: String,
     table: String,
     store: Arc<dyn ConfigurationStore>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Postgres {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (postgres::namespace(), None),
-            Need::Server => {
-                let server = postgres::RECIPE.start();
-                ((postgres::connection_string(server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((connection, number), own) = server.await.unwrap();
+        let ((connection, number), below) = postgres::place(need).await;
         let table = format!("items_{number}");
         let bare = connect(&connection).await;
         // As an operator sets it up, after Dapr's own description.
@@ -62,12 +55,7 @@ impl Postgres {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = [("connectionString", connection.as_str()), ("table", table.as_str())];
         let store = open_with(def, &settings, Path::new("."), &NoStores, &clock).await.unwrap();
-        Self { connection, table, store, own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        Self { connection, table, store, below }
     }
 }
 
@@ -100,19 +88,7 @@ impl Rig for Postgres {
         BTreeMap::from([("pgNotifyChannel".to_owned(), format!("told_{}", self.table))])
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

@@ -11,10 +11,10 @@ use mainstay_core::Clock;
 use mainstay_core::configuration::ConfigurationStore;
 use mainstay_net::clock::SystemClock;
 use mainstay_testkit::components::{NoStores, open_with};
-use mainstay_testkit::conformance::configuration::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, redis};
+use mainstay_testkit::conformance::configuration::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::redis;
 
-use crate::Member;
+use crate::{Member, Way};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = redis::RECIPE.missing() {
@@ -22,42 +22,29 @@ pub(crate) fn member(def: &'static Def) -> Member {
     }
     let open: Open =
         Arc::new(move |need| Box::pin(async move { Arc::new(Redis::open(def, need).await) as Arc<dyn Rig> }));
-    Member::Rig(open, Vec::new())
+    Way::new("redis", open).into()
 }
 
 struct Redis {
     host: String,
-    database: u32,
+    database: String,
     store: Arc<dyn ConfigurationStore>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Redis {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (redis::database(), None),
-            Need::Server => {
-                let server = redis::RECIPE.start();
-                ((format!("127.0.0.1:{}", server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((host, database), own) = server.await.unwrap();
+        let ((host, database), below) = redis::place(need).await;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let number = database.to_string();
-        let settings = [("redisHost", host.as_str()), ("redisDB", number.as_str())];
+        let settings = [("redisHost", host.as_str()), ("redisDB", database.as_str())];
         let store = open_with(def, &settings, Path::new("."), &NoStores, &clock).await.unwrap();
-        Self { host, database, store, own }
+        Self { host, database, store, below }
     }
 
     /// An operator's own connection.
     async fn bare(&self) -> MultiplexedConnection {
         let client = ::redis::Client::open(format!("redis://{}/{}", self.host, self.database)).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
     }
 }
 
@@ -76,19 +63,7 @@ impl Rig for Redis {
         let () = self.bare().await.del(key).await.unwrap();
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

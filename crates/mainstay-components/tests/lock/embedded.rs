@@ -12,10 +12,10 @@ use mainstay_core::lock::LockStore;
 use mainstay_testkit::components::{StoresInMemory, open_with};
 use mainstay_testkit::conformance::lock::{Open, Rig};
 
-use crate::{Member, no_server};
+use crate::{Member, Way, no_server};
 
 pub(crate) fn member(def: &'static Def) -> Member {
-    Member::Rig(open(def), no_server())
+    Way::new("embedded", open(def)).without(no_server()).into()
 }
 
 pub(crate) fn open(def: &'static Def) -> Open {

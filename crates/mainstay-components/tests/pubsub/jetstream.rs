@@ -1,6 +1,5 @@
 //! The rig of JetStream: a stream of its own on the shared server, or a server of its own; and what it makes of its settings.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,24 +7,18 @@ use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{self, Context};
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::StreamExt as _;
 use mainstay_components::pubsub::Def;
-use mainstay_core::Ctx;
-use mainstay_core::pubsub::{Delivery, Message, PubSub, Subscription};
-use mainstay_testkit::conformance::pubsub::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, nats};
-use tokio::sync::Mutex;
+use mainstay_core::pubsub::{Message, PubSub};
+use mainstay_testkit::conformance::pubsub::{Below, Need, Open, Outage as _, Rig};
+use mainstay_testkit::servers::nats;
 
-use crate::line::Line;
-use crate::{Member, Way, opened, own};
+use crate::line::Process;
+use crate::opened::{self, Joined, ctx, message};
+use crate::{Member, Way, own};
 
 /// Groups as the port knows them, several messages at a time. What a process that ended held comes again in time.
 const GROUPS: &[(&str, &str)] =
     &[("consumerID", "rig"), ("deliverPolicy", "new"), ("concurrency", "parallel"), ("ackWait", "4s")];
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long nothing must come for it to be believed that nothing does.
-const QUIET: Duration = Duration::from_millis(200);
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = nats::RECIPE.missing() {
@@ -45,17 +38,15 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("jetstream::what_needs_no_settling_does_not_come_again", move || unsettled(def)),
         own("jetstream::a_consumer_that_is_gone_ends_its_stream", move || gone(def)),
     ];
-    Member::Ways(vec![Way { name: "jetstream", open, not_run: Vec::new(), own }])
+    Way::new("jetstream", open).with(own).into()
 }
 
 struct Rigged {
     def: &'static Def,
     port: u16,
     name: String,
-    /// The present broker, and its way to the server: cut when its process is to end.
-    present: Mutex<(Arc<dyn PubSub>, Line)>,
-    broker: Arc<dyn PubSub>,
-    own: Option<Arc<Server>>,
+    process: Process,
+    below: Below,
 }
 
 async fn connect(def: &Def, port: u16, settings: &[(&str, &str)]) -> Arc<dyn PubSub> {
@@ -73,30 +64,17 @@ async fn stream(port: u16, name: &str) -> Context {
 
 impl Rigged {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (nats::namespace(), None),
-            Need::Server => {
-                let server = nats::RECIPE.start();
-                ((server.port(), "own".to_owned()), Some(Arc::new(server)))
-            }
-        });
-        let ((port, name), own) = server.await.unwrap();
+        let ((port, name), below) = nats::place(need).await;
         stream(port, &name).await;
-        let line = Line::to(port).await;
-        let broker = connect(def, line.port, GROUPS).await;
-        Self { def, port, name, present: Mutex::new((Arc::clone(&broker), line)), broker, own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        let process = Process::begin(port, move |port| connect(def, port, GROUPS)).await;
+        Self { def, port, name, process, below }
     }
 }
 
 #[async_trait]
 impl Rig for Rigged {
     fn broker(&self) -> Arc<dyn PubSub> {
-        Arc::clone(&self.broker)
+        Arc::clone(&self.process.broker)
     }
 
     fn topic(&self, name: &str) -> String {
@@ -109,33 +87,15 @@ impl Rig for Rigged {
     }
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
-        // What the broker has said by now reaches the server.
-        let mut present = self.present.lock().await;
-        present.0.ready(&Ctx::system()).await.unwrap();
-        let line = Line::to(self.port).await;
-        let broker = connect(self.def, line.port, GROUPS).await;
-        *present = (Arc::clone(&broker), line);
-        Some(broker)
+        Some(self.process.restarted().await)
     }
 
     async fn tick(&self) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }
 
@@ -146,8 +106,6 @@ struct Stage {
     bare: Context,
     broker: Arc<dyn PubSub>,
 }
-
-type Stream = mainstay_core::BoxStream<mainstay_core::Result<Delivery>>;
 
 impl Stage {
     async fn open(def: &Def, settings: &[(&str, &str)]) -> Self {
@@ -161,34 +119,16 @@ impl Stage {
     }
 
     async fn publish(&self, text: &str) {
-        let data = Bytes::from(text.to_owned());
-        let message = Message { topic: self.topic(), data, ..Message::default() };
-        self.broker.publish(&Ctx::system(), message).await.unwrap();
+        self.broker.publish(&ctx(), message(&self.topic(), text, &[])).await.unwrap();
     }
 
-    async fn subscribe(&self) -> mainstay_core::Result<Stream> {
+    async fn subscribe(&self) -> mainstay_core::Result<Joined> {
         subscribe(&self.broker, &self.topic()).await
     }
 }
 
-async fn subscribe(broker: &Arc<dyn PubSub>, topic: &str) -> mainstay_core::Result<Stream> {
-    let (topic, group) = (topic.to_owned(), "g".to_owned());
-    broker.subscribe(&Ctx::system(), Subscription { topic, group, metadata: BTreeMap::new() }).await
-}
-
-async fn next(stream: &mut Stream) -> Delivery {
-    tokio::time::timeout(PATIENCE, stream.next()).await.expect("a message comes").unwrap().unwrap()
-}
-
-async fn text(stream: &mut Stream) -> String {
-    let delivery = next(stream).await;
-    let text = String::from_utf8(delivery.message.data.to_vec()).unwrap();
-    delivery.receipt.done().await.unwrap();
-    text
-}
-
-async fn is_quiet(stream: &mut Stream) {
-    assert!(tokio::time::timeout(QUIET, stream.next()).await.is_err(), "nothing was to come");
+async fn subscribe(broker: &Arc<dyn PubSub>, topic: &str) -> mainstay_core::Result<Joined> {
+    Joined::with(broker, topic, "g", &[]).await
 }
 
 async fn layout(def: &'static Def) {
@@ -218,7 +158,7 @@ async fn layout(def: &'static Def) {
     assert_eq!(config.backoff, [1, 2].map(Duration::from_secs));
     assert!(config.flow_control && config.memory_storage && config.idle_heartbeat == Duration::from_secs(5));
     stage.publish("x").await;
-    assert_eq!(text(&mut member).await, "x");
+    assert_eq!(member.text().await, "x");
 }
 
 async fn shared(def: &'static Def) {
@@ -231,12 +171,12 @@ async fn shared(def: &'static Def) {
         stage.publish(&n.to_string()).await;
     }
     for _ in 0..20 {
-        let delivery = tokio::select! { one = next(&mut one) => one, other = next(&mut other) => other };
+        let delivery = tokio::select! { one = one.next() => one, other = other.next() => other };
         delivery.receipt.done().await.unwrap();
     }
-    is_quiet(&mut one).await;
-    is_quiet(&mut other).await;
-    let refused = |why: &str, outcome: mainstay_core::Result<Stream>| {
+    one.is_quiet().await;
+    other.is_quiet().await;
+    let refused = |why: &str, outcome: mainstay_core::Result<Joined>| {
         let error = outcome.err().unwrap_or_else(|| panic!("it is refused: {why}"));
         assert!(error.code().id == "BROKER_UNAVAILABLE" && error.help().is_some(), "{why}: {error:?}");
     };
@@ -246,7 +186,7 @@ async fn shared(def: &'static Def) {
     let alone = connect(def, stage.port, &[("durableName", "alone")]).await;
     let mut first = subscribe(&alone, &stage.topic()).await.unwrap();
     // Once something came, the server has seen that somebody listens.
-    assert_eq!(text(&mut first).await, "0");
+    assert_eq!(first.text().await, "0");
     refused("somebody listens already", subscribe(&alone, &stage.topic()).await);
 }
 
@@ -256,8 +196,8 @@ async fn nameless(def: &'static Def) {
     stage.publish("a").await;
     for _ in 0..2 {
         let (mut one, mut other) = (stage.subscribe().await.unwrap(), stage.subscribe().await.unwrap());
-        assert_eq!((text(&mut one).await, text(&mut other).await), ("a".to_owned(), "a".to_owned()));
-        is_quiet(&mut one).await;
+        assert_eq!((one.text().await, other.text().await), ("a".to_owned(), "a".to_owned()));
+        one.is_quiet().await;
     }
 }
 
@@ -268,9 +208,9 @@ async fn single(def: &'static Def) {
         stage.publish(&n.to_string()).await;
     }
     for n in 0..5 {
-        let delivery = next(&mut member).await;
+        let delivery = member.next().await;
         assert_eq!(delivery.message.data, n.to_string());
-        is_quiet(&mut member).await;
+        member.is_quiet().await;
         delivery.receipt.done().await.unwrap();
     }
 }
@@ -278,7 +218,7 @@ async fn single(def: &'static Def) {
 async fn no_stream(def: &'static Def) {
     let stage = Stage::open(def, &[]).await;
     let elsewhere = Message { topic: "nowhere.t".to_owned(), ..Message::default() };
-    let published = stage.broker.publish(&Ctx::system(), elsewhere).await.unwrap_err();
+    let published = stage.broker.publish(&ctx(), elsewhere).await.unwrap_err();
     let subscribed = subscribe(&stage.broker, "nowhere.t").await.err().unwrap();
     for error in [published, subscribed] {
         assert_eq!(error.message(), "no stream of JetStream has the subject `nowhere.t`");
@@ -288,7 +228,7 @@ async fn no_stream(def: &'static Def) {
     let error = subscribe(&named, &stage.topic()).await.err().unwrap();
     assert_eq!(error.message(), "subscribe: there is no stream `none`");
     let star = Message { topic: format!("{}.*", stage.name), ..Message::default() };
-    let error = stage.broker.publish(&Ctx::system(), star).await.unwrap_err();
+    let error = stage.broker.publish(&ctx(), star).await.unwrap_err();
     assert_eq!((error.code().id, error.field()), ("INVALID_FIELD", Some("topic")));
 }
 
@@ -298,19 +238,14 @@ async fn once(def: &'static Def) {
     for _ in 0..3 {
         stage.publish("{\"id\": \"e1\"}").await;
     }
-    let letter = Message {
-        topic: format!("{}.dead", stage.name),
-        data: "{\"id\": \"e1\"}".into(),
-        content_type: None,
-        metadata: BTreeMap::from([("deadLetterReason".to_owned(), "why".to_owned())]),
-    };
-    stage.broker.publish(&Ctx::system(), letter).await.unwrap();
+    let letter = message(&format!("{}.dead", stage.name), "{\"id\": \"e1\"}", &[("deadLetterReason", "why")]);
+    stage.broker.publish(&ctx(), letter).await.unwrap();
     let mut dead = subscribe(&stage.broker, &format!("{}.dead", stage.name)).await.unwrap();
     assert_eq!(
-        (text(&mut member).await, text(&mut dead).await),
+        (member.text().await, dead.text().await),
         ("{\"id\": \"e1\"}".into(), "{\"id\": \"e1\"}".into())
     );
-    is_quiet(&mut member).await;
+    member.is_quiet().await;
 }
 
 async fn wildcards(def: &'static Def) {
@@ -318,7 +253,7 @@ async fn wildcards(def: &'static Def) {
     let topic = format!("{}.*", stage.name);
     let mut member = subscribe(&stage.broker, &topic).await.unwrap();
     stage.publish("x").await;
-    let delivery = next(&mut member).await;
+    let delivery = member.next().await;
     assert_eq!(
         (&delivery.message.topic, delivery.message.metadata.get("Topic")),
         (&topic, Some(&stage.topic()))
@@ -329,26 +264,20 @@ async fn unsettled(def: &'static Def) {
     let stage = Stage::open(def, &[("ackPolicy", "none"), ("consumerID", "c")]).await;
     let mut member = stage.subscribe().await.unwrap();
     stage.publish("a").await;
-    next(&mut member).await.receipt.again().await.unwrap();
+    member.next().await.receipt.again().await.unwrap();
     stage.publish("b").await;
-    assert_eq!(text(&mut member).await, "b");
-    is_quiet(&mut member).await;
+    assert_eq!(member.text().await, "b");
+    member.is_quiet().await;
 }
 
 async fn gone(def: &'static Def) {
-    let server = Arc::new(tokio::task::spawn_blocking(|| nats::RECIPE.start()).await.unwrap());
-    let bare = stream(server.port(), "own").await;
-    let broker = connect(def, server.port(), &[("durableName", "d")]).await;
+    let ((port, name), below) = nats::place(Need::Server).await;
+    let bare = stream(port, &name).await;
+    let broker = connect(def, port, &[("durableName", "d")]).await;
     let mut member = subscribe(&broker, "own.t").await.unwrap();
     bare.delete_consumer_from_stream("d", "own").await.unwrap();
-    let again = Arc::clone(&server);
-    tokio::task::spawn_blocking(move || {
-        again.stop();
-        again.start();
-    })
-    .await
-    .unwrap();
-    let last = tokio::time::timeout(PATIENCE, member.next()).await.expect("the stream ends").unwrap();
-    assert_eq!(last.unwrap_err().code().id, "BROKER_UNAVAILABLE");
-    assert!(member.next().await.is_none());
+    below.stop().await;
+    below.start().await;
+    assert_eq!(member.item().await.unwrap().unwrap_err().code().id, "BROKER_UNAVAILABLE");
+    assert!(member.item().await.is_none());
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mainstay_components::pubsub::Def;
 use mainstay_core::pubsub::PubSub;
-use mainstay_testkit::conformance::pubsub::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, kafka};
+use mainstay_testkit::conformance::pubsub::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::kafka;
 use parking_lot::Mutex;
 
 use self::process::Process;
@@ -24,12 +24,7 @@ pub(crate) fn member(def: &'static Def) -> Member {
     }
     let open: Open =
         Arc::new(move |need| Box::pin(async move { Arc::new(Kafka::open(def, need).await) as Arc<dyn Rig> }));
-    Member::Ways(vec![Way {
-        name: "kafka",
-        open,
-        not_run: Vec::new(),
-        own: own::trials(def).chain(security::trials(def)).collect(),
-    }])
+    Way::new("kafka", open).with(own::trials(def).chain(security::trials(def)).collect()).into()
 }
 
 /// Groups that notice soon who has died, but not while a slow machine has other things to do.
@@ -47,7 +42,7 @@ struct Place {
 impl Place {
     /// On the shared server.
     async fn shared(def: &'static Def) -> Self {
-        let (address, number) = tokio::task::spawn_blocking(kafka::namespace).await.unwrap();
+        let (address, number) = kafka::place(Need::Namespace).await.0;
         Self { def, address, number }
     }
 
@@ -69,26 +64,15 @@ struct Kafka {
     broker: Arc<dyn PubSub>,
     /// The process, and those that were opened beside it: they end with the rig.
     processes: Mutex<Vec<Process>>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Kafka {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let (place, own) = match need {
-            Need::Namespace => (Place::shared(def).await, None),
-            Need::Server => {
-                let server = tokio::task::spawn_blocking(|| kafka::RECIPE.start()).await.unwrap();
-                let address = format!("127.0.0.1:{}", server.port());
-                (Place { def, address, number: 0 }, Some(Arc::new(server)))
-            }
-        };
+        let ((address, number), below) = kafka::place(need).await;
+        let place = Place { def, address, number };
         let process = place.process(&[]).await;
-        Self { place, broker: process.broker(), processes: Mutex::new(vec![process]), own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        Self { place, broker: process.broker(), processes: Mutex::new(vec![process]), below }
     }
 }
 
@@ -119,19 +103,7 @@ impl Rig for Kafka {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

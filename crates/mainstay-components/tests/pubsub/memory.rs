@@ -13,7 +13,7 @@ use mainstay_testkit::conformance::pubsub::{Open, Rig};
 use crate::{Member, Way, no_server};
 
 pub(crate) fn member(def: &'static Def) -> Member {
-    Member::Ways(vec![Way { name: "in-memory", open: open(def), not_run: no_server(), own: Vec::new() }])
+    Way::new("in-memory", open(def)).without(no_server()).into()
 }
 
 pub(crate) fn open(def: &'static Def) -> Open {

@@ -6,21 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use mainstay_components::pubsub::{self, Def};
-use mainstay_core::Ctx;
-use mainstay_core::pubsub::{Delivery, Message, PubSub, Subscription};
-use mainstay_testkit::conformance::pubsub::{Open, Rig};
+use mainstay_core::pubsub::{Message, PubSub, Subscription};
+use mainstay_testkit::conformance::pubsub::{Below, Open, Outage as _, Rig};
 use mainstay_testkit::servers::{Server, mosquitto};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
-use tokio::sync::Mutex;
 
-use crate::line::Line;
-use crate::{Member, Way, opened, own};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long nothing must come for it to be believed that nothing does.
-const QUIET: Duration = Duration::from_millis(200);
+use crate::line::Process;
+use crate::opened::{self, Joined, ctx, message};
+use crate::{Member, Way, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = mosquitto::RECIPE.missing() {
@@ -39,11 +33,11 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("mqtt3::a_delivery_of_a_connection_that_was_lost_is_told_and_comes_again", move || lost(def)),
         own("mqtt3::what_is_no_topic_is_refused", move || refused(def)),
     ];
-    Member::Ways(vec![Way { name: "mqtt3", open, not_run: Vec::new(), own }])
+    Way::new("mqtt3", open).with(own).into()
 }
 
-async fn start() -> Arc<Server> {
-    Arc::new(tokio::task::spawn_blocking(|| mosquitto::RECIPE.start()).await.unwrap())
+async fn start() -> Server {
+    tokio::task::spawn_blocking(|| mosquitto::RECIPE.start()).await.unwrap()
 }
 
 async fn connect(def: &Def, port: u16, name: &str, more: &[(&str, &str)]) -> Arc<dyn PubSub> {
@@ -53,95 +47,51 @@ async fn connect(def: &Def, port: u16, name: &str, more: &[(&str, &str)]) -> Arc
 
 struct Rigged {
     def: &'static Def,
-    server: Arc<Server>,
-    /// The present broker, and its way to the server: cut when its process is to end.
-    present: Mutex<(Arc<dyn PubSub>, Line)>,
-    broker: Arc<dyn PubSub>,
+    port: u16,
+    process: Process,
+    below: Below,
 }
 
 impl Rigged {
     async fn open(def: &'static Def) -> Self {
         let server = start().await;
-        let line = Line::to(server.port()).await;
-        let broker = connect(def, line.port, "rig", &[]).await;
-        Self { def, server, present: Mutex::new((Arc::clone(&broker), line)), broker }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(&self.server);
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        let port = server.port();
+        let process = Process::begin(port, move |port| connect(def, port, "rig", &[])).await;
+        Self { def, port, process, below: Below::of(vec![server]) }
     }
 }
 
 #[async_trait]
 impl Rig for Rigged {
     fn broker(&self) -> Arc<dyn PubSub> {
-        Arc::clone(&self.broker)
+        Arc::clone(&self.process.broker)
     }
 
     async fn again(&self) -> Option<Arc<dyn PubSub>> {
         // Two processes under one name would drive each other out.
-        Some(connect(self.def, self.server.port(), "another", &[]).await)
+        Some(connect(self.def, self.port, "another", &[]).await)
     }
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
-        // What the broker has said by now reaches the server: it answers no acknowledgement.
-        let mut present = self.present.lock().await;
-        present.0.ready(&Ctx::system()).await.unwrap();
-        let line = Line::to(self.server.port()).await;
-        let broker = connect(self.def, line.port, "rig", &[]).await;
-        *present = (Arc::clone(&broker), line);
-        Some(broker)
+        Some(self.process.restarted().await)
     }
 
     async fn tick(&self) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }
 
-type Stream = mainstay_core::BoxStream<mainstay_core::Result<Delivery>>;
-
 async fn publish(broker: &Arc<dyn PubSub>, topic: &str, text: &str, metadata: &[(&str, &str)]) {
-    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let (topic, data) = (topic.to_owned(), Bytes::from(text.to_owned()));
-    broker.publish(&Ctx::system(), Message { topic, data, content_type: None, metadata }).await.unwrap();
+    broker.publish(&ctx(), message(topic, text, metadata)).await.unwrap();
 }
 
 /// A member of the component's own group.
-async fn subscribe(broker: &Arc<dyn PubSub>, topic: &str) -> Stream {
-    let subscription = Subscription { topic: topic.to_owned(), ..Subscription::default() };
-    broker.subscribe(&Ctx::system(), subscription).await.unwrap()
-}
-
-async fn next(stream: &mut Stream) -> Delivery {
-    tokio::time::timeout(PATIENCE, stream.next()).await.expect("a message comes").unwrap().unwrap()
-}
-
-async fn text(stream: &mut Stream) -> String {
-    let delivery = next(stream).await;
-    let text = String::from_utf8(delivery.message.data.to_vec()).unwrap();
-    delivery.receipt.done().await.unwrap();
-    text
-}
-
-async fn is_quiet(stream: &mut Stream) {
-    assert!(tokio::time::timeout(QUIET, stream.next()).await.is_err(), "nothing was to come");
+async fn subscribe(broker: &Arc<dyn PubSub>, topic: &str) -> Joined {
+    Joined::to(broker, topic, "").await
 }
 
 async fn taken_over(def: &'static Def) {
@@ -159,7 +109,7 @@ async fn taken_over(def: &'static Def) {
     publish(&other, "t/1", "between", &[]).await;
     let ours = connect(def, server.port(), "c", &[]).await;
     let mut member = subscribe(&ours, "t/+").await;
-    let delivery = next(&mut member).await;
+    let delivery = member.next().await;
     assert_eq!(
         (delivery.message.topic.as_str(), delivery.message.data.as_ref()),
         ("t/1", b"between".as_slice())
@@ -177,13 +127,12 @@ async fn shared(def: &'static Def) {
         publish(&one, "t/x", text, &[]).await;
     }
     while !wanted.is_empty() {
-        let delivery =
-            tokio::select! { mine = next(&mut mine) => mine, theirs = next(&mut theirs) => theirs };
+        let delivery = tokio::select! { mine = mine.next() => mine, theirs = theirs.next() => theirs };
         wanted.retain(|wanted| *wanted != delivery.message.data);
         delivery.receipt.done().await.unwrap();
     }
-    is_quiet(&mut mine).await;
-    is_quiet(&mut theirs).await;
+    mine.is_quiet().await;
+    theirs.is_quiet().await;
 }
 
 async fn retained(def: &'static Def) {
@@ -192,11 +141,11 @@ async fn retained(def: &'static Def) {
     publish(&broker, "t", "kept", &[("retain", "true")]).await;
     publish(&broker, "t", "passing", &[]).await;
     let mut member = subscribe(&broker, "t").await;
-    let delivery = next(&mut member).await;
+    let delivery = member.next().await;
     let retained = delivery.message.metadata.get("retained").map(String::as_str);
     assert_eq!((delivery.message.data.as_ref(), retained), (b"kept".as_slice(), Some("true")));
     delivery.receipt.done().await.unwrap();
-    is_quiet(&mut member).await;
+    member.is_quiet().await;
 }
 
 async fn single(def: &'static Def) {
@@ -207,11 +156,11 @@ async fn single(def: &'static Def) {
         publish(&broker, "t", &n.to_string(), &[]).await;
     }
     for n in 0..4 {
-        let delivery = next(&mut member).await;
+        let delivery = member.next().await;
         assert_eq!(delivery.message.data, n.to_string());
-        is_quiet(&mut member).await;
+        member.is_quiet().await;
         delivery.receipt.again().await.unwrap();
-        assert_eq!(text(&mut member).await, n.to_string(), "what comes again comes before what follows");
+        assert_eq!(member.text().await, n.to_string(), "what comes again comes before what follows");
     }
 }
 
@@ -220,7 +169,7 @@ async fn overlapping(def: &'static Def) {
     let broker = connect(def, server.port(), "c", &[]).await;
     let (mut exact, mut all) = (subscribe(&broker, "t/x").await, subscribe(&broker, "t/+").await);
     publish(&broker, "t/x", "both", &[]).await;
-    assert_eq!((text(&mut exact).await, text(&mut all).await), ("both".to_owned(), "both".to_owned()));
+    assert_eq!((exact.text().await, all.text().await), ("both".to_owned(), "both".to_owned()));
 }
 
 async fn window(def: &'static Def) {
@@ -233,7 +182,7 @@ async fn window(def: &'static Def) {
     }
     let mut left: BTreeMap<Bytes, u32> = BTreeMap::new();
     while left.len() < 30 || left.values().any(|times| *times < 2) {
-        let delivery = next(&mut member).await;
+        let delivery = member.next().await;
         let times = left.entry(delivery.message.data.clone()).or_default();
         assert_eq!(delivery.attempts, *times);
         *times += 1;
@@ -252,14 +201,14 @@ async fn clean(def: &'static Def) {
     assert!(!broker.capabilities().durable);
     let mut member = subscribe(&broker, "t").await;
     publish(&broker, "t", "a", &[]).await;
-    assert_eq!(text(&mut member).await, "a");
+    assert_eq!(member.text().await, "a");
     drop(member);
     // By then the broker has heard that nobody is left.
-    broker.ready(&Ctx::system()).await.unwrap();
+    broker.ready(&ctx()).await.unwrap();
     publish(&broker, "t", "nobody", &[]).await;
     let mut member = subscribe(&broker, "t").await;
     publish(&broker, "t", "b", &[]).await;
-    assert_eq!(text(&mut member).await, "b");
+    assert_eq!(member.text().await, "b");
 }
 
 async fn lost(def: &'static Def) {
@@ -267,15 +216,11 @@ async fn lost(def: &'static Def) {
     let broker = connect(def, server.port(), "c", &[]).await;
     let mut member = subscribe(&broker, "t").await;
     publish(&broker, "t", "x", &[]).await;
-    let held = next(&mut member).await;
-    let again = Arc::clone(&server);
-    tokio::task::spawn_blocking(move || {
-        again.stop();
-        again.start();
-    })
-    .await
-    .unwrap();
-    assert_eq!(text(&mut member).await, "x", "the stream goes on over another connection");
+    let held = member.next().await;
+    let below = Below::of(vec![server]);
+    below.stop().await;
+    below.start().await;
+    assert_eq!(member.text().await, "x", "the stream goes on over another connection");
     assert_eq!(held.receipt.done().await.unwrap_err().code().id, "BROKER_UNAVAILABLE");
 }
 
@@ -284,16 +229,16 @@ async fn refused(def: &'static Def) {
     let broker = connect(def, server.port(), "c", &[]).await;
     let message = |topic: &str| Message { topic: topic.to_owned(), ..Message::default() };
     for topic in ["", "a/+", "#"] {
-        let error = broker.publish(&Ctx::system(), message(topic)).await.unwrap_err();
+        let error = broker.publish(&ctx(), message(topic)).await.unwrap_err();
         assert_eq!((error.code().id, error.field()), ("INVALID_FIELD", Some("topic")), "{topic}");
     }
     for topic in ["", "a/#/b", "a+"] {
         let subscription = Subscription { topic: topic.to_owned(), ..Subscription::default() };
-        let error = broker.subscribe(&Ctx::system(), subscription).await.err().unwrap();
+        let error = broker.subscribe(&ctx(), subscription).await.err().unwrap();
         assert_eq!((error.code().id, error.field()), ("INVALID_FIELD", Some("topic")), "{topic}");
     }
     let mut bad = message("t");
     bad.metadata.insert("retain".to_owned(), "perhaps".to_owned());
-    let error = broker.publish(&Ctx::system(), bad).await.unwrap_err();
+    let error = broker.publish(&ctx(), bad).await.unwrap_err();
     assert_eq!(error.field(), Some("metadata.retain"));
 }

@@ -1,5 +1,6 @@
 //! Opening a type of broker as the process does: from the text of its settings.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,13 +26,16 @@ pub(crate) fn ctx() -> Ctx {
 }
 
 pub(crate) fn message(topic: &str, text: &str, metadata: &[(&str, &str)]) -> Message {
-    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Message {
         topic: topic.to_owned(),
         data: text.to_owned().into(),
-        metadata: metadata.collect(),
+        metadata: map(metadata),
         ..Message::default()
     }
+}
+
+pub(crate) fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// A member of a group, whose calls panic where nothing comes.
@@ -39,9 +43,19 @@ pub(crate) struct Joined(BoxStream<Result<Delivery>>);
 
 impl Joined {
     pub(crate) async fn to(broker: &Arc<dyn PubSub>, topic: &str, group: &str) -> Self {
-        let subscription =
-            Subscription { topic: topic.to_owned(), group: group.to_owned(), ..Subscription::default() };
-        Self(broker.subscribe(&ctx(), subscription).await.unwrap())
+        Self::with(broker, topic, group, &[]).await.unwrap()
+    }
+
+    /// The same with metadata of the subscription. Errors: those of the broker.
+    pub(crate) async fn with(
+        broker: &Arc<dyn PubSub>,
+        topic: &str,
+        group: &str,
+        metadata: &[(&str, &str)],
+    ) -> Result<Self> {
+        let (topic, group) = (topic.to_owned(), group.to_owned());
+        let subscription = Subscription { topic, group, metadata: map(metadata) };
+        broker.subscribe(&ctx(), subscription).await.map(Self)
     }
 
     /// What comes next, the end of the stream included.

@@ -34,6 +34,8 @@ enum Fault {
     ServesTheFirstMemberAlone,
     IsNeverReady,
     HoldsEverything,
+    LosesMetadata,
+    KeepsMetadataUnsaid,
 }
 
 /// Each fault with one check that must catch it.
@@ -62,6 +64,8 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::ServesTheFirstMemberAlone, "all_members_of_a_group_are_at_work"),
     (Fault::IsNeverReady, "a_broker_that_answers_is_ready"),
     (Fault::HoldsEverything, "a_stream_bounds_what_it_holds"),
+    (Fault::LosesMetadata, "metadata_comes_with_its_message_where_that_is_declared"),
+    (Fault::KeepsMetadataUnsaid, "metadata_comes_with_its_message_where_that_is_declared"),
 ];
 
 /// One test a fault.
@@ -144,6 +148,9 @@ impl Broken {
         if self.has(Fault::TakesAnyTime) && message.metadata.get(Message::TTL).is_some_and(|ttl| ttl != "1") {
             message.metadata.remove(Message::TTL);
         }
+        if self.has(Fault::LosesMetadata) {
+            message.metadata.clear();
+        }
         if self.has(Fault::FoldsTopics) {
             message.topic = folded(&message.topic);
         }
@@ -163,7 +170,8 @@ fn folded(topic: &str) -> String {
 #[async_trait]
 impl PubSub for Broken {
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        let able = self.inner.capabilities();
+        Capabilities { metadata: able.metadata && !self.has(Fault::KeepsMetadataUnsaid), ..able }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

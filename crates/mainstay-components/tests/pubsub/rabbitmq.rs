@@ -4,20 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::StreamExt as _;
 use lapin::options::{BasicGetOptions, ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use mainstay_components::pubsub::Def;
-use mainstay_core::Ctx;
-use mainstay_core::pubsub::{Delivery, Message, PubSub, Subscription};
-use mainstay_testkit::conformance::pubsub::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, rabbitmq};
-use tokio::sync::Mutex;
+use mainstay_core::pubsub::{Message, PubSub};
+use mainstay_testkit::conformance::pubsub::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::rabbitmq;
 
-use crate::line::Line;
-use crate::{Member, Way, opened, own};
+use crate::line::Process;
+use crate::opened::{self, Joined, ctx, map, message};
+use crate::{Member, Way, own};
 
 /// What keeps everything that it can keep.
 const KEEPING: &[(&str, &str)] = &[
@@ -47,17 +44,15 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("rabbitmq::an_exchange_of_another_kind_is_told_and_hurts_nobody_else", move || mismatch(def)),
         own("rabbitmq::properties_become_metadata_where_that_is_set", move || properties(def)),
     ];
-    Member::Ways(vec![Way { name: "rabbitmq", open, not_run: Vec::new(), own }])
+    Way::new("rabbitmq", open).with(own).into()
 }
 
 struct Rigged {
     def: &'static Def,
     port: u16,
     name: String,
-    /// The present broker, and its way to the server: cut when its process is to end.
-    present: Mutex<(Arc<dyn PubSub>, Line)>,
-    broker: Arc<dyn PubSub>,
-    own: Option<Arc<Server>>,
+    process: Process,
+    below: Below,
 }
 
 async fn namespace() -> (u16, String) {
@@ -71,29 +66,16 @@ async fn connect(def: &Def, port: u16, settings: &[(&str, &str)]) -> Arc<dyn Pub
 
 impl Rigged {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (rabbitmq::namespace(), None),
-            Need::Server => {
-                let server = rabbitmq::RECIPE.start();
-                ((server.port(), "own".to_owned()), Some(Arc::new(server)))
-            }
-        });
-        let ((port, name), own) = server.await.unwrap();
-        let line = Line::to(port).await;
-        let broker = connect(def, line.port, KEEPING).await;
-        Self { def, port, name, present: Mutex::new((Arc::clone(&broker), line)), broker, own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        let ((port, name), below) = rabbitmq::place(need).await;
+        let process = Process::begin(port, move |port| connect(def, port, KEEPING)).await;
+        Self { def, port, name, process, below }
     }
 }
 
 #[async_trait]
 impl Rig for Rigged {
     fn broker(&self) -> Arc<dyn PubSub> {
-        Arc::clone(&self.broker)
+        Arc::clone(&self.process.broker)
     }
 
     fn topic(&self, name: &str) -> String {
@@ -105,33 +87,15 @@ impl Rig for Rigged {
     }
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
-        // What the broker has said by now reaches the server: it answers no acknowledgement.
-        let mut present = self.present.lock().await;
-        present.0.ready(&Ctx::system()).await.unwrap();
-        let line = Line::to(self.port).await;
-        let broker = connect(self.def, line.port, KEEPING).await;
-        *present = (Arc::clone(&broker), line);
-        Some(broker)
+        Some(self.process.restarted().await)
     }
 
     async fn tick(&self) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }
 
@@ -142,8 +106,6 @@ struct Stage {
     topic: String,
 }
 
-type Stream = mainstay_core::BoxStream<mainstay_core::Result<Delivery>>;
-
 impl Stage {
     async fn open(def: &Def, settings: &[(&str, &str)]) -> Self {
         let (port, topic) = namespace().await;
@@ -151,18 +113,15 @@ impl Stage {
     }
 
     fn message(&self, text: &str, metadata: &[(&str, &str)]) -> Message {
-        let (topic, data) = (self.topic.clone(), Bytes::from(text.to_owned()));
-        Message { topic, data, content_type: None, metadata: map(metadata) }
+        message(&self.topic, text, metadata)
     }
 
     async fn publish(&self, text: &str, metadata: &[(&str, &str)]) {
-        self.broker.publish(&Ctx::system(), self.message(text, metadata)).await.unwrap();
+        self.broker.publish(&ctx(), self.message(text, metadata)).await.unwrap();
     }
 
-    async fn subscribe(&self, metadata: &[(&str, &str)]) -> Stream {
-        let (topic, group) = (self.topic.clone(), "g".to_owned());
-        let subscription = Subscription { topic, group, metadata: map(metadata) };
-        self.broker.subscribe(&Ctx::system(), subscription).await.unwrap()
+    async fn subscribe(&self, metadata: &[(&str, &str)]) -> Joined {
+        Joined::with(&self.broker, &self.topic, "g", metadata).await.unwrap()
     }
 
     /// A client that is not ours.
@@ -172,21 +131,6 @@ impl Stage {
         let channel = connection.create_channel().await.unwrap();
         (connection, channel)
     }
-}
-
-fn map(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-async fn next(stream: &mut Stream) -> Delivery {
-    tokio::time::timeout(PATIENCE, stream.next()).await.expect("a message comes").unwrap().unwrap()
-}
-
-async fn text(stream: &mut Stream) -> String {
-    let delivery = next(stream).await;
-    let text = String::from_utf8(delivery.message.data.to_vec()).unwrap();
-    delivery.receipt.done().await.unwrap();
-    text
 }
 
 /// The text of the message in a queue, once there is one.
@@ -251,35 +195,35 @@ async fn layout(def: &'static Def) {
     assert_eq!(properties.content_type().as_ref().map(|text| text.as_str()), Some("text/plain"));
     assert_eq!(properties.expiration().as_ref().map(|text| text.as_str()), Some("60000"));
     assert_eq!((properties.delivery_mode(), properties.priority()), (&None, &Some(255)));
-    assert_eq!(text(&mut member).await, "x");
+    assert_eq!(member.text().await, "x");
 }
 
 async fn dead(def: &'static Def) {
     let stage = Stage::open(def, &[("enableDeadLetter", "true")]).await;
     let mut member = stage.subscribe(&[]).await;
     stage.publish("bad", &[]).await;
-    next(&mut member).await.receipt.again().await.unwrap();
+    member.next().await.receipt.again().await.unwrap();
     let (_connection, channel) = stage.bare().await;
     assert_eq!(got(&channel, &format!("dlq-g-{}", stage.topic)).await, "bad");
     stage.publish("good", &[]).await;
-    assert_eq!(text(&mut member).await, "good", "it does not come again");
+    assert_eq!(member.text().await, "good", "it does not come again");
 }
 
 async fn unsettled(def: &'static Def) {
     let stage = Stage::open(def, &[("enableDeadLetter", "true")]).await;
     let (mut leaving, mut other) = (stage.subscribe(&[]).await, stage.subscribe(&[]).await);
     stage.publish("x", &[]).await;
-    let held = tokio::select! { held = next(&mut leaving) => held, held = next(&mut other) => {
+    let held = tokio::select! { held = leaving.next() => held, held = other.next() => {
         std::mem::swap(&mut leaving, &mut other);
         held
     }};
     drop(held);
-    let again = tokio::select! { again = next(&mut leaving) => again, again = next(&mut other) => {
+    let again = tokio::select! { again = leaving.next() => again, again = other.next() => {
         std::mem::swap(&mut leaving, &mut other);
         again
     }};
     drop(leaving);
-    assert_eq!(text(&mut other).await, "x", "it goes back when its member leaves");
+    assert_eq!(other.text().await, "x", "it goes back when its member leaves");
     assert_eq!(again.receipt.done().await.unwrap_err().code().id, "BROKER_UNAVAILABLE");
 }
 
@@ -290,12 +234,11 @@ async fn single(def: &'static Def) {
         stage.publish(&n.to_string(), &[]).await;
     }
     for n in 0..5 {
-        let delivery = next(&mut member).await;
+        let delivery = member.next().await;
         assert_eq!(delivery.message.data, n.to_string());
-        let early = tokio::time::timeout(Duration::from_millis(100), member.next()).await;
-        assert!(early.is_err(), "another came before this one was settled");
+        member.is_quiet().await;
         delivery.receipt.again().await.unwrap();
-        assert_eq!(text(&mut member).await, n.to_string(), "what comes again comes before what follows");
+        assert_eq!(member.text().await, n.to_string(), "what comes again comes before what follows");
     }
 }
 
@@ -307,7 +250,7 @@ async fn by_default(def: &'static Def) {
         // The exchange goes with its last queue, and comes again.
         let mut member = stage.subscribe(&[]).await;
         stage.publish(&round.to_string(), &[]).await;
-        assert_eq!(text(&mut member).await, round.to_string());
+        assert_eq!(member.text().await, round.to_string());
         drop(member);
         let (_connection, channel) = stage.bare().await;
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
@@ -336,8 +279,8 @@ async fn routing(def: &'static Def) {
     for key in ["c", "a", "b.1", ""] {
         stage.publish(key, &[("routingKey", key)]).await;
     }
-    assert_eq!((text(&mut some).await, text(&mut some).await), ("a".to_owned(), "b.1".to_owned()));
-    assert_eq!(text(&mut none).await, "");
+    assert_eq!((some.text().await, some.text().await), ("a".to_owned(), "b.1".to_owned()));
+    assert_eq!(none.text().await, "");
 }
 
 async fn priorities(def: &'static Def) {
@@ -348,9 +291,9 @@ async fn priorities(def: &'static Def) {
         stage.publish(priority, &[("priority", priority)]).await;
     }
     let mut member = stage.subscribe(&asked).await;
-    let found = [text(&mut member).await, text(&mut member).await, text(&mut member).await];
+    let found = [member.text().await, member.text().await, member.text().await];
     assert_eq!(found, ["9", "5", "1"]);
-    let bad = stage.broker.publish(&Ctx::system(), stage.message("x", &[("priority", "high")])).await;
+    let bad = stage.broker.publish(&ctx(), stage.message("x", &[("priority", "high")])).await;
     assert_eq!(bad.unwrap_err().field(), Some("metadata.priority"));
 }
 
@@ -359,24 +302,24 @@ async fn quorum(def: &'static Def) {
     let mut member = stage.subscribe(&[("queueType", "quorum")]).await;
     stage.publish("x", &[]).await;
     for attempts in 0..3 {
-        let delivery = next(&mut member).await;
+        let delivery = member.next().await;
         assert_eq!(delivery.attempts, attempts);
         delivery.receipt.again().await.unwrap();
     }
-    assert_eq!(text(&mut member).await, "x");
+    assert_eq!(member.text().await, "x");
 }
 
 async fn mismatch(def: &'static Def) {
     let stage = Stage::open(def, &[]).await;
     let _member = stage.subscribe(&[]).await;
     let other = connect(def, stage.port, &[("exchangeKind", "topic")]).await;
-    let error = other.publish(&Ctx::system(), stage.message("x", &[])).await.unwrap_err();
+    let error = other.publish(&ctx(), stage.message("x", &[])).await.unwrap_err();
     assert_eq!(error.code().id, "BROKER_UNAVAILABLE");
     assert!(error.help().is_some_and(|help| help.contains("exchangeKind")), "{error:?}");
     let (_, fine) = namespace().await;
-    other.publish(&Ctx::system(), Message { topic: fine, ..stage.message("x", &[]) }).await.unwrap();
+    other.publish(&ctx(), Message { topic: fine, ..stage.message("x", &[]) }).await.unwrap();
     let long = Message { topic: "t".repeat(256), ..stage.message("x", &[]) };
-    let error = other.publish(&Ctx::system(), long).await.unwrap_err();
+    let error = other.publish(&ctx(), long).await.unwrap_err();
     assert_eq!((error.code().id, error.field()), ("INVALID_FIELD", Some("topic")));
 }
 
@@ -385,7 +328,7 @@ async fn properties(def: &'static Def) {
     let mut member = stage.subscribe(&[]).await;
     let sent = [("messageId", "m1"), ("correlationID", "c1"), ("type", "t1"), ("contentType", "text/x")];
     stage.publish("x", &sent).await;
-    let delivery = next(&mut member).await;
+    let delivery = member.next().await;
     let wanted = [("messageid", "m1"), ("correlationid", "c1"), ("type", "t1"), ("contenttype", "text/x")];
     assert_eq!(delivery.message.metadata, map(&wanted));
     assert_eq!(delivery.message.content_type.as_deref(), Some("text/x"));

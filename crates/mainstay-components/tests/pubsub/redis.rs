@@ -1,4 +1,5 @@
-//! The rig of Redis: a database of its own on the shared server, or a server of its own; and what is Redis' own.
+//! The rigs of Redis: a database of its own on the shared server, topics of its own on the shared cluster, or a server or a
+//! cluster of its own; and what is Redis' own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use ::redis::{AsyncCommands as _, Client};
 use async_trait::async_trait;
 use mainstay_components::pubsub::Def;
 use mainstay_core::pubsub::PubSub;
-use mainstay_testkit::conformance::pubsub::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, redis};
+use mainstay_testkit::conformance::pubsub::{Below, Need, Open, Outage as _, Rig};
+use mainstay_testkit::servers::redis::{self, cluster};
 
 use crate::opened::{self, Joined, ctx, message, text};
 use crate::{Member, Way, own};
@@ -36,7 +37,10 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("redis::a_topic_keeps_messages_about_as_long_as_the_settings_say", move || age(def)),
         own("redis::a_stream_whose_server_is_gone_ends_with_an_error", move || ends(def)),
     ];
-    Member::Ways(vec![Way { name: "redis", open, not_run: Vec::new(), own }])
+    let on_cluster: Open = Arc::new(move |need| {
+        Box::pin(async move { Arc::new(Redis::open_cluster(def, need).await) as Arc<dyn Rig> })
+    });
+    Member::Ways(vec![Way::new("redis", open).with(own), Way::new("redis-cluster", on_cluster)])
 }
 
 /// A short time for a message to come again.
@@ -203,7 +207,7 @@ async fn age(def: &Def) {
 async fn ends(def: &'static Def) {
     let rig = Redis::open(def, Need::Server).await;
     let mut member = Joined::to(&rig.broker, "t", "g").await;
-    rig.stop().await;
+    rig.below.stop().await;
     let error = member.item().await.expect("an item").expect_err("the server is gone");
     assert_eq!(error.code().id, "BROKER_UNAVAILABLE");
     assert!(member.item().await.is_none(), "the error is the last item");
@@ -211,34 +215,43 @@ async fn ends(def: &'static Def) {
 
 struct Redis {
     def: &'static Def,
-    host: String,
-    database: String,
+    settings: Vec<(&'static str, String)>,
+    /// What topics begin with, where there is but one database.
+    prefix: String,
     broker: Arc<dyn PubSub>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Redis {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (redis::database(), None),
-            Need::Server => {
-                let server = redis::RECIPE.start();
-                ((format!("127.0.0.1:{}", server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((host, database), own) = server.await.unwrap();
-        let database = database.to_string();
-        let broker = connect(def, &host, &database, &Self::MORE).await;
-        Self { def, host, database, broker, own }
+        let ((host, database), below) = redis::place(need).await;
+        Self::with(def, vec![("redisHost", host), ("redisDB", database)], String::new(), below).await
+    }
+
+    async fn open_cluster(def: &'static Def, need: Need) -> Self {
+        let ((hosts, name), below) = cluster::place(need).await;
+        let settings = vec![("redisHost", hosts), ("redisType", "cluster".to_owned())];
+        Self::with(def, settings, format!("{name}."), below).await
+    }
+
+    async fn with(
+        def: &'static Def,
+        settings: Vec<(&'static str, String)>,
+        prefix: String,
+        below: Below,
+    ) -> Self {
+        let broker = Self::connect(def, &settings).await;
+        Self { def, settings, prefix, broker, below }
     }
 
     /// As the suite expects a group to begin; and soon enough for it, but not while a slow machine works on a message.
     const MORE: [(&str, &str); 3] =
         [("processingTimeout", "1s"), ("redeliverInterval", "100ms"), ("initialOffset", "newest")];
 
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+    async fn connect(def: &Def, settings: &[(&str, String)]) -> Arc<dyn PubSub> {
+        let here = settings.iter().map(|(name, value)| (*name, value.as_str()));
+        let settings: Vec<(&str, &str)> = here.chain(Self::MORE).collect();
+        opened::open(def, &settings).await.unwrap()
     }
 }
 
@@ -248,8 +261,12 @@ impl Rig for Redis {
         Arc::clone(&self.broker)
     }
 
+    fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     async fn again(&self) -> Option<Arc<dyn PubSub>> {
-        Some(connect(self.def, &self.host, &self.database, &Self::MORE).await)
+        Some(Self::connect(self.def, &self.settings).await)
     }
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
@@ -260,19 +277,7 @@ impl Rig for Redis {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 
 mod memory;
-mod opened;
 mod planted;
 #[cfg(feature = "postgres")]
 mod postgresql;
@@ -13,36 +12,17 @@ mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use libtest_mimic::{Arguments, Trial};
 use mainstay_components::state::{self, Def};
+use mainstay_testkit::conformance::members::{self, own};
 use mainstay_testkit::conformance::state::{self as suite, Open};
 
 fn main() {
-    // Planted faults panic by design; a failed trial still shows its message.
-    std::panic::set_hook(Box::new(|_| ()));
-    let arguments = Arguments::from_args();
-    let mut trials: Vec<Trial> = state::ALL.iter().flat_map(conformance).collect();
-    trials.extend(planted::trials());
-    libtest_mimic::run(&arguments, trials).exit();
+    let conformance = state::ALL.iter().flat_map(|def| members::trials(def.kind, member(def), suite::trials));
+    members::run(conformance.chain(planted::trials()), None);
 }
 
-/// One way in which a type works.
-struct Way {
-    name: &'static str,
-    open: Open,
-    /// Checks that cannot be run, with the reason.
-    not_run: Vec<(&'static str, &'static str)>,
-    /// Tests of its own.
-    own: Vec<Trial>,
-}
-
-/// What the suite runs a type against.
-enum Member {
-    /// Each way in which it works.
-    Ways(Vec<Way>),
-    /// Nothing here, for this reason.
-    NotRun(String),
-}
+type Member = members::Member<Open>;
+type Way = members::Way<Open>;
 
 /// The rigs. A new type has a file here and a line.
 fn member(def: &'static Def) -> Option<Member> {
@@ -59,34 +39,7 @@ fn member(def: &'static Def) -> Option<Member> {
     })
 }
 
-fn conformance(def: &'static Def) -> Vec<Trial> {
-    let kind = def.kind.trim_start_matches("state.");
-    match member(def) {
-        Some(Member::Ways(ways)) => {
-            let trials =
-                |way: Way| suite::trials(way.name, &way.open, &way.not_run).into_iter().chain(way.own);
-            ways.into_iter().flat_map(trials).collect()
-        }
-        Some(Member::NotRun(reason)) => {
-            vec![Trial::test(format!("{kind}::not_run"), || Ok(())).with_kind(reason).with_ignored_flag(true)]
-        }
-        None => {
-            vec![Trial::test(format!("{kind}::has_a_rig"), || {
-                Err("no rig for this type in tests/state".into())
-            })]
-        }
-    }
-}
-
-/// A test of a member's own.
-fn own<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F + Send + 'static) -> Trial {
-    Trial::test(name, || {
-        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(test());
-        Ok(())
-    })
-}
-
 /// The checks of outages, for a member that has no server which could be out.
-fn no_server() -> Vec<(&'static str, &'static str)> {
-    suite::OUTAGES.iter().map(|check| (check.name, "it has no server")).collect()
+fn no_server() -> Vec<members::NotRun> {
+    members::no_server(suite::OUTAGES)
 }

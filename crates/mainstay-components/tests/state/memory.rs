@@ -8,12 +8,13 @@ use mainstay_components::state::Def;
 use mainstay_core::Clock;
 use mainstay_core::clock::ManualClock;
 use mainstay_core::state::StateStore;
+use mainstay_testkit::components::open_in;
 use mainstay_testkit::conformance::state::{Open, Rig};
 
-use crate::{Member, Way, no_server, opened};
+use crate::{Member, Way, no_server};
 
 pub(crate) fn member(def: &'static Def) -> Member {
-    Member::Ways(vec![Way { name: "in-memory", open: open(def), not_run: no_server(), own: Vec::new() }])
+    Way::new("in-memory", open(def)).without(no_server()).into()
 }
 
 pub(crate) fn open(def: &'static Def) -> Open {
@@ -21,7 +22,7 @@ pub(crate) fn open(def: &'static Def) -> Open {
         Box::pin(async move {
             let clock = Arc::new(ManualClock::at(1_700_000_000_000));
             let shown: Arc<dyn Clock> = Arc::clone(&clock) as _;
-            let store = opened::open(def, &[], Path::new("."), &shown).await.unwrap();
+            let store = open_in(def, &[], Path::new("."), &shown).await.unwrap();
             Arc::new(Memory { store, clock }) as Arc<dyn Rig>
         })
     })

@@ -10,10 +10,11 @@ use mainstay_components::state::Def;
 use mainstay_core::state::StateStore;
 use mainstay_core::{Clock, Ctx};
 use mainstay_net::clock::SystemClock;
-use mainstay_testkit::conformance::state::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, postgres};
+use mainstay_testkit::components::{NoStores, open_in, open_version};
+use mainstay_testkit::conformance::state::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::postgres;
 
-use crate::{Member, Way, opened, own};
+use crate::{Member, Way, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = postgres::RECIPE.missing() {
@@ -30,10 +31,7 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("postgresql::a_certificate_is_checked_where_that_is_asked", move || tls(def)),
         own("postgresql::several_processes_begin_at_once", move || at_once(def)),
     ];
-    Member::Ways(vec![
-        Way { name: "postgresql-v1", open: open("v1"), not_run: Vec::new(), own: Vec::new() },
-        Way { name: "postgresql-v2", open: open("v2"), not_run: Vec::new(), own },
-    ])
+    Member::Ways(vec![Way::new("postgresql-v1", open("v1")), Way::new("postgresql-v2", open("v2")).with(own)])
 }
 
 struct Rigged {
@@ -42,26 +40,14 @@ struct Rigged {
     server: String,
     tables: u32,
     store: Arc<dyn StateStore>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Rigged {
     async fn open(def: &'static Def, version: &'static str, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (postgres::namespace(), None),
-            Need::Server => {
-                let server = postgres::RECIPE.start();
-                ((postgres::connection_string(server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((server, tables), own) = server.await.unwrap();
+        let ((server, tables), below) = postgres::place(need).await;
         let store = connect(def, version, &server, tables).await;
-        Self { def, version, server, tables, store, own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        Self { def, version, server, tables, store, below }
     }
 }
 
@@ -74,7 +60,7 @@ async fn connect(def: &Def, version: &str, server: &str, tables: u32) -> Arc<dyn
         ("metadataTableName", &metadata),
         ("maxConns", "4"),
     ];
-    opened::open_version(def, version, &settings, Path::new("."), &clock).await.unwrap()
+    open_version(def, version, &settings, Path::new("."), &NoStores, &clock).await.unwrap()
 }
 
 #[async_trait]
@@ -95,20 +81,8 @@ impl Rig for Rigged {
         self.version != "v1"
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }
 
@@ -165,7 +139,7 @@ async fn tls(def: &'static Def) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let open = async |host: &str, more: String| {
         let address = format!("host={host} port={} user=tester dbname=postgres {more}", server.port());
-        let opened = opened::open(def, &[("connectionString", &address)], Path::new("."), &clock).await;
+        let opened = open_in(def, &[("connectionString", &address)], Path::new("."), &clock).await;
         opened.map(|_| ()).map_err(|error| error.code().id)
     };
     // Settings take hold a little after they were read.

@@ -1,5 +1,7 @@
 //! The rig of Redis: a database of its own on the shared server, or a server of its own.
 
+mod cluster;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +12,11 @@ use mainstay_components::state::Def;
 use mainstay_core::state::{Change, Format, Precondition, StateStore};
 use mainstay_core::{Clock, Ctx};
 use mainstay_net::clock::SystemClock;
-use mainstay_testkit::conformance::state::{Need, Open, Rig};
-use mainstay_testkit::servers::{Server, redis};
+use mainstay_testkit::components::open_in;
+use mainstay_testkit::conformance::state::{Below, Need, Open, Rig};
+use mainstay_testkit::servers::redis;
 
-use crate::{Member, Way, opened, own};
+use crate::{Member, Way, own};
 
 pub(crate) fn member(def: &'static Def) -> Member {
     if let Some(missing) = redis::RECIPE.missing() {
@@ -25,7 +28,8 @@ pub(crate) fn member(def: &'static Def) -> Member {
         own("redis::the_layout_is_that_of_dapr", move || layout(def)),
         own("redis::a_request_without_a_time_gets_that_of_the_settings", move || default_time(def)),
     ];
-    Member::Ways(vec![Way { name: "redis", open, not_run: Vec::new(), own }])
+    let ways = std::iter::once(Way::new("redis", open).with(own)).chain(cluster::ways(def));
+    Member::Ways(ways.collect())
 }
 
 async fn layout(def: &'static Def) {
@@ -64,34 +68,21 @@ struct Redis {
     host: String,
     database: String,
     store: Arc<dyn StateStore>,
-    own: Option<Arc<Server>>,
+    below: Below,
 }
 
 impl Redis {
     async fn open(def: &'static Def, need: Need) -> Self {
-        let server = tokio::task::spawn_blocking(move || match need {
-            Need::Namespace => (redis::database(), None),
-            Need::Server => {
-                let server = redis::RECIPE.start();
-                ((format!("127.0.0.1:{}", server.port()), 0), Some(Arc::new(server)))
-            }
-        });
-        let ((host, database), own) = server.await.unwrap();
-        let database = database.to_string();
+        let ((host, database), below) = redis::place(need).await;
         let store = connect(def, &host, &database, &[]).await;
-        Self { def, host, database, store, own }
-    }
-
-    async fn server(&self, act: fn(&Server)) {
-        let server = Arc::clone(self.own.as_ref().expect("the check asked for a server of its own"));
-        tokio::task::spawn_blocking(move || act(&server)).await.unwrap();
+        Self { def, host, database, store, below }
     }
 }
 
 async fn connect(def: &Def, host: &str, database: &str, more: &[(&str, &str)]) -> Arc<dyn StateStore> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let settings = [&[("redisHost", host), ("redisDB", database)], more].concat();
-    opened::open(def, &settings, Path::new("."), &clock).await.unwrap()
+    open_in(def, &settings, Path::new("."), &clock).await.unwrap()
 }
 
 #[async_trait]
@@ -108,19 +99,7 @@ impl Rig for Redis {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
-    async fn stop(&self) {
-        self.server(Server::stop).await;
-    }
-
-    async fn start(&self) {
-        self.server(Server::start).await;
-    }
-
-    async fn freeze(&self) {
-        self.server(Server::freeze).await;
-    }
-
-    async fn thaw(&self) {
-        self.server(Server::thaw).await;
+    fn below(&self) -> Below {
+        self.below.clone()
     }
 }

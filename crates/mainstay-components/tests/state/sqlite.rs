@@ -7,29 +7,24 @@ use mainstay_components::state::Def;
 use mainstay_core::clock::ManualClock;
 use mainstay_core::state::{Change, Format, Precondition, StateStore};
 use mainstay_core::{Clock, Ctx};
+use mainstay_testkit::components::open_in;
 use mainstay_testkit::conformance::state::{Open, Rig};
 use tempfile::TempDir;
 
-use crate::{Member, Way, no_server, opened, own};
+use crate::{Member, Way, no_server, own};
 
 const START_MS: u64 = 1_700_000_000_000;
 
 pub(crate) fn member(def: &'static Def) -> Member {
-    let way = |name, settings: &'static [(&'static str, &'static str)], own| Way {
-        name,
-        open: open(def, settings),
-        not_run: no_server(),
-        own,
-    };
+    let way = |name, settings| Way::new(name, open(def, settings)).without(no_server());
     let own = vec![own("sqlite::a_file_of_another_sidecar_is_read_and_changed", move || layout(def))];
     Member::Ways(vec![
-        way("sqlite", &[("connectionString", "data.db")], own),
+        way("sqlite", &[("connectionString", "data.db")]).with(own),
         way(
             "sqlite-without-log",
             &[("connectionString", "file:data.db"), ("disableWAL", "true"), ("tableName", "values_1")],
-            Vec::new(),
         ),
-        way("sqlite-in-memory", &[("connectionString", ":memory:")], Vec::new()),
+        way("sqlite-in-memory", &[("connectionString", ":memory:")]),
     ])
 }
 
@@ -39,7 +34,7 @@ fn open(def: &'static Def, settings: &'static [(&'static str, &'static str)]) ->
             let folder = tempfile::tempdir().unwrap();
             let clock = Arc::new(ManualClock::at(START_MS));
             let shown: Arc<dyn Clock> = Arc::clone(&clock) as _;
-            let store = opened::open(def, settings, folder.path(), &shown).await.unwrap();
+            let store = open_in(def, settings, folder.path(), &shown).await.unwrap();
             Arc::new(Sqlite { def, settings, folder, clock, store }) as Arc<dyn Rig>
         })
     })
@@ -65,7 +60,7 @@ impl Rig for Sqlite {
         if !durable {
             return None;
         }
-        Some(opened::open(self.def, self.settings, self.folder.path(), &clock).await.unwrap())
+        Some(open_in(self.def, self.settings, self.folder.path(), &clock).await.unwrap())
     }
 
     async fn tick(&self) {
@@ -96,7 +91,7 @@ async fn layout(def: &'static Def) {
     rusqlite::Connection::open(&path).unwrap().execute_batch(WRITTEN).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START_MS));
     let settings = [("connectionString", path.to_str().unwrap())];
-    let store = opened::open(def, &settings, folder.path(), &clock).await.unwrap();
+    let store = open_in(def, &settings, folder.path(), &clock).await.unwrap();
     let get = async |key: &str| store.get(&Ctx::system(), key).await.unwrap();
     let json = get("app||json").await.unwrap();
     assert_eq!((json.value.as_ref(), json.expires_at_ms), (br#"{"a":1}"#.as_ref(), None));

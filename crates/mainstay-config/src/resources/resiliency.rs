@@ -9,6 +9,7 @@ use mainstay_core::resiliency::{
     Retry, Targets,
 };
 
+use super::condition;
 use super::head::{BESIDE_SPEC, Head};
 use super::section::{Said, Section};
 use crate::diagnostic::short;
@@ -129,11 +130,13 @@ fn ranges(section: &Section<'_, '_>, said: &Said<String>, bounds: (u16, u16)) ->
 }
 
 fn breaker(mut section: Section<'_, '_>) -> Breaker {
+    let trip = section.text("trip");
+    condition::check(&section, "trip", trip.as_ref());
     let breaker = Breaker {
         requests_max: section.count("maxRequests", 0).unwrap_or(0).max(1),
         interval: section.time("interval").unwrap_or(Duration::ZERO),
         timeout: section.time("timeout").filter(|time| !time.is_zero()).unwrap_or(BREAKER_TIMEOUT),
-        trip: section.text("trip").map(|said| said.value),
+        trip: trip.map(|said| said.value),
     };
     section.finish();
     breaker

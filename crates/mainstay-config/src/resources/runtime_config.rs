@@ -15,6 +15,9 @@ use crate::diagnostic::short;
 /// What may be meant by a key without an effect.
 const NO_MTLS: &str = "certificates between runtimes are not made here";
 const NO_SANDBOX: &str = "there is no such component here";
+const NO_RESOLUTION: &str =
+    "apps on this host find each other by themselves, others are named by an `HTTPEndpoint`";
+const NO_METRIC: &str = "of the settings of metrics, `enabled` counts";
 const NO_WORKFLOW: &str = "limits of workflows are not taken from here";
 
 /// Reads a document over what others said.
@@ -69,6 +72,7 @@ pub(super) fn read(document: &Section<'_, '_>, spec: Option<Section<'_, '_>>, co
     if let Some(section) = spec.section("nameResolution") {
         config.name_resolution = Some(name_resolution(section));
     }
+    spec.idle("nameResolution", NO_RESOLUTION);
     spec.idle("mtls", NO_MTLS);
     spec.idle("wasm", NO_SANDBOX);
     spec.idle("workflow", NO_WORKFLOW);
@@ -146,6 +150,9 @@ fn metrics(mut section: Section<'_, '_>, metrics: &mut Metrics) {
     }
     if section.entry("rules").is_some() {
         metrics.rules = metric_rules(&mut section);
+    }
+    for key in ["recordErrorCodes", "http", "latencyDistributionBuckets", "rules"] {
+        section.idle(key, NO_METRIC);
     }
     section.idle("workflow", "metrics of workflows have no switches here");
     section.finish();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_core::codes;
 use mainstay_core::subscription::{Bulk, Rule, Subscription};
 
+use super::condition;
 use super::head::{BESIDE_SPEC, Head, Kind};
 use super::section::Section;
 
@@ -65,7 +66,9 @@ fn rules(spec: &mut Section<'_, '_>) -> Vec<Rule> {
     for mut rule in
         routes.sections("rules", Some("write a list of `- match: CONDITION` with `path: PATH` under it"))
     {
-        let condition = rule.text("match").map(|said| said.value);
+        let condition = rule.text("match");
+        condition::check(&rule, "match", condition.as_ref());
+        let condition = condition.map(|said| said.value);
         let path = rule.required_text("path", "the app's path for messages that fit");
         rule.finish();
         rules.extend(path.map(|path| Rule { condition, path: path.value }));

@@ -8,7 +8,7 @@ use mainstay_core::runtime_config::{
     RuntimeConfig, SecretScope,
 };
 
-use crate::fakes::{list, load_files, load_good, said};
+use crate::fakes::{list, load_files, said};
 
 const CONFIGURATION: &str = r#"
 apiVersion: dapr.io/v1alpha1
@@ -50,7 +50,7 @@ fn exporter(kind: &str, endpoint: &str) -> Exporter {
 
 #[test]
 fn the_runtimes_configuration_is_what_its_file_says() {
-    let read = load_good(CONFIGURATION).resources.runtime;
+    let read = load_files(&[("a.yaml", CONFIGURATION)]).resources.runtime;
     let rule = |name: &str, protocol: &str| ApiRule {
         name: name.to_owned(),
         version: "v1.0".to_owned(),
@@ -114,8 +114,22 @@ fn later_configurations_are_laid_over_earlier_ones() {
     let more = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: { name: more }\n\
                 spec: { tracing: { samplingRate: '0.5' }, components: { deny: [] } }\n";
     let loaded = load_files(&[("a.yaml", CONFIGURATION), ("b.yaml", more)]);
-    assert_eq!(said(&loaded), "");
+    assert!(loaded.faults.is_empty(), "{}", said(&loaded));
     let read = loaded.resources.runtime;
     assert_eq!((read.tracing.sampling_rate, read.tracing.stdout), (Some(0.5), true));
     assert!(read.denied_types.is_empty() && read.access.is_some());
+}
+
+#[test]
+fn what_is_taken_and_has_no_effect_is_a_warning() {
+    let loaded = load_files(&[("a.yaml", CONFIGURATION)]);
+    assert!(loaded.faults.is_empty());
+    let said = said(&loaded);
+    let idle = |key: &str| format!("`spec.{key}` has no effect here");
+    let keys =
+        ["metric.recordErrorCodes", "metrics.http", "metrics.latencyDistributionBuckets", "nameResolution"];
+    for key in keys {
+        assert!(said.contains(&idle(key)), "{key}: {said}");
+    }
+    assert_eq!(said.matches("has no effect here").count(), keys.len(), "{said}");
 }

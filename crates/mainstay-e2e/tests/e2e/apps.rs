@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mainstay_e2e::Place;
-use mainstay_testkit::process::{PATIENCE, Server};
+use mainstay_testkit::process::{Server, until};
 
 /// A folder whose agents, `a`, `b` …, are started by these commands.
 fn place(commands: &[&str]) -> Place {
@@ -21,15 +21,6 @@ fn free_port() -> u16 {
     listener.local_addr().expect("a listener has an address").port()
 }
 
-/// Waits until `condition` holds.
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-}
-
 /// Two apps that print more than any buffer between them and us holds, one on each stream, to a server whose output
 /// nobody reads from now on. Returns once both have printed everything.
 async fn unheard() -> (Place, Server) {
@@ -45,7 +36,7 @@ async fn unheard() -> (Place, Server) {
     touch(&place.path().join("go"));
     for done in ["done.a", "done.b"] {
         let done = place.path().join(done);
-        until("an app printed everything", || done.exists()).await;
+        until("an app printed everything", async || done.exists()).await;
     }
     (place, server)
 }
@@ -104,9 +95,9 @@ async fn as_process_one_it_leaves_no_zombies() {
     let server = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]).as_process_one().start().await;
     let starter = server.id().to_string();
     let inside = processes().into_iter().find(|process| process.parent == starter).expect("it is at work").id;
-    until("three runs have ended", || server.said().contains("ends again and again")).await;
+    until("three runs have ended", async || server.said().contains("ends again and again")).await;
     let zombie = |process: &Process| process.is_zombie && process.parent == inside;
-    until("no zombie is left", || !processes().iter().any(zombie)).await;
+    until("no zombie is left", async || !processes().iter().any(zombie)).await;
 }
 
 #[tokio::test]
@@ -161,7 +152,7 @@ async fn an_app_that_does_not_stop_ends_with_us_when_we_are_killed_meanwhile() {
     server.says("asked").await;
     server.kill().await;
     let lives = |process: &Process| process.id == id && !process.is_zombie;
-    until("the app is gone", || !processes().iter().any(lives)).await;
+    until("the app is gone", async || !processes().iter().any(lives)).await;
 }
 
 #[tokio::test]

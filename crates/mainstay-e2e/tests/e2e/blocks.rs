@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mainstay_e2e::Place;
-use mainstay_testkit::process::{Client, PATIENCE, Server};
+use mainstay_testkit::process::{Client, Server, until};
 use serde_json::json;
 
 const STORE: &str = "
@@ -38,19 +38,11 @@ async fn start(place: &Place) -> Server {
     place.command(&words).start().await
 }
 
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(std::time::Instant::now() < deadline, "it never came to be");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-}
-
 /// What the app was told: its id and the two ports.
 async fn told(place: &Place) -> Vec<String> {
     let file = place.path().join("told");
     let words = || std::fs::read_to_string(&file).unwrap_or_default();
-    until(async || words().ends_with('\n')).await;
+    until("the app is told its ports", async || words().ends_with('\n')).await;
     words().split_whitespace().map(str::to_owned).collect()
 }
 
@@ -92,7 +84,7 @@ async fn a_reload_takes_new_components_and_keeps_the_old_ones_where_one_cannot_b
     assert_eq!((status("orders").await, status("carts").await), (204, 400));
     write(place.path(), &[("carts.yaml", &STORE.replace("orders", "carts"))]);
     server.reload();
-    until(async || status("carts").await == 204).await;
+    until("the store answers", async || status("carts").await == 204).await;
     let vault = STORE
         .replace("orders", "vault")
         .replace("state.embedded", "secretstores.local.file")
@@ -120,7 +112,7 @@ async fn a_reload_takes_new_rules_and_external_services_too() {
         head("HTTPEndpoint", "api") + &format!("  baseUrl: http://127.0.0.1:{}\n", told(&place).await[1]);
     write(place.path(), &[("c.yaml", &denied), ("api.yaml", &here)]);
     server.reload();
-    until(async || status(call).await == 204).await;
+    until("the call is answered", async || status(call).await == 204).await;
     assert_eq!(status(key).await, 404);
 }
 
@@ -133,4 +125,67 @@ async fn readiness_names_the_components() {
     let found: Vec<_> = named.filter(|one| one["name"] == "component orders").collect();
     assert_eq!(found.len(), 1, "{ready}");
     assert_eq!(found[0]["ready"], json!(true), "{ready}");
+}
+
+const LATE: &str = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: vault }
+spec:
+  type: secretstores.local.file
+  version: v1
+  ignoreErrors: true
+  metadata: [{ name: secretsFile, value: late.json }]
+";
+
+#[tokio::test]
+async fn what_could_not_be_opened_is_tried_again() {
+    let place = place("components: components\n", &[("vault.yaml", LATE)]);
+    let server = start(&place).await;
+    let client = sidecar(&told(&place).await);
+    let is_there = async || {
+        let ready = server.client().get("/ready").await.json();
+        let named = ready["dependencies"].as_array().expect("it is a list").iter();
+        let found: Vec<_> = named.filter(|one| one["name"] == "component vault").collect();
+        assert_eq!(found.len(), 1, "{ready}");
+        found[0]["ready"] == json!(true)
+    };
+    assert!(!is_there().await);
+    std::fs::write(place.path().join("late.json"), r#"{"key": "here"}"#).expect("a file can be written");
+    until("the component is there", is_there).await;
+    assert_eq!(client.get("/v1.0/secrets/vault/key").await.json(), json!({"key": "here"}));
+}
+
+#[tokio::test]
+async fn types_that_sockets_serve_are_there_and_known_to_check() {
+    let sockets = tempfile::tempdir().expect("a temporary folder can be made");
+    let mut provider = tokio::process::Command::new(mainstay_testkit::process::binary());
+    provider.args(["components", "serve", "--socket-folder"]).arg(sockets.path());
+    let _provider = provider.current_dir(sockets.path()).kill_on_drop(true).spawn().expect("it starts");
+    let socket = sockets.path().join("mainstay.sock");
+    until("the socket is there", async || tokio::net::UnixStream::connect(&socket).await.is_ok()).await;
+    let place = place(
+        "components: components\n",
+        &[("orders.yaml", &STORE.replace("state.embedded", "state.mainstay"))],
+    );
+    let folder = sockets.path().to_str().expect("it is UTF-8");
+    let here = |words: &[&str]| place.command(words).variable("DAPR_COMPONENTS_SOCKETS_FOLDER", folder);
+    let checked = here(&["check"]).finish().await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    let words = ["serve", ".", "--listen", "127.0.0.1:0", "--dapr-http-port", "0", "--dapr-grpc-port", "0"];
+    let server = here(&words).start().await;
+    let client = sidecar(&told(&place).await);
+    let save = async |store: &str| {
+        client.post(&format!("/v1.0/state/{store}"), &json!([{"key": "k", "value": 7}])).await.status
+    };
+    assert_eq!(save("orders").await, 204);
+    assert_eq!(client.get("/v1.0/state/orders/k").await.json(), json!(7));
+    write(
+        place.path(),
+        &[("carts.yaml", &STORE.replace("orders", "carts").replace("state.embedded", "state.mainstay"))],
+    );
+    server.reload();
+    until("the new store saves", async || save("carts").await == 204).await;
+    let elsewhere = place.command(&["check"]).finish().await;
+    assert!(elsewhere.stderr.contains("no component type `state.mainstay`"), "{}", elsewhere.stderr);
 }

@@ -144,3 +144,48 @@ async fn what_goes_to_a_file_has_no_colours() {
     server.says("stopped").await;
     assert!(!server.said().contains('\x1b'), "{}", server.said());
 }
+
+const RESOURCES: &str = "apiVersion: dapr.io/v1alpha1
+kind: Configuration
+metadata: { name: c }
+spec:
+  nameResolution: { component: mdns }
+  metric: { enabled: true, recordErrorCodes: true }
+";
+
+const ROUTED: &str = "apiVersion: dapr.io/v2alpha1
+kind: Subscription
+metadata: { name: s }
+spec:
+  pubsubname: bus
+  topic: t
+  routes: { rules: [{ match: 'event.type ==', path: /t }] }
+";
+
+#[tokio::test]
+async fn resource_files_are_checked_with_what_has_no_effect_and_what_is_no_condition() {
+    let place = Place::new(
+        "name: shop\ncomponents: resources\nagents: { a: { app: { url: http://127.0.0.1:1 } } }\n",
+    );
+    let resources = place.path().join("resources");
+    std::fs::create_dir(&resources).expect("a folder can be made");
+    std::fs::write(resources.join("c.yaml"), RESOURCES).expect("a file can be written");
+    let done = place.command(&["check"]).finish().await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for part in ["c.yaml:5:3", "`spec.nameResolution` has no effect here", "c.yaml:6:28", "`enabled` counts"]
+    {
+        assert!(done.stderr.contains(part), "no `{part}`: {}", done.stderr);
+    }
+    std::fs::write(resources.join("s.yaml"), ROUTED).expect("a file can be written");
+    let done = place.command(&["check"]).finish().await;
+    assert_eq!(done.code, Some(78), "{}", done.stderr);
+    assert!(done.stderr.contains("s.yaml:7:30"), "{}", done.stderr);
+    let words = ["sidecar", "--app-id", "shop", "--resources-path", "resources", "--dapr-http-port", "0"];
+    let refused = place.command(&words).finish().await;
+    assert_eq!(
+        (refused.code, refused.stderr.contains("s.yaml:7:30")),
+        (Some(78), true),
+        "{}",
+        refused.stderr
+    );
+}

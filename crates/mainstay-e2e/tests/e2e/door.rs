@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::BodyExt as _;
-use mainstay_e2e::sidecar::{STORE_AND_BROKER, start, until};
+use mainstay_e2e::sidecar::{STORE_AND_BROKER, start};
 use mainstay_testkit::loopback::{Loopback, Request, whole};
+use mainstay_testkit::process::until;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -71,9 +72,9 @@ async fn so_many_calls_and_messages_are_with_the_app_and_no_more() {
     for done in 0..10 {
         // One leaves when the app is as full as it gets, so whoever comes in too many has had the time for it.
         let full = (10 - done).min(2);
-        until("the app is full", || busy.now.load(Ordering::SeqCst) >= full).await;
+        until("the app is full", async || busy.now.load(Ordering::SeqCst) >= full).await;
         busy.lets.add_permits(1);
-        until("one has left", || busy.done.load(Ordering::SeqCst) > done).await;
+        until("one has left", async || busy.done.load(Ordering::SeqCst) > done).await;
     }
     for call in calls {
         assert_eq!(call.await.expect("it ends"), 200);
@@ -130,7 +131,7 @@ impl Patient {
     /// Waits for so many further probes.
     async fn probed(&self, times: usize) {
         let wanted = self.probes.load(Ordering::SeqCst) + times;
-        until("it is probed", || self.probes.load(Ordering::SeqCst) >= wanted).await;
+        until("it is probed", async || self.probes.load(Ordering::SeqCst) >= wanted).await;
     }
 }
 
@@ -158,7 +159,7 @@ async fn an_app_that_is_not_well_is_left_alone_and_told_everything_once_it_is() 
     });
     assert_eq!(health, expect);
     publish(1).await;
-    until("the message comes", || patient.told() == [1]).await;
+    until("the message comes", async || patient.told() == [1]).await;
     // One failure is below the threshold.
     patient.faints.store(1, Ordering::SeqCst);
     patient.probed(2).await;
@@ -176,8 +177,8 @@ async fn an_app_that_is_not_well_is_left_alone_and_told_everything_once_it_is() 
     patient.probed(2).await;
     assert_eq!(patient.told(), [1], "nothing is delivered meanwhile");
     patient.ill.store(false, Ordering::SeqCst);
-    until("the message that waited comes", || patient.told() == [1, 2]).await;
+    until("the message that waited comes", async || patient.told() == [1, 2]).await;
     publish(3).await;
-    until("the next message comes", || patient.told() == [1, 2, 3]).await;
+    until("the next message comes", async || patient.told() == [1, 2, 3]).await;
     assert_eq!(call().await.body, "hello");
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::Method;
-use mainstay_e2e::sidecar::{STORE_AND_BROKER, start, until};
+use mainstay_e2e::sidecar::{STORE_AND_BROKER, start};
 use mainstay_testkit::loopback::{Loopback, Request, whole};
+use mainstay_testkit::process::until;
 use mainstay_testkit::process::{Answer, Client};
 use serde_json::json;
 
@@ -64,7 +65,7 @@ async fn one_that_is_forced_waits_for_nobody_and_ends_with_1() {
     let client = server.client();
     let caller = client.clone();
     let call = tokio::spawn(async move { caller.get("/v1.0/invoke/shop/method/stuck").await });
-    until("the call is with the app", || shop.stuck.load(Ordering::SeqCst) == 1).await;
+    until("the call is with the app", async || shop.stuck.load(Ordering::SeqCst) == 1).await;
     assert_eq!(shut_down(&client, true).await.status, 204, "whoever asks is answered first");
     assert_eq!(server.ended().await.code(), Some(1));
     call.abort();
@@ -83,7 +84,7 @@ async fn an_end_that_is_put_off_lets_the_app_call_until_it_is_not_well() {
     let client = server.client();
     let publish = async || client.post("/v1.0/publish/bus/paid", &json!({})).await.status;
     assert_eq!(publish().await, 204);
-    until("the message comes", || shop.told.load(Ordering::SeqCst) == 1).await;
+    until("the message comes", async || shop.told.load(Ordering::SeqCst) == 1).await;
     server.terminate();
     server.says("serving on").await;
     // The app's own calls go on; nothing is delivered to it.

@@ -181,3 +181,12 @@ async fn it_says_its_version_and_waits_for_another() {
     let waited = Launch::new(folder.path(), &["sidecar", "--wait", "--dapr-http-port", &port]).finish().await;
     assert_eq!(waited.code, Some(0), "{}", waited.stderr);
 }
+
+#[tokio::test]
+async fn that_kubernetes_is_not_asked_is_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let server = start(folder.path(), &["--mode", "kubernetes"]).await;
+    assert!(server.said().contains("`--mode kubernetes` has no effect here"), "{}", server.said());
+    let server = start(folder.path(), &["--mode", "standalone"]).await;
+    assert!(!server.said().contains("`--mode"), "{}", server.said());
+}

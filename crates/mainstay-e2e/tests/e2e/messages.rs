@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use mainstay_testkit::process::{Launch, PATIENCE, Server};
+use mainstay_testkit::process::{Launch, PATIENCE, Server, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -161,14 +161,14 @@ async fn nothing_acknowledged_is_lost_and_each_key_keeps_its_order_while_both_si
     }
     let written = || place.seen().values().map(Vec::len).sum::<usize>();
     for _ in 0..KILLS {
-        wait_for("events came", || written() > 0).await;
+        until("events came", async || written() > 0).await;
         let before = written();
-        wait_for("more events came", || written() > before + 50).await;
+        until("more events came", async || written() > before + 50).await;
         sidecar.kill().await;
         sidecar = place.sidecar().await;
         tell.send_replace(sidecar.address());
         let before = written();
-        wait_for("events came after the runtime's end", || written() > before + 50).await;
+        until("events came after the runtime's end", async || written() > before + 50).await;
         app.kill().await.expect("the app can be killed");
         app = place.app();
     }
@@ -177,7 +177,8 @@ async fn nothing_acknowledged_is_lost_and_each_key_keeps_its_order_while_both_si
     assert!(acknowledged.iter().all(|(_, count)| *count > 0), "{acknowledged:?}");
     let is_there =
         |key: usize, count: u64| place.seen().get(&key).is_some_and(|seen| seen.contains(&(count - 1)));
-    wait_for("the last events came", || acknowledged.iter().all(|(key, count)| is_there(*key, *count))).await;
+    until("the last events came", async || acknowledged.iter().all(|(key, count)| is_there(*key, *count)))
+        .await;
     for (key, mut numbers) in place.seen() {
         // A number can come again, after a kill: then it is the one before.
         numbers.dedup();
@@ -187,13 +188,4 @@ async fn nothing_acknowledged_is_lost_and_each_key_keeps_its_order_while_both_si
         assert!(whole.len() as u64 >= count, "key {key}");
     }
     drop(app);
-}
-
-/// Waits until `condition` holds.
-async fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -23,9 +23,9 @@ spec:
       shop: { timeout: short, retry: again, circuitBreaker: careful }
 ";
 
-async fn start(folder: &Path, app: &Loopback) -> Server {
+async fn start(folder: &Path, policies: &str, app: &Loopback) -> Server {
     std::fs::create_dir(folder.join("resources")).expect("a folder can be made");
-    std::fs::write(folder.join("resources/r.yaml"), POLICIES).expect("a file can be written");
+    std::fs::write(folder.join("resources/r.yaml"), policies).expect("a file can be written");
     let port = app.url().rsplit(':').next().unwrap_or_default().to_owned();
     let words = ["sidecar", "--app-id", "shop", "--resources-path", "resources", "--app-port", &port];
     let launch = words_and(Launch::new(folder, &words), &["--dapr-http-port", "0", "--dapr-grpc-port", "0"]);
@@ -65,7 +65,7 @@ async fn app() -> (Loopback, Arc<AtomicUsize>) {
 async fn calls_of_the_app_are_tried_again_ended_and_kept_away_as_the_file_says() {
     let (app, asked) = app().await;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let server = start(folder.path(), &app).await;
+    let server = start(folder.path(), POLICIES, &app).await;
     let client = server.client();
     let call = async |path: &str, expect: (u16, &str), tries: usize| {
         let before = asked.load(Ordering::SeqCst);
@@ -82,4 +82,30 @@ async fn calls_of_the_app_are_tried_again_ended_and_kept_away_as_the_file_says()
     call("down", (500, "circuit breaker is open"), 1).await;
     call("down", (500, "circuit breaker is open"), 0).await;
     call("flaky", (200, "well"), 1).await;
+}
+
+const AT_THE_START: &str = "
+apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata: { name: r }
+spec:
+  policies:
+    retries:
+      DaprBuiltInInitializationRetries: { policy: constant, duration: 10ms, maxRetries: 6 }
+";
+
+#[tokio::test]
+async fn the_app_is_asked_what_it_subscribes_to_as_often_as_the_policy_says() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let app = Loopback::serve(Arc::new(move |request: Request| {
+        let is_question = request.uri().path() == "/dapr/subscribe";
+        counted.fetch_add(usize::from(is_question), Ordering::SeqCst);
+        Box::pin(async move { whole(if is_question { 200 } else { 404 }, "text/plain", "not yet") })
+    }))
+    .await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let server = start(folder.path(), AT_THE_START, &app).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 7);
+    server.says("the app does not say what it subscribes to").await;
 }

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper_util::service::TowerToHyperService;
 use mainstay_e2e::app::{App, Authority, Wire};
-use mainstay_e2e::sidecar::{STORE_AND_BROKER, start, until};
+use mainstay_e2e::sidecar::{STORE_AND_BROKER, start};
 use mainstay_proto::common::v1::{InvokeRequest, InvokeResponse};
 use mainstay_proto::runtime::v1 as wire;
 use mainstay_testkit::loopback::{self, Request, whole};
 use mainstay_testkit::process::Server;
+use mainstay_testkit::process::until;
 use serde_json::{Value, json};
 use tonic::{Response, Status};
 
@@ -52,7 +53,7 @@ async fn check(server: &Server, seen: &Seen, protocol: &str, says: &str) {
     assert_eq!((called.status, String::from_utf8_lossy(&called.body).as_ref()), (200, says), "{protocol}");
     assert_eq!(client.post("/v1.0/publish/bus/paid", &json!({"n": 7})).await.status, 204);
     let heard = || seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    until("the message comes", || heard() == [json!({"n": 7})]).await;
+    until("the message comes", async || heard() == [json!({"n": 7})]).await;
     let known = client.get("/v1.0/metadata").await.json();
     assert_eq!(known["appConnectionProperties"]["protocol"], json!(protocol), "{known}");
 }

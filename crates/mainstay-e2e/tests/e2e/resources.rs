@@ -165,3 +165,22 @@ spec:
     let secret = server.client().get("/v1.0/secrets/vault/key").await.json();
     assert_eq!(secret, json!({"key": "here"}));
 }
+
+#[tokio::test]
+async fn what_changes_while_components_open_is_taken_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let resources = folder.path().to_owned();
+    // Where the keys are, a file is written before they are given out.
+    let keys = Loopback::serve(Arc::new(move |_: Request| {
+        write(&resources, "carts.yaml", &component("carts", "state.in-memory"));
+        Box::pin(async { whole(200, "application/json", r#"{"keys": []}"#) })
+    }))
+    .await;
+    let vault = component("vault", "crypto.dapr.jwks");
+    let setting = format!("metadata: [{{ name: jwks, value: '{}' }}]", keys.url());
+    write(folder.path(), "vault.yaml", &vault.replace("metadata: []", &setting));
+    let app = Loopback::serve(Arc::new(|_: Request| Box::pin(async { whole(404, "text/plain", "") }))).await;
+    let port = app.url().rsplit(':').next().unwrap_or_default().to_owned();
+    let server = start(folder.path(), &port).await;
+    until_saving_is(&server.client(), "carts", 204).await;
+}

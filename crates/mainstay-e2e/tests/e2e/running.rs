@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use mainstay_testkit::loopback::{Answer, Loopback, Request, whole};
-use mainstay_testkit::process::{Client, Launch, Server};
+use mainstay_testkit::process::{Client, Launch, Server, until};
 use serde_json::{Value, json};
 
 /// An app that subscribes to the topic `news` of `pubsub`, and keeps the paths it was called at.
@@ -52,14 +52,6 @@ fn client_of(listed: &[Value], app_id: &str) -> Client {
     Client::new(([127, 0, 0, 1], port).into())
 }
 
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = std::time::Instant::now() + mainstay_testkit::process::PATIENCE;
-    while !holds().await {
-        assert!(std::time::Instant::now() < deadline, "it never came to be");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test]
 async fn an_app_sees_its_surroundings_and_its_exit_code_is_passed_on() {
     let folder = folder();
@@ -87,7 +79,10 @@ async fn an_app_is_sent_what_it_subscribes_to_and_a_signal_ends_both_with_0() {
     server.says("You're up and running! Both Dapr and your app logs will appear here.").await;
     let sent = server.client().post("/v1.0/publish/pubsub/news", &json!({"n": 1})).await;
     assert_eq!(sent.status, 204);
-    until(async || called.lock().expect("nobody fails holding it").iter().any(|path| path == "/news")).await;
+    until("the app is told", async || {
+        called.lock().expect("nobody fails holding it").iter().any(|path| path == "/news")
+    })
+    .await;
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.said());
     let said = server.said();
@@ -146,12 +141,18 @@ async fn apps_of_a_file_share_what_is_inside_and_one_that_is_stopped_leaves_the_
     let folder = place(&port(&app));
     let mut server = start(folder.path()).await;
     server.says("== APP - seller == here").await;
-    until(async || logs(folder.path(), "seller", "daprd").contains("the app is subscribed")).await;
+    until("the app is subscribed", async || {
+        logs(folder.path(), "seller", "daprd").contains("the app is subscribed")
+    })
+    .await;
     let running = listed(folder.path()).await;
     assert_eq!(running.len(), 2, "{running:?}");
     let sent = client_of(&running, "buyer").post("/v1.0/publish/pubsub/news", &json!({"n": 1})).await;
     assert_eq!(sent.status, 204);
-    until(async || called.lock().expect("nobody fails holding it").iter().any(|path| path == "/news")).await;
+    until("the app is told", async || {
+        called.lock().expect("nobody fails holding it").iter().any(|path| path == "/news")
+    })
+    .await;
 
     let stopped = launch(folder.path(), &["stop", "--app-id", "buyer"]).finish().await;
     assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);

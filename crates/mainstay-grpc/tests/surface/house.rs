@@ -294,7 +294,7 @@ impl Receipt for Slip {
 #[async_trait]
 impl PubSub for Bus {
     fn capabilities(&self) -> pubsub::Capabilities {
-        pubsub::Capabilities { ttl: false, ordered: true, durable: false }
+        pubsub::Capabilities { ttl: false, ordered: true, metadata: true, durable: false }
     }
 
     async fn ready(&self, _: &Ctx) -> Result<()> {

@@ -9,6 +9,7 @@ mod crypto;
 mod house;
 mod lock;
 mod metadata;
+mod policies;
 mod pubsub;
 mod secrets;
 mod state;

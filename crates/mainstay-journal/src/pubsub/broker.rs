@@ -47,7 +47,7 @@ impl Broker {
 #[async_trait]
 impl PubSub for Broker {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: true, ordered: true, durable: true }
+        Capabilities { ttl: true, ordered: true, metadata: true, durable: true }
     }
 
     async fn ready(&self, ctx: &Ctx) -> Result<()> {

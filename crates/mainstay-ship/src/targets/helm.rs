@@ -48,7 +48,10 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
         files.push(File::new(format!("templates/{}.yaml", object.file), text));
     }
     files.push(File::new("templates/tests/ready.yaml", holes::template(&test(shipment.workload), None)));
-    files.push(File::new("templates/migration.yaml", holes::template(&migration(shipment.workload), Some(MIGRATES))));
+    files.push(File::new(
+        "templates/migration.yaml",
+        holes::template(&migration(shipment.workload), Some(MIGRATES)),
+    ));
     Ok(Rendered { files, notes: kubernetes::notes(shipment.workload) })
 }
 
@@ -102,7 +105,8 @@ fn semver(tag: &str) -> bool {
 /// What `helm test` runs: the binary's own question for its readiness.
 fn test(workload: &Workload) -> Value {
     let mut pod = hook(workload, "ready", "Pod", "v1", "test");
-    let mut spec = kubernetes::plain_pod(workload, &["healthcheck", "--url", &format!("http://{}", workload.name)]);
+    let mut spec =
+        kubernetes::plain_pod(workload, &["healthcheck", "--url", &format!("http://{}", workload.name)]);
     spec["restartPolicy"] = "Never".into();
     pod["spec"] = spec;
     values::cut_image(&mut pod, "/spec/containers/0/image");
@@ -143,9 +147,13 @@ fn hook(workload: &Workload, name: &str, kind: &str, version: &str, when: &str) 
     })
 }
 
-/// What several templates need. The hash is of the same text as in the plain files, so the names are the same.
+/// What several templates need.
 fn helpers(workload: &Workload) -> String {
-    let name = &workload.name;
+    [naming(&workload.name), environment(), scaling()].concat()
+}
+
+/// The hash is of the same text as in the plain files, so the names are the same.
+fn naming(name: &str) -> String {
     format!(
         r#"{{{{- /* The image: by digest where one is given, else by tag. */ -}}}}
 {{{{- define "image" -}}}}
@@ -165,8 +173,13 @@ fn helpers(workload: &Workload) -> String {
 {name}-env-{{{{ $text | sha256sum | trunc 10 }}}}
 {{{{- end -}}}}
 
-{{{{- /* Secrets as variables, by name alone. */ -}}}}
-{{{{- define "environment" -}}}}
+"#
+    )
+}
+
+fn environment() -> String {
+    r#"{{- /* Secrets as variables, by name alone. */ -}}
+{{- define "environment" -}}
 - name: NAMESPACE
   valueFrom:
     fieldRef:
@@ -175,25 +188,31 @@ fn helpers(workload: &Workload) -> String {
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
-{{{{- range .Values.secrets }}}}
-- name: {{{{ .variable | quote }}}}
+{{- range .Values.secrets }}
+- name: {{ .variable | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{{{ $.Values.secretName | quote }}}}
-      key: {{{{ .key | quote }}}}
-{{{{- end }}}}
-{{{{- end -}}}}
+      name: {{ $.Values.secretName | quote }}
+      key: {{ .key | quote }}
+{{- end }}
+{{- end -}}
 
-{{{{- /* The same with the plain variables, for what runs before their ConfigMap is there. */ -}}}}
-{{{{- define "everything" -}}}}
-{{{{ include "environment" . }}}}
-{{{{- range $name, $value := .Values.variables }}}}
-- name: {{{{ $name | quote }}}}
-  value: {{{{ $value | quote }}}}
-{{{{- end }}}}
-{{{{- end -}}}}
+{{- /* The same with the plain variables, for what runs before their ConfigMap is there. */ -}}
+{{- define "everything" -}}
+{{ include "environment" . }}
+{{- range $name, $value := .Values.variables }}
+- name: {{ $name | quote }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end -}}
 
-{{{{- /* What the autoscaler follows. */ -}}}}
+"#
+    .to_owned()
+}
+
+fn scaling() -> String {
+    format!(
+        r#"{{{{- /* What the autoscaler follows. */ -}}}}
 {{{{- define "metrics" -}}}}
 - type: Pods
   pods:

@@ -27,8 +27,11 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let workloads = environments(shipment)?;
     let all: Vec<Vec<Object>> = workloads.iter().map(kubernetes::objects).collect::<Result<_>>()?;
     let base_at = Environment::ALL.iter().position(|environment| *environment == BASE).unwrap_or_default();
-    let shared: Vec<Object> =
-        all[base_at].iter().filter(|object| all.iter().all(|objects| twin(objects, object).is_some())).map(bare).collect();
+    let shared: Vec<Object> = all[base_at]
+        .iter()
+        .filter(|object| all.iter().all(|objects| twin(objects, object).is_some()))
+        .map(bare)
+        .collect();
     let mut files: Vec<File> =
         shared.iter().map(|object| file(&header, &format!("base/{}", object.file), &object.value)).collect();
     let resources: Vec<String> = shared.iter().map(|object| format!("{}.yaml", object.file)).collect();
@@ -91,7 +94,8 @@ fn kustomization(content: Value) -> Value {
 /// The object of the same kind and name.
 fn twin<'o>(objects: &'o [Object], object: &Object) -> Option<&'o Object> {
     let same = |other: &&Object| {
-        other.value["kind"] == object.value["kind"] && other.value["metadata"]["name"] == object.value["metadata"]["name"]
+        other.value["kind"] == object.value["kind"]
+            && other.value["metadata"]["name"] == object.value["metadata"]["name"]
     };
     objects.iter().find(same)
 }

@@ -17,15 +17,7 @@ use mainstay_core::{Ctx, Error};
 
 use super::suite;
 pub use super::suite::prove;
-
-/// What a check needs below its binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A namespace of its own on a server that others use too.
-    Namespace,
-    /// A server of its own, which it will stop.
-    Server,
-}
+pub use crate::servers::below::{Below, Need, Outage};
 
 /// A binding, and what is on its other side.
 #[async_trait]
@@ -44,24 +36,9 @@ pub trait Rig: Send + Sync {
     /// Makes an event happen, within seconds. Only where events are declared.
     async fn provoke(&self) {}
 
-    /// Stops the server: nobody answers at its address. Only with [`Need::Server`].
-    async fn stop(&self) {
-        panic!("this rig has no server to stop");
-    }
-
-    /// Starts it again at the same address, with its data. Only after [`Rig::stop`].
-    async fn start(&self) {
-        panic!("this rig has no server to start");
-    }
-
-    /// Freezes the server: it takes calls and does not answer. Only with [`Need::Server`].
-    async fn freeze(&self) {
-        panic!("this rig has no server to freeze");
-    }
-
-    /// Lets it go on.
-    async fn thaw(&self) {
-        panic!("this rig has no server to thaw");
+    /// The servers that are the rig's own. None but with [`Need::Server`].
+    fn below(&self) -> Below {
+        Below::default()
     }
 }
 

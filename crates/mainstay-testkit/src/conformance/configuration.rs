@@ -13,9 +13,9 @@ use libtest_mimic::Trial;
 use mainstay_core::configuration::{ConfigurationStore, Item, Items};
 use mainstay_core::{BoxStream, Ctx, Error, Result};
 
-pub use super::state::Need;
 use super::suite;
 pub use super::suite::prove;
+pub use crate::servers::below::{Below, Need, Outage};
 
 /// A store on an empty namespace, and what is below it.
 #[async_trait]
@@ -34,24 +34,9 @@ pub trait Rig: Send + Sync {
         BTreeMap::new()
     }
 
-    /// Stops the server: nobody answers at its address. Only with [`Need::Server`].
-    async fn stop(&self) {
-        panic!("this rig has no server to stop");
-    }
-
-    /// Starts it again at the same address, with its data. Only after [`Rig::stop`].
-    async fn start(&self) {
-        panic!("this rig has no server to start");
-    }
-
-    /// Freezes the server: it takes calls and does not answer. Only with [`Need::Server`].
-    async fn freeze(&self) {
-        panic!("this rig has no server to freeze");
-    }
-
-    /// Lets it go on.
-    async fn thaw(&self) {
-        panic!("this rig has no server to thaw");
+    /// The servers that are the rig's own. None but with [`Need::Server`].
+    fn below(&self) -> Below {
+        Below::default()
     }
 }
 
@@ -254,21 +239,21 @@ async fn a_server_that_is_gone_ends_watches_and_is_unavailable_until_it_is_back(
     let rig = open(Need::Server).await;
     rig.set("a", "1", "v1").await;
     let mut watch = Watch::open(&rig, &[]).await;
-    rig.stop().await;
+    rig.below().stop().await;
     let error = watch.next().await.expect("it says that it is cut").expect_err("it is cut");
     are_outages(&[error]);
     assert!(watch.next().await.is_none(), "it goes on after its end");
     are_outages(&failures(&rig).await);
-    rig.start().await;
+    rig.below().start().await;
     recovered(&rig).await;
 }
 
 async fn a_server_that_does_not_answer_is_given_up_at_the_deadline(open: Open) {
     let rig = open(Need::Server).await;
     rig.set("a", "1", "v1").await;
-    rig.freeze().await;
+    rig.below().freeze().await;
     let given_up = tokio::time::timeout(PATIENCE, failures(&rig)).await;
-    rig.thaw().await;
+    rig.below().thaw().await;
     are_outages(&given_up.expect("calls are given up at their deadline"));
     recovered(&rig).await;
 }

@@ -11,9 +11,9 @@ use libtest_mimic::Trial;
 use mainstay_core::lock::{LockStore, Unlocked};
 use mainstay_core::{Ctx, Error};
 
-pub use super::state::Need;
 use super::suite;
 pub use super::suite::prove;
+pub use crate::servers::below::{Below, Need, Outage};
 
 /// A store on an empty namespace, and what is below it.
 #[async_trait]
@@ -27,24 +27,9 @@ pub trait Rig: Send + Sync {
     /// Lets a little time go by: moves the clock that the store was given, or waits.
     async fn tick(&self);
 
-    /// Stops the server: nobody answers at its address. Only with [`Need::Server`].
-    async fn stop(&self) {
-        panic!("this rig has no server to stop");
-    }
-
-    /// Starts it again at the same address, with its data. Only after [`Rig::stop`].
-    async fn start(&self) {
-        panic!("this rig has no server to start");
-    }
-
-    /// Freezes the server: it takes calls and does not answer. Only with [`Need::Server`].
-    async fn freeze(&self) {
-        panic!("this rig has no server to freeze");
-    }
-
-    /// Lets it go on.
-    async fn thaw(&self) {
-        panic!("this rig has no server to thaw");
+    /// The servers that are the rig's own. None but with [`Need::Server`].
+    fn below(&self) -> Below {
+        Below::default()
     }
 }
 
@@ -239,9 +224,9 @@ async fn a_server_that_is_gone_is_unavailable_until_it_is_back(open: Open) {
     let rig = open(Need::Server).await;
     let store = Store(rig.store());
     assert!(store.lock("l", "a", LONG).await);
-    rig.stop().await;
+    rig.below().stop().await;
     are_outages(&failures(&store).await);
-    rig.start().await;
+    rig.below().start().await;
     recovered(&store).await;
     assert_eq!(store.unlock("l", "a").await, Unlocked::Done);
 }
@@ -250,9 +235,9 @@ async fn a_server_that_does_not_answer_is_given_up_at_the_deadline(open: Open) {
     let rig = open(Need::Server).await;
     let store = Store(rig.store());
     assert!(store.lock("l", "a", LONG).await);
-    rig.freeze().await;
+    rig.below().freeze().await;
     let given_up = tokio::time::timeout(PATIENCE, failures(&store)).await;
-    rig.thaw().await;
+    rig.below().thaw().await;
     are_outages(&given_up.expect("calls are given up at their deadline"));
     recovered(&store).await;
 }

@@ -24,15 +24,7 @@ use mainstay_core::{BoxStream, Ctx, Error, Result};
 
 use super::suite;
 pub use super::suite::prove;
-
-/// What a check needs below its broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A namespace of its own on a server that others use too.
-    Namespace,
-    /// A server of its own, which it will stop.
-    Server,
-}
+pub use crate::servers::below::{Below, Need, Outage};
 
 /// A broker on an empty namespace, and what is below it. What is not settled must come again within ten seconds.
 #[async_trait]
@@ -56,24 +48,9 @@ pub trait Rig: Send + Sync {
     /// waits.
     async fn tick(&self);
 
-    /// Stops the server: nobody answers at its address. Only with [`Need::Server`].
-    async fn stop(&self) {
-        panic!("this rig has no server to stop");
-    }
-
-    /// Starts it again at the same address, with its data. Only after [`Rig::stop`].
-    async fn start(&self) {
-        panic!("this rig has no server to start");
-    }
-
-    /// Freezes the server: it takes calls and does not answer. Only with [`Need::Server`].
-    async fn freeze(&self) {
-        panic!("this rig has no server to freeze");
-    }
-
-    /// Lets it go on.
-    async fn thaw(&self) {
-        panic!("this rig has no server to thaw");
+    /// The servers that are the rig's own. None but with [`Need::Server`].
+    fn below(&self) -> Below {
+        Below::default()
     }
 }
 

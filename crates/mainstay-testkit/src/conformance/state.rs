@@ -24,15 +24,7 @@ use mainstay_core::{Ctx, Error, Result};
 
 use super::suite;
 pub use super::suite::prove;
-
-/// What a check needs below its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A namespace of its own on a server that others use too.
-    Namespace,
-    /// A server of its own, which it will stop.
-    Server,
-}
+pub use crate::servers::below::{Below, Need, Outage};
 
 /// A store on an empty namespace, and what is below it.
 #[async_trait]
@@ -56,24 +48,9 @@ pub trait Rig: Send + Sync {
         false
     }
 
-    /// Stops the server: nobody answers at its address. Only with [`Need::Server`].
-    async fn stop(&self) {
-        panic!("this rig has no server to stop");
-    }
-
-    /// Starts it again at the same address, with its data. Only after [`Rig::stop`].
-    async fn start(&self) {
-        panic!("this rig has no server to start");
-    }
-
-    /// Freezes the server: it takes calls and does not answer. Only with [`Need::Server`].
-    async fn freeze(&self) {
-        panic!("this rig has no server to freeze");
-    }
-
-    /// Lets it go on.
-    async fn thaw(&self) {
-        panic!("this rig has no server to thaw");
+    /// The servers that are the rig's own. None but with [`Need::Server`].
+    fn below(&self) -> Below {
+        Below::default()
     }
 }
 
@@ -85,6 +62,9 @@ pub type Check = suite::Check<Open>;
 
 /// The checks that need a server that can be stopped: not run by a member without one.
 pub const OUTAGES: &[Check] = outages::CHECKS;
+
+/// The checks of several changes at once: not run where no two keys can be changed so.
+pub const TRANSACTIONS: &[Check] = transactions::CHECKS;
 
 /// Every check, in the order of the files.
 pub fn checks() -> impl Iterator<Item = Check> {

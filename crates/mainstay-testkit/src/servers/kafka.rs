@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
+use super::below::{Below, Need};
 use super::{Recipe, Server, first_program, free_port};
 
 /// How it is started.
@@ -154,6 +155,15 @@ static SHARED: LazyLock<Server> = LazyLock::new(|| RECIPE.start());
 pub fn namespace() -> (String, u32) {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     (format!("127.0.0.1:{}", SHARED.port()), TAKEN.fetch_add(1, SeqCst))
+}
+
+/// What a check needs: the address of a server, a number that nobody else names topics and groups with, and what of it is its
+/// own.
+///
+/// # Panics
+/// As [`Recipe::start`].
+pub async fn place(need: Need) -> ((String, u32), Below) {
+    RECIPE.place(need, namespace, |port| (format!("127.0.0.1:{port}"), 0)).await
 }
 
 #[cfg(test)]

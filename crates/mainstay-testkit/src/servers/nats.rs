@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
+use super::below::{Below, Need};
 use super::{Recipe, Server, first_program};
 
 /// How it is started.
@@ -43,4 +44,12 @@ static SHARED: LazyLock<Server> = LazyLock::new(|| RECIPE.start());
 pub fn namespace() -> (u16, String) {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     (SHARED.port(), format!("rig{}", TAKEN.fetch_add(1, SeqCst)))
+}
+
+/// What a check needs: the port of a server, a name that nobody else begins a subject with, and what of it is its own.
+///
+/// # Panics
+/// As [`Recipe::start`].
+pub async fn place(need: Need) -> ((u16, String), Below) {
+    RECIPE.place(need, namespace, |port| (port, "own".to_owned())).await
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
+use super::below::{Below, Need};
 use super::{Recipe, Server, first_program};
 
 /// The user that Debian's package makes.
@@ -99,4 +100,12 @@ static SHARED: LazyLock<Server> = LazyLock::new(|| RECIPE.start());
 pub fn namespace() -> (String, u32) {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     (connection_string(SHARED.port()), TAKEN.fetch_add(1, SeqCst))
+}
+
+/// What a check needs: what connects to a server, a number that nobody else names a table with, and what of it is its own.
+///
+/// # Panics
+/// As [`Recipe::start`].
+pub async fn place(need: Need) -> ((String, u32), Below) {
+    RECIPE.place(need, namespace, |port| (connection_string(port), 0)).await
 }

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
+use super::below::{Below, Need};
 use super::{Recipe, Server, first_program, free_port};
 
 /// Runs epmd and the server `$1`, and ends both when it is told to end.
@@ -85,4 +86,12 @@ static SHARED: LazyLock<Server> = LazyLock::new(|| RECIPE.start());
 pub fn namespace() -> (u16, String) {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     (SHARED.port(), format!("rig{}", TAKEN.fetch_add(1, SeqCst)))
+}
+
+/// What a check needs: the port of a server, a name that nobody else begins a topic with, and what of it is its own.
+///
+/// # Panics
+/// As [`Recipe::start`].
+pub async fn place(need: Need) -> ((u16, String), Below) {
+    RECIPE.place(need, namespace, |port| (port, "own".to_owned())).await
 }

@@ -1,11 +1,14 @@
 //! Redis. Each user of the shared one takes a database of its own.
 
+pub mod cluster;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
+use super::below::{Below, Need};
 use super::{Recipe, Server, first_program};
 
 /// Databases of the shared server: more than a test binary has tests.
@@ -57,4 +60,15 @@ pub fn database() -> (String, u32) {
     let database = TAKEN.fetch_add(1, SeqCst);
     assert!(database < 4096, "every database is taken");
     (address, database)
+}
+
+/// What a check needs: the address of a server, the text of the number of a database there that nobody else uses, and what
+/// of it is its own.
+///
+/// # Panics
+/// As [`database`].
+pub async fn place(need: Need) -> ((String, String), Below) {
+    let own = |port| (format!("127.0.0.1:{port}"), 0);
+    let ((host, database), below) = RECIPE.place(need, database, own).await;
+    ((host, database.to_string()), below)
 }

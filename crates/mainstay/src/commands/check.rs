@@ -1,4 +1,5 @@
-//! `mainstay check`: reads the spec and prints every fault it has. Connects to nothing.
+//! `mainstay check`: reads the spec and prints every fault it has. Connects to nothing but the sockets of pluggable components,
+//! whose types are known here as they are to a server.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,7 +9,8 @@ use mainstay_config::{Diagnostic, Diagnostics};
 use mainstay_core::{Plan, codes};
 use serde_json::json;
 
-use super::{Def, folder_argument};
+use super::{Def, client_runtime, folder_argument};
+use crate::wire::sidecar::plugged;
 use crate::{exit, spec, surroundings, terminal};
 
 pub(super) const DEF: Def = Def { name: "check", command, run };
@@ -35,11 +37,12 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let given = matches.get_one::<PathBuf>("folder").expect("it has a default");
     let json = matches.get_one::<String>("format").is_some_and(|f| f == "json");
     let env = matches.get_flag("env");
+    let plugged = client_runtime()?.block_on(plugged())?;
     let look = move |plan: &Plan| {
         let secrets = if env { surroundings::secrets(plan) } else { Vec::new() };
         surroundings::models_and_files(plan).into_iter().chain(secrets).collect()
     };
-    match spec::load_and_look(given, &spec::Flags::default(), &look) {
+    match spec::load_and_look(given, &spec::Flags::default(), &plugged, &look) {
         Ok(loaded) => {
             if json {
                 let mut found = loaded.warnings.to_json();

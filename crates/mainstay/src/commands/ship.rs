@@ -7,8 +7,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use mainstay_core::plan::Environment;
 use mainstay_ship::{File, Project, Target, targets};
 
-use super::Def;
+use super::{Def, client_runtime};
 use crate::ship::{self, Written};
+use crate::wire::sidecar::plugged;
 use crate::{exit, spec, surroundings, terminal};
 
 pub(super) const DEF: Def = Def { name: "ship", command, run };
@@ -90,7 +91,8 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     };
     let Some(asked) = asked(words) else { return Ok(ExitCode::from(exit::USAGE)) };
     let given = matches.get_one::<PathBuf>("spec").expect("it has a default");
-    let loaded = spec::load(given, &spec::Flags::default()).map_err(spec::Fault::explain)?;
+    let plugged = client_runtime()?.block_on(plugged())?;
+    let loaded = spec::load(given, &spec::Flags::default(), &plugged).map_err(spec::Fault::explain)?;
     let folder = &loaded.plan.folder;
     let out = matches.get_one::<PathBuf>("out").map_or_else(|| folder.join(OUT), Clone::clone);
     let out = std::path::absolute(&out)?;

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::environment;
 use crate::sidecar::flags;
 use crate::sidecar::running::Sidecar;
-use crate::wire::sidecar::Inside;
+use crate::wire::sidecar::{Inside, Plugged};
 
 /// The sidecar, if there is one.
 pub(super) struct Blocks(Option<AtWork>);
@@ -26,8 +26,9 @@ struct AtWork {
 }
 
 impl Blocks {
-    /// Opens the components and serves the APIs; those of them that are models ask through `gateway`. Errors: a port that is taken, a component that cannot be opened.
-    pub(super) async fn open(plan: &Plan, gateway: &Gateway) -> anyhow::Result<Self> {
+    /// Opens the components and serves the APIs; those of them that are models ask through `gateway`. `plugged` are the types
+    /// that sockets serve. Errors: a port that is taken, a component that cannot be opened.
+    pub(super) async fn open(plan: &Plan, plugged: &[Plugged], gateway: &Gateway) -> anyhow::Result<Self> {
         let Some(at) = plan.sidecar.filter(|_| !environment::blocks_are_elsewhere()) else {
             return Ok(Self(None));
         };
@@ -39,7 +40,8 @@ impl Blocks {
         options.folder = plan.folder.clone();
         // What the service measures is at its own address.
         options.listening.metrics = None;
-        let sidecar = Sidecar::open(options, plan.resources.clone(), &inside, gateway.clone()).await?;
+        let (resources, plugged) = (plan.resources.clone(), plugged.to_vec());
+        let sidecar = Sidecar::open(options, (resources, plugged), &inside, gateway.clone()).await?;
         let (leave, attending) = (CancellationToken::new(), TaskTracker::new());
         Ok(Self(Some(AtWork { sidecar: Arc::new(sidecar), inside, leave, attending })))
     }
@@ -67,6 +69,8 @@ impl Blocks {
         if let Some(at_work) = &self.0 {
             surface.depend_on(at_work.sidecar.look());
             at_work.attend();
+            let (sidecar, leave) = (Arc::clone(&at_work.sidecar), at_work.leave.clone());
+            at_work.attending.spawn(async move { sidecar.retry(&leave).await });
         }
     }
 

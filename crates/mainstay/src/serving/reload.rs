@@ -1,6 +1,5 @@
 //! Reading the spec again while serving: a whole new plan, or the old one with the faults shown.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mainstay_core::Plan;
@@ -10,6 +9,7 @@ use super::blocks::Blocks;
 use super::fixed::Fixed;
 use crate::stamp::Stamp;
 use crate::wire::House;
+use crate::wire::sidecar::Plugged;
 use crate::{environment, spec, stand_in, surroundings};
 
 /// How often the files are looked at.
@@ -21,8 +21,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        Self { files: files.into_iter().map(Stamp::of).collect() }
+    pub(super) fn new(files: Vec<Stamp>) -> Self {
+        Self { files }
     }
 
     /// Returns when a file has changed.
@@ -43,13 +43,13 @@ impl Watch {
 
 /// Reads the spec and swaps it in; keeps `plan` when that fails. What is `fixed` stays as it was.
 pub(super) async fn apply(
-    options: &Options,
+    (options, plugged): (&Options, &[Plugged]),
     (house, blocks): (&mut House, &mut Blocks),
     plan: Plan,
     fixed: &Fixed,
     watch: &mut Watch,
 ) -> Plan {
-    match read(options).await {
+    match read(options, plugged).await {
         Ok((mut new, files)) => {
             *watch = Watch::new(files);
             fixed.warn(&new);
@@ -78,8 +78,8 @@ pub(super) async fn apply(
     plan
 }
 
-async fn read(options: &Options) -> anyhow::Result<(Plan, Vec<PathBuf>)> {
-    let loaded = spec::load(&options.given, &options.flags).map_err(spec::Fault::tell)?;
+async fn read(options: &Options, plugged: &[Plugged]) -> anyhow::Result<(Plan, Vec<Stamp>)> {
+    let loaded = spec::load(&options.given, &options.flags, plugged).map_err(spec::Fault::tell)?;
     spec::warn(&loaded.warnings);
     let plan = if options.dev {
         stand_in::prepare(loaded.plan, &environment::models_folder()).await?

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use mainstay_blocks::Blocks;
 use mainstay_blocks::bindings::Listener;
 use mainstay_blocks::door::Door;
+use mainstay_blocks::layers::Outcome;
 use mainstay_blocks::pubsub::{Deliverer, Sort};
 use mainstay_core::Ctx;
 use mainstay_core::callback::AppCallback;
+use mainstay_core::resiliency::BuiltIn;
 use mainstay_core::subscription::Subscription;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,9 +19,8 @@ use tokio_util::task::TaskTracker;
 const APP_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is said that the app does not listen yet.
 const APP_PATIENCE: Duration = Duration::from_secs(10);
-/// What asking the app for its subscriptions may take, and how often it is tried.
+/// What asking the app for its subscriptions may take each time.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-const ASK_TRIES: u32 = 4;
 
 /// What deliveries are made with; cheap to clone.
 #[derive(Clone)]
@@ -115,22 +116,21 @@ pub(super) async fn wait_for(app: &dyn AppCallback, url: &str) {
     }
 }
 
-/// What the app subscribes to. An app that is not able to say it goes without.
-pub(super) async fn ask(app: &dyn AppCallback) -> Vec<Subscription> {
-    let mut pause = Duration::from_millis(500);
-    for tried in 1..=ASK_TRIES {
-        let ctx = Ctx::system().with_deadline(Instant::now() + ASK_TIMEOUT);
-        match app.subscriptions(&ctx).await {
-            Ok(subscriptions) => return subscriptions,
-            Err(error) if tried == ASK_TRIES => {
-                tracing::error!(error = ?error, "the app does not say what it subscribes to");
-            }
-            Err(error) => {
-                tracing::warn!(error = ?error, "asking the app what it subscribes to; trying again");
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-        }
-    }
-    Vec::new()
+/// What the app subscribes to, asked as the policy for the start says. An app that is not able to say it goes without.
+pub(super) async fn ask(blocks: &Blocks, app: &dyn AppCallback) -> Vec<Subscription> {
+    let policy = blocks.table().layers.built_in(BuiltIn::Start);
+    let once = async |ctx: Ctx| {
+        let asked = app.subscriptions(&ctx.with_deadline(Instant::now() + ASK_TIMEOUT)).await;
+        asked.inspect_err(
+            |error| tracing::warn!(error = ?error, "asking the app what it subscribes to failed"),
+        )
+    };
+    let judge = |asked: &mainstay_core::Result<_>| match asked {
+        Ok(_) => Outcome::Fine,
+        Err(error) => Outcome::Temporary(error.answer()),
+    };
+    policy.run_judged(&Ctx::system(), None, once, judge).await.unwrap_or_else(|_| {
+        tracing::error!("the app does not say what it subscribes to");
+        Vec::new()
+    })
 }

@@ -67,7 +67,7 @@ const FLAGS: &[Flag] = &[
     ),
     flag("log-level", Kind::Text, "debug, info, warn, error or fatal"),
     flag("log-as-json", Kind::Switch, "Log as JSON lines"),
-    flag("mode", Kind::Text, "standalone, or kubernetes"),
+    flag("mode", Kind::Text, "standalone; kubernetes has no effect, and files are read as ever"),
     flag("disable-init-endpoints", Kind::Text, "What the app is not asked at the start: config, subscribe"),
     flag(
         "app-binding-options-timeout",
@@ -190,6 +190,8 @@ pub(crate) struct Options {
     pub(crate) reflection: bool,
     /// How often files are looked at.
     pub(crate) looks: Duration,
+    /// Whether it was asked to take its resources from Kubernetes, which it does not.
+    pub(crate) asks_kubernetes: bool,
     /// Flags that were given and have no effect.
     pub(crate) without_effect: Vec<&'static str>,
 }
@@ -256,6 +258,7 @@ impl Options {
                 Some(text) => duration::parse(text)
                     .ok_or_else(|| wrong("app-binding-options-timeout", "a duration such as `5s`"))?,
             },
+            asks_kubernetes: text("mode").is_some_and(|mode| mode.eq_ignore_ascii_case("kubernetes")),
             without_effect: FLAGS
                 .iter()
                 .filter(|flag| matches!(flag.kind, Kind::Ignored | Kind::IgnoredSwitch))

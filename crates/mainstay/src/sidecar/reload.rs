@@ -18,10 +18,12 @@ use crate::stamp::Stamp;
 use crate::wire::sidecar::Beside;
 
 /// First and longest pause before what could not be opened is tried again.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// What follows the files of a sidecar.
 pub(super) struct Follower {
+    /// How the files looked when they were taken.
+    pub(super) taken: Look,
     pub(super) options: Options,
     pub(super) beside: Arc<Beside>,
     pub(super) deliveries: Arc<Deliveries>,
@@ -31,12 +33,12 @@ pub(super) struct Follower {
 }
 
 /// Files, and how they look.
-#[derive(Default)]
-struct Look(Vec<(PathBuf, Stamp)>);
+#[derive(Clone, Default)]
+pub(super) struct Look(Vec<(PathBuf, Stamp)>);
 
 impl Look {
     /// How the files look now. A folder that cannot be read has none.
-    fn now(options: &Options) -> Self {
+    pub(super) fn now(options: &Options) -> Self {
         let paths = resources::paths(options).unwrap_or_default();
         Self(paths.into_iter().map(|path| (path.clone(), Stamp::of(path))).collect())
     }
@@ -50,8 +52,7 @@ impl Look {
 
 impl Follower {
     /// Follows the files until `leave`.
-    pub(super) async fn follow(self, leave: CancellationToken) {
-        let mut taken = Look::now(&self.options);
+    pub(super) async fn follow(mut self, leave: CancellationToken) {
         let mut before = Look::now(&self.options);
         let (mut pause, longest) = PAUSES;
         let mut again = self.beside.lacks().then(|| Instant::now() + pause);
@@ -62,12 +63,12 @@ impl Follower {
             }
             let now = Look::now(&self.options);
             // Taken when they hold still: files of one change are written one after the other.
-            let has_changed = !now.is(&taken) && now.is(&before);
+            let has_changed = !now.is(&self.taken) && now.is(&before);
             if has_changed || again.is_some_and(|at| at <= Instant::now()) {
                 pause = if has_changed { PAUSES.0 } else { (pause * 2).min(longest) };
                 let is_whole = self.take(&leave).await;
                 again = (!is_whole).then(|| Instant::now() + pause);
-                taken = now;
+                self.taken = now;
             } else {
                 before = now;
             }

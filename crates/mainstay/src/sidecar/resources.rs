@@ -50,14 +50,7 @@ pub(super) fn load(options: &Options, plugged: &[registry::Plugged]) -> anyhow::
         texts.push((BUILT_IN.0.to_owned(), BUILT_IN.1.to_owned()));
     }
     let files: Vec<File<'_>> = texts.iter().map(|(name, text)| File { name, text }).collect();
-    let types = registry::types();
-    let sockets = plugged.iter().map(|plugged| resources::TypeDef {
-        kind: &plugged.kind,
-        aliases: &[],
-        versions: &["v1"],
-        settings: &[],
-    });
-    let types: Vec<_> = types.iter().map(registry::Listed::def).chain(sockets).collect();
+    let types = registry::types_and(plugged);
     let surroundings = Surroundings {
         types: Some(resources::Types { types: &types, check: &registry::check }),
         variables: &environment::variable,

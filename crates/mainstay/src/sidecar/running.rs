@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::deliveries::Deliveries;
 use super::flags::Options;
 use super::listening::Bound;
-use super::reload::Follower;
+use super::reload::{Follower, Look, PAUSES};
 use super::{delivering, resources};
 use crate::wire::sidecar::rules::HOT_RELOAD;
 use crate::wire::sidecar::{Beside, Inside, Plugged, plugged};
@@ -28,8 +28,8 @@ pub(crate) struct Sidecar {
     options: Options,
     beside: Arc<Beside>,
     deliveries: Arc<Deliveries>,
-    /// Whether it follows the files itself.
-    follows: bool,
+    /// How the files looked before they were read, where it follows them itself.
+    follows: Option<Look>,
     /// Where its APIs are.
     pub(crate) ports: Ports,
     /// Where the HTTP API is, as is said on standard output.
@@ -56,33 +56,39 @@ impl Sidecar {
     /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
         let plugged = plugged().await?;
+        // Before they are read: what changes while components open is then seen as a change.
+        let look = Look::now(&options);
         let resources = resources::load(&options, &plugged)?;
-        let follows = resources.runtime.features.get(HOT_RELOAD) != Some(&false);
-        let sidecar = Self::serve(options, resources, plugged, inside, None, is_process).await?;
+        let follows = (resources.runtime.features.get(HOT_RELOAD) != Some(&false)).then_some(look);
+        let sidecar = Self::serve(options, (resources, plugged), inside, None, is_process).await?;
         Ok(Self { follows, ..sidecar })
     }
 
-    /// The same inside a service, with resources that are read already, and that somebody else follows. They name no types
-    /// that sockets serve, and may name models of the spec, which are asked through `gateway`.
+    /// The same inside a service, with resources that are read already, and that somebody else follows, and the types that
+    /// sockets serve. They may name models of the spec, which are asked through `gateway`.
     pub(crate) async fn open(
         options: Options,
-        resources: Resources,
+        (resources, plugged): (Resources, Vec<Plugged>),
         inside: &Inside,
         gateway: Gateway,
     ) -> anyhow::Result<Self> {
-        Self::serve(options, resources, Vec::new(), inside, Some(gateway), false).await
+        Self::serve(options, (resources, plugged), inside, Some(gateway), false).await
     }
 
     async fn serve(
         options: Options,
-        resources: Resources,
-        plugged: Vec<Plugged>,
+        (resources, plugged): (Resources, Vec<Plugged>),
         inside: &Inside,
         gateway: Option<Gateway>,
         is_process: bool,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let resources = resources::for_app(resources, &options.app_id);
+        if options.asks_kubernetes {
+            tracing::warn!(
+                "`--mode kubernetes` has no effect here: resources are read from files, and apps are found on this host"
+            );
+        }
         for name in &options.without_effect {
             tracing::debug!("the flag `--{name}` has no effect here");
         }
@@ -107,7 +113,7 @@ impl Sidecar {
             options,
             beside,
             deliveries,
-            follows: false,
+            follows: None,
             ports,
             addresses,
             started,
@@ -126,6 +132,29 @@ impl Sidecar {
         self.beside.relay(&self.work, &self.stay);
         self.deliveries.declare(resources.subscriptions, leave);
         Ok(())
+    }
+
+    /// Tries again to open what could not be opened, until `leave`. For resources that somebody else follows.
+    pub(crate) async fn retry(&self, leave: &CancellationToken) {
+        let (mut pause, longest) = PAUSES;
+        loop {
+            tokio::select! {
+                () = leave.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if !self.beside.lacks() {
+                pause = PAUSES.0;
+                continue;
+            }
+            match self.beside.again(&self.options).await {
+                Ok(subscriptions) => {
+                    self.beside.relay(&self.work, &self.stay);
+                    self.deliveries.declare(subscriptions, leave);
+                }
+                Err(error) => tracing::error!("trying again to open what is missing failed: {error:#}"),
+            }
+            pause = (pause * 2).min(longest);
+        }
     }
 
     /// What says whether each component can work.
@@ -164,8 +193,9 @@ impl Sidecar {
     /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
         self.beside.relay(&self.work, &self.stay);
-        if self.follows {
+        if let Some(look) = self.follows.clone() {
             let follower = Follower {
+                taken: look,
                 options: self.options.clone(),
                 beside: Arc::clone(&self.beside),
                 deliveries: Arc::clone(&self.deliveries),
@@ -178,8 +208,11 @@ impl Sidecar {
             self.beside.blocks.meet(Arc::clone(app));
             delivering::wait_for(&**app, &at.url()).await;
             self.beside.probe(&self.stay, &self.work);
-            let asked =
-                if self.options.asks_subscriptions { delivering::ask(&**app).await } else { Vec::new() };
+            let asked = if self.options.asks_subscriptions {
+                delivering::ask(&self.beside.blocks, &**app).await
+            } else {
+                Vec::new()
+            };
             self.deliveries.begin(app, asked, leave);
         }
         self.beside.surface.reach(Phase::Ready);

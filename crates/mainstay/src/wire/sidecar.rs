@@ -10,6 +10,7 @@ mod opener;
 mod pipelines;
 pub(crate) mod rules;
 mod store_rules;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use mainstay_config::resources::policies;
 use mainstay_core::Clock;
 use mainstay_core::callback::AppCallback;
 use mainstay_core::resources::Resources;
+use mainstay_core::subscription::Subscription;
 use mainstay_core::telemetry::Telemetry;
 use mainstay_gateway::Gateway;
 use mainstay_journal::{EmbeddedOptions, Stores};
@@ -38,7 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::environment;
 use crate::sidecar::flags::Options;
 pub(crate) use inbound::Inbound;
-pub(crate) use listed::{Listed, check, types};
+pub(crate) use listed::{check, types_and};
 pub(crate) use mainstay_components::pluggable::Plugged;
 use opener::{Before, Opener};
 
@@ -170,6 +172,19 @@ impl Beside {
     /// connections. Calls at work end with what they began with. Errors: as [`Beside::open`], and then nothing has changed.
     pub(crate) async fn reload(&self, options: &Options, resources: &Resources) -> anyhow::Result<()> {
         let mut taken = self.taken.lock().await;
+        self.adopt(&mut taken, options, resources).await
+    }
+
+    /// Tries again to open what could not be opened, of what the files said when they were last taken: the subscriptions of
+    /// these. Errors: as [`Beside::reload`].
+    pub(crate) async fn again(&self, options: &Options) -> anyhow::Result<Vec<Subscription>> {
+        let mut taken = self.taken.lock().await;
+        let resources = taken.resources.clone();
+        self.adopt(&mut taken, options, &resources).await?;
+        Ok(resources.subscriptions)
+    }
+
+    async fn adopt(&self, taken: &mut Taken, options: &Options, resources: &Resources) -> anyhow::Result<()> {
         let open = self.blocks.table();
         let opener = Opener {
             app: self.blocks.app(),

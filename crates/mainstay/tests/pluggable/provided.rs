@@ -16,6 +16,7 @@ use mainstay_grpc::Provider;
 use mainstay_net::server::serve_unix;
 use mainstay_testkit::components;
 use mainstay_testkit::conformance::{pubsub, state};
+use mainstay_testkit::servers::below::{Below, Outage};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
@@ -69,9 +70,14 @@ struct Rig {
     store: Arc<dyn StateStore>,
     broker: Arc<dyn PubSub>,
     clock: Arc<ManualClock>,
+    serving: Arc<Serving>,
+}
+
+/// What answers at the socket.
+struct Serving {
     kept: Arc<Kept>,
     folder: tempfile::TempDir,
-    serving: Mutex<Option<(CancellationToken, tokio::task::JoinHandle<()>)>>,
+    present: Mutex<Option<(CancellationToken, tokio::task::JoinHandle<()>)>>,
 }
 
 const NAME: &str = "orders";
@@ -82,21 +88,28 @@ impl Rig {
         let shown: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let kept = Arc::new(Kept::with(NAME, &shown).await);
         let folder = tempfile::tempdir().unwrap();
-        let serving = Mutex::new(Some(serve(&folder, &kept)));
+        let present = Mutex::new(Some(serve(&folder, &kept)));
         let (store, broker) = connect(folder.path().to_owned()).await;
-        Self { store, broker, clock, kept, folder, serving }
+        Self { store, broker, clock, serving: Arc::new(Serving { kept, folder, present }) }
     }
 
-    async fn stop_serving(&self) {
-        let serving = self.serving.lock().unwrap().take();
-        let (stop, task) = serving.expect("it is served");
+    fn folder(&self) -> PathBuf {
+        self.serving.folder.path().to_owned()
+    }
+}
+
+#[async_trait]
+impl Outage for Serving {
+    async fn stop(&self) {
+        let present = self.present.lock().unwrap().take();
+        let (stop, task) = present.expect("it is served");
         stop.cancel();
         task.await.unwrap();
         std::fs::remove_file(self.folder.path().join("memo.sock")).unwrap();
     }
 
-    fn serve_again(&self) {
-        *self.serving.lock().unwrap() = Some(serve(&self.folder, &self.kept));
+    async fn start(&self) {
+        *self.present.lock().unwrap() = Some(serve(&self.folder, &self.kept));
     }
 }
 
@@ -122,19 +135,15 @@ impl state::Rig for Rig {
     }
 
     async fn again(&self) -> Option<Arc<dyn StateStore>> {
-        Some(connect(self.folder.path().to_owned()).await.0)
+        Some(connect(self.folder()).await.0)
     }
 
     async fn tick(&self) {
         self.clock.advance(100);
     }
 
-    async fn stop(&self) {
-        self.stop_serving().await;
-    }
-
-    async fn start(&self) {
-        self.serve_again();
+    fn below(&self) -> Below {
+        Below::with(Arc::clone(&self.serving) as _)
     }
 }
 
@@ -145,7 +154,7 @@ impl pubsub::Rig for Rig {
     }
 
     async fn again(&self) -> Option<Arc<dyn PubSub>> {
-        Some(connect(self.folder.path().to_owned()).await.1)
+        Some(connect(self.folder()).await.1)
     }
 
     async fn restarted(&self) -> Option<Arc<dyn PubSub>> {
@@ -156,11 +165,7 @@ impl pubsub::Rig for Rig {
         self.clock.advance(100);
     }
 
-    async fn stop(&self) {
-        self.stop_serving().await;
-    }
-
-    async fn start(&self) {
-        self.serve_again();
+    fn below(&self) -> Below {
+        Below::with(Arc::clone(&self.serving) as _)
     }
 }

@@ -186,7 +186,9 @@ impl Deliverer {
             Ok(false) => Outcome::Temporary(None),
             Err(error) => Outcome::Temporary(error.answer()),
         };
-        if let Err(error) = broker.inbound.run_judged(&Ctx::system(), Some(stop), attempt, judge).await {
+        if let Err(error) =
+            self.now(broker).inbound.run_judged(&Ctx::system(), Some(stop), attempt, judge).await
+        {
             let topic = &self.subscription.topic;
             tracing::warn!(%topic, error = ?error, "a call of several messages failed");
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_core::callback::BulkEvent;
 
 use super::*;
+use crate::layers::tests::retrying;
 
 /// An app that answers each call with these verdicts, and with `Done` when there are none left.
 struct Bulky {
@@ -144,6 +145,45 @@ async fn another_broker_under_the_same_name_is_followed() {
     stop.cancel();
     running.await.unwrap();
     assert_eq!(*log.lock().unwrap(), ["asked /orders 1", "done 0", "asked /orders 2", "done 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_made_under_the_policies_that_hold_then() {
+    let log = Log::default();
+    let messages = vec![(None, ONE)];
+    let broker = Scripted { messages, subscribed: AtomicUsize::new(0), log: Arc::clone(&log) };
+    let broker = Arc::new(broker);
+    let table = || {
+        let port = Arc::clone(&broker) as Arc<dyn PubSub>;
+        let brokers = BTreeMap::from([("bus".to_owned(), Broker::new(port, Scopes::default()))]);
+        Table { brokers, ..Table::default() }
+    };
+    let id = App { id: "shop".to_owned(), namespace: None };
+    let blocks = Blocks::new(id, Arc::new(ManualClock::at(1_700_000_000_000)), table());
+    let calls = Mutex::new(vec![vec![Verdict::Again]; 2]);
+    let app = Arc::new(Bulky { calls, log: Arc::clone(&log) });
+    let bulk = Bulk { enabled: true, messages_max: Some(3), wait_max: Some(Duration::from_millis(50)) };
+    let rules = vec![Rule { condition: None, path: "/orders".to_owned() }];
+    let subscription = Subscription { bulk, rules, ..subscription(None) };
+    let stop = CancellationToken::new();
+    let deliverer = Deliverer::new(blocks.clone(), app, subscription).unwrap();
+    let running = tokio::spawn(deliverer.run(stop.clone()));
+    while broker.subscribed.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut now = table();
+    now.guard(retrying("DefaultPubsubComponentInboundRetryPolicy", 2));
+    blocks.reload(now);
+    let enough = async {
+        while log.lock().unwrap().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(60), enough).await;
+    stop.cancel();
+    running.await.unwrap();
+    let asked = "asked /orders 1";
+    assert_eq!(*log.lock().unwrap(), [asked, asked, asked, "done 0"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -114,7 +114,7 @@ struct Bus {
 #[async_trait]
 impl PubSub for Bus {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ttl: false, ordered: true, durable: false }
+        Capabilities { ttl: false, ordered: true, metadata: true, durable: false }
     }
 
     async fn ready(&self, _: &Ctx) -> Result<()> {

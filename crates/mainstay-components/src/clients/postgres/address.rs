@@ -17,6 +17,9 @@ pub(super) struct Address {
     pub(super) verify: bool,
     /// Where the roots to trust are; the host's without.
     pub(super) roots: Option<PathBuf>,
+    /// Where our certificate and its key are.
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
     /// Connections at most, as `pool_max_conns` says.
     pub(super) connections: Option<usize>,
 }
@@ -38,6 +41,8 @@ impl Address {
         match name {
             "sslmode" => return self.ssl_mode(value),
             "sslrootcert" => self.roots = Some(PathBuf::from(value)),
+            "sslcert" => self.certificate = Some(PathBuf::from(value)),
+            "sslkey" => self.key = Some(PathBuf::from(value)),
             "pool_max_conns" => {
                 self.connections =
                     Some(value.parse().map_err(|_| "`pool_max_conns` must be a number".to_owned())?);
@@ -55,6 +60,9 @@ impl Address {
 
     /// What the driver connects with. Errors: as [`Address::read`].
     pub(super) fn config(&self) -> Result<Config, String> {
+        if self.certificate.is_some() != self.key.is_some() {
+            return Err("`sslcert` and `sslkey` belong together".to_owned());
+        }
         let words: Vec<String> =
             self.words.iter().map(|(name, value)| quoted(name, value.expose())).collect();
         let mut config: Config = words.join(" ").parse().map_err(|_| "it cannot be read".to_owned())?;
@@ -213,6 +221,13 @@ mod tests {
         assert_eq!(read("host=a pool_max_conns=7").unwrap().connections, Some(7));
         let several = read("postgres://a:1,[::1]/x").unwrap().config().unwrap();
         assert_eq!((several.get_hosts().len(), several.get_ports()), (2, [1, 5432].as_slice()));
+    }
+
+    #[test]
+    fn a_certificate_has_its_key() {
+        assert!(read("host=a sslcert=c sslkey=k").unwrap().config().is_ok());
+        assert!(read("host=a sslcert=c").unwrap().config().is_err());
+        assert!(read("postgres://a/b?sslkey=k").unwrap().config().is_err());
     }
 
     #[test]

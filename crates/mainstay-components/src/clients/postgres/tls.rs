@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use mainstay_core::{Error, Result, codes};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -24,33 +25,49 @@ use super::address::Address;
 pub(super) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
-    /// As the address says. Errors: `STORE_UNAVAILABLE` for root certificates that cannot be read.
+    /// As the address says. Errors: `STORE_UNAVAILABLE` for certificates that cannot be read.
     pub(super) fn new(address: &Address) -> Result<Self> {
-        if !address.verify {
-            return Ok(Self(Arc::new(unverified())));
+        if address.verify && address.roots.is_none() && address.certificate.is_none() {
+            return Ok(Self(mainstay_net::tls::client_config()));
         }
-        let Some(path) = &address.roots else { return Ok(Self(mainstay_net::tls::client_config())) };
-        let unreadable = |error: &dyn std::fmt::Display| {
-            let message = format!("read the root certificates in `{}`: {error}", path.display());
-            Error::new(&codes::STORE_UNAVAILABLE, message)
+        let trusting = if address.verify {
+            let mut store = RootCertStore::empty();
+            match &address.roots {
+                None => drop(store.add_parsable_certificates(mainstay_net::tls::root_certificates())),
+                Some(path) => {
+                    for root in certificates(path)? {
+                        store.add(root).map_err(|error| unreadable(path, &error))?;
+                    }
+                }
+            }
+            builder().with_root_certificates(store)
+        } else {
+            let verifier = Arc::new(AnyServer(aws_lc_rs::default_provider()));
+            builder().dangerous().with_custom_certificate_verifier(verifier)
         };
-        let mut roots = RootCertStore::empty();
-        for root in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
-            roots.add(root.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
-        }
-        Ok(Self(Arc::new(builder().with_root_certificates(roots).with_no_client_auth())))
+        let Some((certificate, key)) = address.certificate.as_ref().zip(address.key.as_ref()) else {
+            return Ok(Self(Arc::new(trusting.with_no_client_auth())));
+        };
+        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+        let config = trusting.with_client_auth_cert(certificates(certificate)?, secret);
+        Ok(Self(Arc::new(config.map_err(|error| unreadable(certificate, &error))?)))
     }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    read.map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    let message = format!("read the certificates or the key in `{}`: {error}", path.display());
+    Error::new(&codes::STORE_UNAVAILABLE, message)
 }
 
 fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
     ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default protocol versions")
-}
-
-fn unverified() -> ClientConfig {
-    let verifier = Arc::new(AnyServer(aws_lc_rs::default_provider()));
-    builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
 }
 
 /// Takes any certificate; the handshake's signatures are checked all the same.

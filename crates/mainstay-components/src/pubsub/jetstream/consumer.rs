@@ -1,6 +1,5 @@
 //! A subscription: a push consumer, and what it sends us.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream::consumer::push::{Config, Messages};
@@ -17,7 +16,7 @@ use mainstay_core::{BoxStream, Error, Result, Retry, codes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::settings::Options;
-use super::{JetStream, no_stream, told, unreachable};
+use super::{JetStream, headers, no_stream, told, unreachable};
 use crate::clients::brokers::word;
 
 /// Messages that a subscription holds unsettled at most; the server's own bound is mostly below.
@@ -216,8 +215,9 @@ impl Member {
 
     fn delivery(&self, message: async_nats::jetstream::Message, place: OwnedSemaphorePermit) -> Delivery {
         let delivered = message.info().map_or(1, |info| info.delivered);
-        let async_nats::Message { subject, reply, payload, .. } = message.message;
-        let metadata = BTreeMap::from([("Topic".to_owned(), subject.to_string())]);
+        let async_nats::Message { subject, reply, payload, headers, .. } = message.message;
+        let mut metadata = headers::metadata(headers.as_ref());
+        metadata.insert("Topic".to_owned(), subject.to_string());
         let message = Message { topic: self.topic.clone(), data: payload, content_type: None, metadata };
         let reply = reply.filter(|_| self.settling.settles);
         let receipt = Box::new(Slip { reply, settling: self.settling.clone(), _place: place });

@@ -258,15 +258,10 @@ fn deliver_policy(settings: &Settings, faults: &mut Vec<Fault>) -> DeliverPolicy
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::parsed;
 
     fn parse(pairs: &[(&str, &str)]) -> (Options, Vec<String>) {
-        let settings =
-            Settings::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))));
-        let mut faults = Vec::new();
-        let options = Options::parse(&settings, &mut faults);
-        let mut at: Vec<_> = faults.into_iter().map(|fault| fault.pointer).collect();
-        at.sort_unstable();
-        (options, at)
+        parsed(pairs, Options::parse)
     }
 
     #[test]

@@ -122,15 +122,10 @@ fn qos(text: &str) -> Option<QoS> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::parsed;
 
     fn parse(pairs: &[(&str, &str)]) -> (Options, Vec<String>) {
-        let settings =
-            Settings::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))));
-        let mut faults = Vec::new();
-        let options = Options::parse(&settings, "app", &mut faults);
-        let mut at: Vec<_> = faults.into_iter().map(|fault| fault.pointer).collect();
-        at.sort_unstable();
-        (options, at)
+        parsed(pairs, |settings, faults| Options::parse(settings, "app", faults))
     }
 
     #[test]

@@ -1,20 +1,18 @@
 //! A subscription: a channel of its own with one consumer. Closing the channel gives back what is not settled, so whoever
 //! drops the stream needs to say nothing.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use mainstay_core::pubsub::{Delivery, Message, Receipt, Subscription};
 use mainstay_core::{BoxStream, Error, Result, codes};
 
-use super::failed;
 use super::settings::Options;
 use super::topology::Asked;
+use super::{failed, properties};
 
 /// Declares the queue and consumes from it.
 pub(super) async fn begin(
@@ -79,12 +77,11 @@ impl Member {
     fn delivery(&self, delivery: lapin::message::Delivery) -> Delivery {
         let lapin::message::Delivery { properties, data, acker, .. } = delivery;
         let attempts = properties.headers().as_ref().and_then(count);
-        let metadata = if self.tells_properties { metadata(&properties) } else { BTreeMap::new() };
         let message = Message {
             topic: self.topic.clone(),
             data: data.into(),
             content_type: properties.content_type().as_ref().map(ToString::to_string),
-            metadata,
+            metadata: properties::metadata(&properties, self.tells_properties),
         };
         let acker = (!self.auto_ack).then_some(acker);
         let receipt = Box::new(Slip { acker, requeue: self.requeue });
@@ -97,40 +94,6 @@ impl Member {
 fn count(headers: &FieldTable) -> Option<u32> {
     let count = headers.inner().get("x-delivery-count")?;
     count.as_long_long_int().and_then(|count| u32::try_from(count).ok())
-}
-
-fn metadata(properties: &lapin::BasicProperties) -> BTreeMap<String, String> {
-    let known = [
-        ("messageid", properties.message_id()),
-        ("correlationid", properties.correlation_id()),
-        ("type", properties.kind()),
-        ("contenttype", properties.content_type()),
-    ];
-    let known =
-        known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.as_ref()?.to_string())));
-    let headers = properties.headers().iter().flat_map(|headers| headers.inner());
-    let headers = headers.filter_map(|(name, value)| Some((name.to_string(), shown(value)?)));
-    known.chain(headers).collect()
-}
-
-fn shown(value: &AMQPValue) -> Option<String> {
-    Some(match value {
-        AMQPValue::LongString(text) => text.to_string(),
-        AMQPValue::ShortString(text) => text.to_string(),
-        AMQPValue::ByteArray(bytes) => String::from_utf8_lossy(bytes.as_slice()).into_owned(),
-        AMQPValue::Boolean(value) => value.to_string(),
-        AMQPValue::ShortShortInt(value) => value.to_string(),
-        AMQPValue::ShortShortUInt(value) => value.to_string(),
-        AMQPValue::ShortInt(value) => value.to_string(),
-        AMQPValue::ShortUInt(value) => value.to_string(),
-        AMQPValue::LongInt(value) => value.to_string(),
-        AMQPValue::LongUInt(value) => value.to_string(),
-        AMQPValue::LongLongInt(value) => value.to_string(),
-        AMQPValue::Float(value) => value.to_string(),
-        AMQPValue::Double(value) => value.to_string(),
-        AMQPValue::Timestamp(value) => value.to_string(),
-        _ => return None,
-    })
 }
 
 /// Settles a delivery; dropped without, it goes back to the queue. None to settle where messages are done when sent.

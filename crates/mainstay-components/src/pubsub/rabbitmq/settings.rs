@@ -63,7 +63,7 @@ const OWN: [SettingDef; 27] = [
     ),
     plain(
         "publishMessagePropertiesToMetadata",
-        "Whether a message's headers and properties become metadata, `false` by default.",
+        "Whether a message's properties, and headers that are no text or the server's own, become metadata, too; `false` by default.",
     ),
     plain(
         "reconnectWait",
@@ -218,15 +218,10 @@ fn exchanges(settings: &Settings, faults: &mut Vec<Fault>) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::parsed;
 
     fn parse(pairs: &[(&str, &str)]) -> (Options, Vec<String>) {
-        let settings =
-            Settings::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))));
-        let mut faults = Vec::new();
-        let options = Options::parse(&settings, &mut faults);
-        let mut at: Vec<_> = faults.into_iter().map(|fault| fault.pointer).collect();
-        at.sort_unstable();
-        (options, at)
+        parsed(pairs, Options::parse)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use krafka::Kafka as Bare;
 use libtest_mimic::Trial;
 use mainstay_components::pubsub::Def;
 use mainstay_core::pubsub::{Delivery, Message, PubSub};
-use mainstay_testkit::conformance::pubsub::{Need, Rig as _};
+use mainstay_testkit::conformance::pubsub::{Need, Outage as _, Rig as _};
 use mainstay_testkit::servers::kafka::PARTITIONS;
 
 use super::{Kafka, Place};
@@ -319,8 +319,8 @@ async fn outlives(def: &'static Def) {
     let mut member = Joined::to(&broker, &topic, "g").await;
     broker.publish(&ctx(), message(&topic, "before", &[])).await.unwrap();
     assert_eq!(member.text().await, "before");
-    rig.stop().await;
-    rig.start().await;
+    rig.below.stop().await;
+    rig.below.start().await;
     broker.publish(&ctx(), message(&topic, "after", &[])).await.unwrap();
     assert_eq!(member.text().await, "after", "and not what was done before");
 }

@@ -60,7 +60,8 @@ pub(super) fn of(workload: &Workload) -> Value {
 }
 
 /// When something adds and removes replicas.
-const SCALED: &str = r#"and (ne .Values.scaler "fixed") (lt (int .Values.replicas.min) (int .Values.replicas.max))"#;
+const SCALED: &str =
+    r#"and (ne .Values.scaler "fixed") (lt (int .Values.replicas.min) (int .Values.replicas.max))"#;
 const SEVERAL: &str = "gt (int .Values.replicas.max) 1";
 
 /// When an object is there.
@@ -158,9 +159,7 @@ fn cut_scaled_object(value: &mut Value) {
 pub(super) fn schema() -> Value {
     let text = json!({ "type": "string" });
     let count = json!({ "type": "integer", "minimum": 0 });
-    let object = |properties: Value, required: &[&str]| {
-        json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
-    };
+    let object = |properties: Value, required: &[&str]| json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required });
     let quantities = json!({ "type": "object", "additionalProperties": { "type": ["string", "integer"] } });
     let digest = json!({ "type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$" });
     let mut schema = object(

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Need, Open, PATIENCE, ctx, promises, within};
+use super::{Need, Open, Outage as _, PATIENCE, ctx, promises, within};
 
 promises! {
     a_call_fails_while_the_server_is_gone_and_works_when_it_is_back,
@@ -14,11 +14,11 @@ async fn a_call_fails_while_the_server_is_gone_and_works_when_it_is_back(open: O
     let binding = rig.binding();
     let sample = || rig.samples().remove(0);
     binding.invoke(&ctx(), sample()).await.expect("it works");
-    rig.stop().await;
+    rig.below().stop().await;
     let error = binding.invoke(&within(Duration::from_secs(10)), sample()).await.expect_err("it is gone");
     assert!(["BINDING_FAILED", "DEADLINE_EXCEEDED"].contains(&error.code().id), "{error:?}");
     assert!(binding.ready(&within(Duration::from_secs(10))).await.is_err(), "it is not ready");
-    rig.start().await;
+    rig.below().start().await;
     let patience = Instant::now() + PATIENCE;
     while let Err(error) = binding.invoke(&within(Duration::from_secs(5)), sample()).await {
         assert!(Instant::now() < patience, "it works again: {error:?}");
@@ -31,10 +31,10 @@ async fn a_call_of_a_frozen_server_ends_at_its_deadline(open: Open) {
     let binding = rig.binding();
     let sample = || rig.samples().remove(0);
     binding.invoke(&ctx(), sample()).await.expect("it works");
-    rig.freeze().await;
+    rig.below().freeze().await;
     let called =
         tokio::time::timeout(PATIENCE, binding.invoke(&within(Duration::from_secs(1)), sample())).await;
     let error = called.expect("it ends").expect_err("nobody answers");
-    rig.thaw().await;
+    rig.below().thaw().await;
     assert!(["BINDING_FAILED", "DEADLINE_EXCEEDED"].contains(&error.code().id), "{error:?}");
 }

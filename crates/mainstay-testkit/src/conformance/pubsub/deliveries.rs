@@ -9,6 +9,7 @@ use super::{Member, Open, Stage, ctx, done, either, is_code, promises, text};
 
 promises! {
     a_message_comes_as_it_was_published,
+    metadata_comes_with_its_message_where_that_is_declared,
     large_and_empty_messages_come,
     every_group_gets_every_message,
     of_a_group_one_member_gets_a_message,
@@ -40,6 +41,39 @@ async fn a_message_comes_as_it_was_published(open: Open) {
         assert_eq!(Some(content_type), message.content_type.as_ref(), "what is told is what was said");
     }
     done(delivery).await;
+}
+
+async fn metadata_comes_with_its_message_where_that_is_declared(open: Open) {
+    let stage = Stage::open(&open).await;
+    let mut member = stage.subscribe("g").await;
+    let said = [
+        ("deadLetterReason", "the app said: `400`, \u{e4}\u{f6}"),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("tracestate", "a=1,b=2"),
+    ];
+    let metadata: BTreeMap<_, _> =
+        said.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let messages = [
+        Message { metadata: metadata.clone(), ..stage.message("alone") },
+        Message { metadata, ..stage.message("in a row") },
+    ];
+    stage.publish_this(messages[0].clone()).await;
+    let each = stage.broker.publish_each(&ctx(), messages[1..].to_vec()).await;
+    assert!(each.iter().all(Result::is_ok), "{each:?}");
+    for _ in 0..2 {
+        let delivery = member.next().await;
+        for (name, value) in said {
+            let found = delivery.message.metadata.get(name).map(String::as_str);
+            let wanted = stage.broker.capabilities().metadata.then_some(value);
+            assert_eq!(found, wanted, "{name} of {}", text(&delivery));
+        }
+        done(delivery).await;
+    }
+    stage.publish("plain").await;
+    let plain = member.next().await;
+    let left = said.iter().find(|(name, _)| plain.message.metadata.contains_key(*name));
+    assert_eq!(left, None, "each message has its own");
+    done(plain).await;
 }
 
 async fn large_and_empty_messages_come(open: Open) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mainstay_core::Error;
 
-use super::{Need, Open, PATIENCE, Stage, promises, within};
+use super::{Need, Open, Outage as _, PATIENCE, Stage, promises, within};
 
 promises! {
     a_server_that_is_gone_is_unavailable_until_it_is_back,
@@ -50,9 +50,9 @@ async fn a_server_that_is_gone_is_unavailable_until_it_is_back(open: Open) {
     let stage = Stage::with(open(Need::Server).await);
     drop(stage.subscribe("g").await);
     for _ in 0..2 {
-        stage.rig.stop().await;
+        stage.rig.below().stop().await;
         failures(&stage).await.iter().for_each(is_told);
-        stage.rig.start().await;
+        stage.rig.below().start().await;
         recovered(&stage).await;
     }
 }
@@ -60,10 +60,10 @@ async fn a_server_that_is_gone_is_unavailable_until_it_is_back(open: Open) {
 async fn a_server_that_does_not_answer_is_given_up_at_the_deadline(open: Open) {
     let stage = Stage::with(open(Need::Server).await);
     drop(stage.subscribe("g").await);
-    stage.rig.freeze().await;
+    stage.rig.below().freeze().await;
     // What a call in time would take is nothing beside this; one that waits for the server never ends.
     let given_up = tokio::time::timeout(PATIENCE, failures(&stage)).await;
-    stage.rig.thaw().await;
+    stage.rig.below().thaw().await;
     given_up.expect("calls are given up at their deadline").iter().for_each(is_told);
     recovered(&stage).await;
 }

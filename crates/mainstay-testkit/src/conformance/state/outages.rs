@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mainstay_core::Error;
 
-use super::{Need, Open, PATIENCE, Store, promises, set, within};
+use super::{Need, Open, Outage as _, PATIENCE, Store, promises, set, within};
 
 promises! {
     a_server_that_is_gone_is_unavailable_until_it_is_back,
@@ -61,12 +61,12 @@ async fn a_server_that_is_gone_is_unavailable_until_it_is_back(open: Open) {
     let store = Store(rig.store());
     store.apply(set("k", "v")).await;
     for _ in 0..2 {
-        rig.stop().await;
+        rig.below().stop().await;
         for error in failures(&store).await {
             let code = error.code().id;
             assert!(["STORE_UNAVAILABLE", "DEADLINE_EXCEEDED"].contains(&code), "{error:?}");
         }
-        rig.start().await;
+        rig.below().start().await;
         recovered(&store).await;
     }
 }
@@ -75,10 +75,10 @@ async fn a_server_that_does_not_answer_is_given_up_at_the_deadline(open: Open) {
     let rig = open(Need::Server).await;
     let store = Store(rig.store());
     store.apply(set("k", "v")).await;
-    rig.freeze().await;
+    rig.below().freeze().await;
     // What a call in time would take is nothing beside this; one that waits for the server never ends.
     let given_up = tokio::time::timeout(PATIENCE, failures(&store)).await;
-    rig.thaw().await;
+    rig.below().thaw().await;
     for error in given_up.expect("calls are given up at their deadline") {
         let code = error.code().id;
         assert!(["STORE_UNAVAILABLE", "DEADLINE_EXCEEDED"].contains(&code), "{error:?}");

@@ -11,7 +11,8 @@ use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::tls;
 use mainstay_sidecar::Target;
 
-use super::opener::{Before, Opener, keeps_secrets};
+use super::opener::{Before, Opener};
+use super::values::keeps_secrets;
 
 impl Opener<'_> {
     /// The external services that are for this app. Errors: a secret in a header that cannot be read, or a header that

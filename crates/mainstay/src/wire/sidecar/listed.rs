@@ -4,17 +4,18 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use mainstay_components::def::{Def, SettingDef};
+use mainstay_components::pluggable::Plugged;
 use mainstay_components::settings::Settings;
 use mainstay_components::{
     bindings, configuration, conversation, crypto, locks, middleware, pubsub, secret_stores, state,
 };
 use mainstay_config::resources::{SettingName, TypeDef};
-use mainstay_core::Fault;
+use mainstay_core::{Fault, codes};
 
-use super::store_rules::{KEYS, OUTBOX};
+use super::store_rules::{KEY_PREFIX, KEYS, OUTBOX, wrong_prefix};
 
 /// A type of component that there is, of whatever block.
-pub(crate) struct Listed {
+struct Listed {
     kind: &'static str,
     aliases: &'static [&'static str],
     versions: &'static [&'static str],
@@ -36,7 +37,7 @@ impl Listed {
     }
 
     /// The same as the readers of resource files take it.
-    pub(crate) fn def(&self) -> TypeDef<'_> {
+    fn def(&self) -> TypeDef<'_> {
         TypeDef { kind: self.kind, aliases: self.aliases, versions: self.versions, settings: &self.settings }
     }
 }
@@ -47,7 +48,7 @@ const fn of_block(name: &'static str, about: &'static str) -> SettingDef {
 
 /// Settings that every state store has: the block reads them.
 const STATE_SETTINGS: &[SettingDef] = &[
-    of_block("keyPrefix", "What stands before the app's keys."),
+    of_block(KEY_PREFIX, "What stands before the app's keys."),
     of_block("actorStateStore", "Whether actors keep their state here."),
     SettingDef {
         name: KEYS[0],
@@ -76,7 +77,7 @@ const BINDING_SETTINGS: &[SettingDef] = &[
 ];
 
 /// Settings that every lock store has.
-const LOCK_SETTINGS: &[SettingDef] = &[of_block("keyPrefix", "What stands before the app's locks.")];
+const LOCK_SETTINGS: &[SettingDef] = &[of_block(KEY_PREFIX, "What stands before the app's locks.")];
 
 /// Settings that every conversation component has.
 const CONVERSATION_SETTINGS: &[SettingDef] = &[
@@ -92,9 +93,16 @@ pub(super) fn kept(settings: &Settings) -> Option<Duration> {
 }
 
 /// Every type of component: made once.
-pub(crate) fn types() -> &'static [Listed] {
+fn types() -> &'static [Listed] {
     static TYPES: LazyLock<Vec<Listed>> = LazyLock::new(listed);
     &TYPES
+}
+
+/// The same as the readers of resource files take them, with those that sockets serve.
+pub(crate) fn types_and(plugged: &[Plugged]) -> Vec<TypeDef<'_>> {
+    let sockets =
+        plugged.iter().map(|one| TypeDef { kind: &one.kind, aliases: &[], versions: &["v1"], settings: &[] });
+    types().iter().map(Listed::def).chain(sockets).collect()
 }
 
 /// The lists of all blocks. To add a block: its list.
@@ -113,15 +121,46 @@ fn listed() -> Vec<Listed> {
     stores.chain(locks).chain(vaults).chain(handlers).collect()
 }
 
-/// Checks the settings of a component of a type, against the names of the spec's models where there is a spec.
+/// Checks the settings of a component of a type, those that blocks read themselves among them, against the names of the spec's
+/// models where there is a spec.
 pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)], models: Option<&[String]>) -> Vec<Fault> {
-    let known = |listed: &Listed| {
+    let known = |listed: &&Listed| {
         std::iter::once(&listed.kind).chain(listed.aliases).any(|name| name.eq_ignore_ascii_case(kind))
     };
-    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
-    let settings = Settings::new(settings);
-    let found = types().iter().find(|listed| known(listed));
-    let mut faults = found.map_or_else(Vec::new, |listed| (listed.check)(&settings));
-    faults.extend(super::conversation::check(kind, &settings, models));
+    let Some(listed) = types().iter().find(known) else { return Vec::new() };
+    let owned = settings.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
+    let owned = Settings::new(owned);
+    let mut faults = (listed.check)(&owned);
+    faults.extend(super::conversation::check(kind, &owned, models));
+    let has_prefix = listed.settings.iter().any(|setting| setting.name == KEY_PREFIX);
+    let given = settings.iter().filter(|(name, _)| has_prefix && name.eq_ignore_ascii_case(KEY_PREFIX));
+    faults.extend(given.filter_map(|(name, value)| {
+        let message = wrong_prefix((*value)?)?;
+        Some(Fault { code: &codes::CONFIG_VALUE, pointer: (*name).to_owned(), message, help: None })
+    }));
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_that_holds_the_separator_is_refused_for_state_and_for_locks() {
+        let found = |kind: &str, setting: (&str, Option<&str>)| {
+            check(kind, &[setting], None)
+                .into_iter()
+                .map(|fault| (fault.code.id, fault.pointer))
+                .collect::<Vec<_>>()
+        };
+        for kind in ["state.embedded", "state.in-memory", "lock.embedded"] {
+            let refused = vec![("CONFIG_VALUE", "KeyPrefix".to_owned())];
+            assert_eq!(found(kind, ("KeyPrefix", Some("a||b"))), refused, "{kind}");
+            for good in [Some("a|b"), Some("appid"), None] {
+                assert_eq!(found(kind, ("keyPrefix", good)), [], "{kind} {good:?}");
+            }
+        }
+        // Another block's setting of the name is its own affair.
+        assert_eq!(found("pubsub.embedded", ("keyPrefix", Some("a||b"))), []);
+    }
 }

@@ -9,6 +9,9 @@ use mainstay_core::component::{Component, SettingValue};
 use mainstay_core::state::Capabilities;
 use mainstay_core::{Error, Redacted, Result, codes};
 
+/// What stands before keys.
+pub(super) const KEY_PREFIX: &str = "keyPrefix";
+
 /// The keys, new and old.
 pub(super) const KEYS: [&str; 2] = ["primaryEncryptionKey", "secondaryEncryptionKey"];
 
@@ -23,19 +26,29 @@ pub(super) fn rules(
     app: &App,
     able: &Capabilities,
 ) -> Result<Rules> {
-    let asked = settings.text("keyPrefix");
-    // With the separator in it, a store would take keys of one app for those of another.
-    if asked.is_some_and(|text| text.contains(SEPARATOR)) {
-        let message = format!("`keyPrefix` must not hold `{SEPARATOR}`, which stands between prefix and key");
-        return Err(Error::new(&codes::CONFIG_VALUE, message));
-    }
-    let prefix = Prefix::of(asked, &component.name, app);
+    let prefix = Prefix::of(key_prefix(settings)?, &component.name, app);
     let cipher = cipher(component, settings)?.map(Arc::new);
     let outbox = outbox(component, settings, app)?.map(Arc::new);
     if outbox.is_some() {
         state::outbox::check(able)?;
     }
     Ok(Rules { prefix, cipher, outbox })
+}
+
+/// What is to stand before the app's keys. Errors: `CONFIG_VALUE` for what cannot.
+pub(super) fn key_prefix(settings: &Settings) -> Result<Option<&str>> {
+    let asked = settings.text(KEY_PREFIX);
+    match asked.and_then(wrong_prefix) {
+        Some(why) => Err(Error::new(&codes::CONFIG_VALUE, why)),
+        None => Ok(asked),
+    }
+}
+
+/// Why this cannot stand before keys, if it cannot: with the separator in it, a store would take keys of one app for those
+/// of another.
+pub(super) fn wrong_prefix(asked: &str) -> Option<String> {
+    let why = || format!("`{KEY_PREFIX}` must not hold `{SEPARATOR}`, which stands between prefix and key");
+    asked.contains(SEPARATOR).then(why)
 }
 
 fn outbox(component: &Component, settings: &Settings, app: &App) -> Result<Option<Outbox>> {
