@@ -183,6 +183,18 @@ def dapr(bin_, mainstay, spec, environment, out, reference):
     same(reference, found, f"{spec.name} {environment}: plain files and those beside Dapr")
 
 
+def inside(mainstay, work):
+    """A component that is inside Mainstay's process cannot be Dapr's, and that is said."""
+    spec = work / "inside"
+    (spec / "components").mkdir(parents=True)
+    text = (HERE / "specs/declared/mainstay.yaml").read_text()
+    (spec / "mainstay.yaml").write_text(text.replace("\ndeploy:", "\ncomponents: components/\ndeploy:"))
+    kind = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: books }\nspec: { type: state.embedded }\n"
+    (spec / "components/books.yaml").write_text(kind)
+    code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", work / "inside-out")
+    note("can-fail", code != 0 and "SHIP_UNSUPPORTED" in said, f"`state.embedded` is shipped to Dapr: {said}")
+
+
 def hooks(bin_, spec, work):
     """The chart's hooks, in full."""
     folder = work / spec.name / "helm"
@@ -281,6 +293,7 @@ def main():
         watch.spec(spec.name, out, given.work)
         twice(given.mainstay, spec, given.work)
     hostile(HERE / "specs/hostile", given.work)
+    inside(given.mainstay, given.work)
     bad_ones(bin_, given.work)
     watch.bad_ones(given.work / "declared", given.work)
     watch.shown(given.mainstay, HERE / "specs/hostile", given.work / "hostile", given.work)
