@@ -12,7 +12,9 @@ import pathlib
 import subprocess
 import sys
 
+import agreement
 import helm_python.chart as helm
+import monitoring
 import pipelines
 import yaml as pyyaml
 from ruamel.yaml import YAML
@@ -133,6 +135,11 @@ def environments(bin_, mainstay, spec, work):
             said = kubernetes(bin_, known, version)
             note("kubernetes-validate", not said, f"{spec.name} {environment} {version}: {said}")
         reference = plain(out / "kubernetes")
+        ship(mainstay, spec, out, "compose", "--env", environment)
+        beside = agreement.of_compose((out / "compose/compose.yaml").read_text())
+        found = agreement.disagreements(beside, agreement.of_kubernetes(reference))
+        note("agreement", not found, f"{spec.name} {environment}: {found}")
+        dapr(bin_, mainstay, spec, environment, out, reference)
         code, said = run(bin_ / "kubectl", "kustomize", made / "kustomize/overlays" / environment)
         note("kustomize", code == 0, f"{spec.name} {environment}: {said}")
         if code == 0:
@@ -146,6 +153,47 @@ def environments(bin_, mainstay, spec, work):
         report = helm.lint(made / "helm", values, strict=True, kube_version="v1.34.0")
         loud = [m for m in report["messages"] if m["severity"] > 1] + report["errors"]
         note("helm", not loud, f"{spec.name} {environment}: {loud}")
+
+
+def dapr(bin_, mainstay, spec, environment, out, reference):
+    """Beside Dapr: the objects are those of the plain files, with annotations, one variable and the components."""
+    if not (spec / "components").exists():
+        code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", out)
+        note("dapr", code != 0 and "SHIP_UNSUPPORTED" in said, f"{spec.name}: not refused: {said}")
+        return
+    ship(mainstay, spec, out, "dapr", "--env", environment)
+    code, said = run(bin_ / "kubectl", "kustomize", out / "dapr")
+    note("dapr", code == 0, f"{spec.name} {environment}: {said}")
+    found = printed(said) if code == 0 else {}
+    components = {key: found.pop(key) for key in list(found) if key[0] == "Component"}
+    note("dapr", components, f"{spec.name} {environment}: no component")
+    for one in components.values():
+        note("dapr", one.get("scopes") and "spec" in one, f"{spec.name} {environment}: {one}")
+    for (kind, name), one in found.items():
+        if kind in ("Deployment", "StatefulSet"):
+            template = one["spec"]["template"]
+            notes_ = template["metadata"]["annotations"]
+            given = {key: notes_.pop(key) for key in list(notes_) if key.startswith("dapr.io/")}
+            note("dapr", given.get("dapr.io/enabled") == "true", f"{spec.name} {environment}: {given}")
+            ends = int(given["dapr.io/block-shutdown-duration"][:-1]) + int(given["dapr.io/graceful-shutdown-seconds"])
+            note("dapr", ends < template["spec"]["terminationGracePeriodSeconds"], f"{spec.name}: cut after {ends} s")
+            added = template["spec"]["containers"][0]["env"].pop()
+            note("dapr", added == {"name": "MAINSTAY_SIDECAR", "value": "off"}, f"{spec.name}: {added}")
+        if kind == "NetworkPolicy":
+            del one["spec"]["egress"][-2:], one["spec"]["ingress"][-1:]
+    same(reference, found, f"{spec.name} {environment}: plain files and those beside Dapr")
+
+
+def inside(mainstay, work):
+    """A component that is inside Mainstay's process cannot be Dapr's, and that is said."""
+    spec = work / "inside"
+    (spec / "components").mkdir(parents=True)
+    text = (HERE / "specs/declared/mainstay.yaml").read_text()
+    (spec / "mainstay.yaml").write_text(text.replace("\ndeploy:", "\ncomponents: components/\ndeploy:"))
+    kind = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: books }\nspec: { type: state.embedded }\n"
+    (spec / "components/books.yaml").write_text(kind)
+    code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", work / "inside-out")
+    note("can-fail", code != 0 and "SHIP_UNSUPPORTED" in said, f"`state.embedded` is shipped to Dapr: {said}")
 
 
 def hooks(bin_, spec, work):
@@ -212,6 +260,10 @@ def bad_ones(bin_, work):
     path = folder / "compose.yaml"
     path.write_text("services: { a: { image: x, reed_only: true } }\n")
     note("can-fail", compose(bin_, path), "Compose's schema accepts a misspelt key")
+    beside = agreement.of_compose((work / "declared/compose/compose.yaml").read_text())
+    for what, change in [("user", "0:0"), ("memory", 1), ("secret variables", set()), ("plain variables", {})]:
+        found = agreement.disagreements({**beside, what: change}, agreement.of_kubernetes(plain(work / "declared/kubernetes")))
+        note("can-fail", len(found) == 1, f"another {what} is not seen: {found}")
     with helm.Chart.load(work / "declared/helm") as loaded:
         try:
             loaded.validate_schema({"replicas": {"min": "two", "max": 3}})
@@ -226,7 +278,9 @@ def main():
     parser.add_argument("--mainstay", required=True, type=pathlib.Path)
     parser.add_argument("--work", required=True, type=pathlib.Path)
     parser.add_argument("--node", type=pathlib.Path, help="a folder with `node/` and its packages")
+    parser.add_argument("--tools", type=pathlib.Path, help="a folder with programs of Debian's")
     given = parser.parse_args()
+    watch = monitoring.Judge(given.node, given.tools, note)
     bin_ = pathlib.Path(sys.executable).parent
     judge = pipelines.Judge(bin_, given.node, note, printed)
     for spec in sorted((HERE / "specs").iterdir()):
@@ -239,10 +293,16 @@ def main():
         environments(bin_, given.mainstay, spec, given.work)
         hooks(bin_, spec, given.work)
         judge.spec(spec.name, out, KUBERNETES[-1])
+        watch.spec(spec.name, out, given.work)
         twice(given.mainstay, spec, given.work)
     hostile(HERE / "specs/hostile", given.work)
+    inside(given.mainstay, given.work)
     bad_ones(bin_, given.work)
     judge.bad_ones(given.work)
+    watch.bad_ones(given.work / "declared", given.work)
+    watch.shown(given.mainstay, HERE / "specs/hostile", given.work / "hostile", given.work)
+    for tools in watch.not_run():
+        print(f"not run: what needs the tools from {tools}")
     print(", ".join(f"{count} {kind}" for kind, count in done.items()))
     if failures:
         print(f"{len(failures)} failed")

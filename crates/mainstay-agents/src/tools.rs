@@ -8,7 +8,7 @@ use jsonschema::Validator;
 use mainstay_core::message::{ToolCall, ToolResult};
 use mainstay_core::telemetry::{Telemetry, ToolReport};
 use mainstay_core::tool::{ToolInvocation, ToolOutput, ToolSource, ToolSpec};
-use mainstay_core::{Ctx, Error, Result, RunId, codes};
+use mainstay_core::{Ctx, Error, Result, RunId, codes, metric};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -84,7 +84,7 @@ impl Catalog {
             tool: if self.tools.contains_key(name) { name } else { "unknown" },
             outcome: match &outcome {
                 Ok(output) if output.is_error => "error",
-                Ok(_) => "ok",
+                Ok(_) => metric::OUTCOME_OK,
                 Err(error) => error.code().id,
             },
             elapsed: started.elapsed(),

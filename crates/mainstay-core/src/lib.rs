@@ -24,6 +24,7 @@ pub mod lock;
 pub mod message;
 pub mod meter;
 pub mod methods;
+pub mod metric;
 pub mod middleware;
 pub mod model;
 pub mod plan;

@@ -87,6 +87,9 @@ pub trait Telemetry: Send + Sync {
     fn gauge(&self, gauge: Gauge, delta: i64);
     /// A request was refused before work: by rate, concurrency, overload or drain.
     fn shed(&self, reason: &'static str);
+    /// What readiness rests on, each by its name and whether it works: all of it. What was told of before and is not
+    /// among it is no more.
+    fn dependencies(&self, found: &[(&str, bool)]);
     /// Everything so far, in a monitoring system's text format: content type and body.
     fn scrape(&self) -> (&'static str, String);
 }
@@ -102,6 +105,7 @@ impl Telemetry for Silent {
     fn tool(&self, _: ToolReport<'_>) {}
     fn gauge(&self, _: Gauge, _: i64) {}
     fn shed(&self, _: &'static str) {}
+    fn dependencies(&self, _: &[(&str, bool)]) {}
     fn scrape(&self) -> (&'static str, String) {
         ("text/plain", String::new())
     }

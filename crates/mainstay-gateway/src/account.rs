@@ -9,7 +9,7 @@ use futures_core::Stream;
 use mainstay_core::model::{ModelEvent, Usage};
 use mainstay_core::provider::WireFrame;
 use mainstay_core::telemetry::{ModelReport, Telemetry};
-use mainstay_core::{Code, Name, Result};
+use mainstay_core::{Code, Name, Result, metric};
 
 /// A call at one target, from its start to its one report.
 pub(crate) struct Account {
@@ -57,7 +57,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.settle("client_closed");
+        self.settle(metric::OUTCOME_CLIENT_CLOSED);
     }
 }
 

@@ -12,7 +12,7 @@ use mainstay_core::model::{ModelClient, ModelEvent, ModelRequest, ModelStream};
 use mainstay_core::plan::{Model, Target};
 use mainstay_core::provider::{Dialect, Provider, WireRequest, WireResponse};
 use mainstay_core::telemetry::Telemetry;
-use mainstay_core::{Ctx, Error, Kind, Name, Result, codes};
+use mainstay_core::{Ctx, Error, Kind, Name, Result, codes, metric};
 
 use crate::account::{Account, Accounted};
 use crate::fallover;
@@ -231,10 +231,10 @@ fn accounted(begun: Answer, account: Account, idle_timeout: Duration) -> Answer 
     match begun {
         Answer::Events(events) => {
             let events = Attended::new(events, idle_timeout);
-            Answer::Events(Box::pin(Accounted::new(events, account, "ok")))
+            Answer::Events(Box::pin(Accounted::new(events, account, metric::OUTCOME_OK)))
         }
         Answer::Wire(mut wire) => {
-            let outcome = wire.failure.as_ref().map_or("ok", |error| error.code().id);
+            let outcome = wire.failure.as_ref().map_or(metric::OUTCOME_OK, |error| error.code().id);
             let body = Attended::new(wire.body, idle_timeout);
             wire.body = Box::pin(Accounted::new(body, account, outcome));
             Answer::Wire(wire)

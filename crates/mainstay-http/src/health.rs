@@ -119,6 +119,8 @@ impl Readiness {
                 vec![Dependency::new("dependencies".to_owned(), Some(error))]
             }
         };
+        let told: Vec<(&str, bool)> = found.iter().map(|found| (found.name.as_str(), found.ready)).collect();
+        shared.telemetry.dependencies(&told);
         latest.insert((Instant::now(), found)).1.clone()
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use http::Method;
 use mainstay_core::telemetry::{Gauge, HttpReport};
-use mainstay_core::{Error, RequestId, Result, codes};
+use mainstay_core::{Error, RequestId, Result, codes, metric};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::surface::Shared;
@@ -44,7 +44,7 @@ impl Ticket {
     /// Counts the request among those in flight. Errors: `OVERLOADED` when there are `max` already.
     pub(crate) fn count(&mut self, max: usize) -> Result<()> {
         if !self.shared.load.enter(max) {
-            self.shared.telemetry.shed("overload");
+            self.shared.telemetry.shed(metric::SHED_OVERLOAD);
             let message = "take the request: the server is at its limit of requests in flight";
             let help = "try again shortly, or raise `server.requests_max`";
             return Err(Error::new(&codes::OVERLOADED, message).with_help(help));

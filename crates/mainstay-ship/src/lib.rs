@@ -11,6 +11,7 @@ pub mod image;
 mod label;
 mod patch;
 mod pins;
+mod promql;
 mod repository;
 pub mod services;
 pub mod simulate;

@@ -4,18 +4,21 @@
 //! A target renders files and says what it cannot express; it drops nothing in silence. Structured files are built as
 //! values and written by `yaml`, never as text with holes: a value cannot be read as something else.
 
+mod alerts;
 mod argocd;
 mod compose;
+mod dapr;
 mod docker;
 mod flux;
 mod github;
 mod gitlab;
+mod grafana;
 mod helm;
 pub(crate) mod kubernetes;
 mod kustomize;
 mod pipeline;
 
-use mainstay_core::Result;
+use mainstay_core::{Plan, Result};
 
 use crate::{File, Shipment};
 
@@ -52,12 +55,21 @@ pub static ALL: &[Target] = &[
     gitlab::TARGET,
     argocd::TARGET,
     flux::TARGET,
+    dapr::TARGET,
+    alerts::TARGET,
+    grafana::TARGET,
 ];
 
 /// The target of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Target> {
     ALL.iter().find(|target| target.name == name)
+}
+
+/// Whether a target has something to do for a plan: the others are left out where every target is asked for.
+#[must_use]
+pub fn suits(target: &Target, plan: &Plan) -> bool {
+    target.name != dapr::TARGET.name || dapr::suits(plan)
 }
 
 /// The targets asked for and those whose files they use, in the order of the list.

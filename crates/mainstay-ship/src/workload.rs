@@ -8,8 +8,8 @@ mod variables;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mainstay_core::plan::{AgentKind, Anonymous, Environment, Sizing};
-use mainstay_core::{Error, Plan, Result, SecretRef, codes};
+use mainstay_core::plan::{AgentKind, Anonymous, Environment, Model, Sizing};
+use mainstay_core::{Error, Name, Plan, Result, SecretRef, codes};
 
 pub use source::{Build, Source};
 pub use variables::Secret;
@@ -93,6 +93,12 @@ pub struct Workload {
     pub outward: Vec<u16>,
     /// Servers that it needs.
     pub services: Vec<&'static Service>,
+    /// Requests in flight at once that a replica takes.
+    pub requests_max: u32,
+    /// Requests of a million that may fail.
+    pub failures_ppm: u32,
+    /// Models that fall over from the provider that is asked first to another, and that provider.
+    pub fallovers: Vec<(String, String)>,
     /// What is worth knowing before it is deployed.
     pub notes: Vec<String>,
 }
@@ -125,6 +131,9 @@ impl Workload {
             metrics_key: plan.access.keys.first().map(|key| variables::key_of(&key.secret.locator)),
             outward: outward::ports(plan, &services),
             services,
+            requests_max: plan.server.requests_max,
+            failures_ppm: plan.deploy.failures_ppm,
+            fallovers: fallovers(plan),
             notes: Vec::new(),
             sizing,
         };
@@ -195,6 +204,15 @@ fn start(plan: &Plan) -> Duration {
     apps.max().map_or(FLOOR, |slowest| slowest.max(FLOOR))
 }
 
+fn fallovers(plan: &Plan) -> Vec<(String, String)> {
+    let fallover = |(name, model): (&Name, &Model)| {
+        let first = &model.targets.first()?.provider;
+        let elsewhere = model.targets.iter().any(|target| target.provider != *first);
+        elsewhere.then(|| (name.to_string(), first.to_string()))
+    };
+    plan.models.iter().filter_map(fallover).collect()
+}
+
 fn notes(plan: &Plan, workload: &Workload) -> Vec<String> {
     let mut notes = Vec::new();
     if workload.several() {
@@ -219,4 +237,34 @@ fn notes(plan: &Plan, workload: &Workload) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A service as production has it where the spec says little.
+    pub(crate) fn workload() -> Workload {
+        Workload {
+            name: "desk".to_owned(),
+            environment: Environment::Prod,
+            repository: "desk".to_owned(),
+            tag: "1.0.0".to_owned(),
+            digest: None,
+            build: Build::Bare,
+            variables: BTreeMap::new(),
+            secrets: Vec::new(),
+            sizing: Environment::Prod.sizing(),
+            drain: Duration::from_secs(30),
+            start: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(60),
+            metrics_key: None,
+            outward: Vec::new(),
+            services: Vec::new(),
+            requests_max: 2_048,
+            failures_ppm: 1_000,
+            fallovers: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
 }

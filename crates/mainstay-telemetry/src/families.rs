@@ -45,6 +45,12 @@ where
         let labels = self.names.iter().zip(values);
         self.family.get_or_create_owned(&labels.map(|(name, value)| (*name, value.to_owned())).collect())
     }
+
+    /// Takes the metric for these values out of what is shown.
+    pub(crate) fn forget(&self, values: [&str; N]) {
+        let labels = self.names.iter().zip(values);
+        self.family.remove(&labels.map(|(name, value)| (*name, value.to_owned())).collect());
+    }
 }
 
 /// What a report of some kind moves, by the report's label values.

@@ -1,7 +1,10 @@
 //! Our metrics by name.
 
+use mainstay_core::metric::{self, Metric};
 use mainstay_core::model::Usage;
 use mainstay_core::telemetry::Gauge;
+use prometheus_client::encoding::EncodeMetric;
+use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -23,6 +26,7 @@ pub(crate) struct Own {
     pub(crate) tool_calls: Labelled<2, Count>,
     pub(crate) tool_seconds: Labelled<1, Histogram>,
     pub(crate) shed: Labelled<1, Count>,
+    pub(crate) dependencies: Labelled<1, Level>,
     gauges: Gauges,
 }
 
@@ -37,28 +41,22 @@ const CLASSES: [(&str, TokensOf); 5] = [
 
 impl Own {
     pub(crate) fn register(r: &mut Registry) -> Self {
-        let build: Labelled<1, Level> =
-            Labelled::register(r, "build_info", "1, labelled with the build", ["version"], Level::default);
+        let build: Labelled<1, Level> = labelled(r, &metric::BUILD, Level::default);
         build.of([env!("CARGO_PKG_VERSION")]).set(1);
-        let call = ["model", "provider"];
         Self {
-            requests: count(r, "requests", "Requests answered", ["route", "method", "code"]),
-            request_seconds: timed(
-                r,
-                "request_duration_seconds",
-                "First byte in to last byte out",
-                ["route"],
-            ),
-            model_calls: count(r, "model_calls", "Model calls ended", ["model", "provider", "outcome"]),
-            model_seconds: timed(r, "model_duration_seconds", "Model calls, whole", call),
-            ttft_seconds: timed(r, "ttft_seconds", "Until the provider's first byte", call),
-            tokens: count(r, "tokens", "Tokens by class", ["model", "provider", "type"]),
-            runs: count(r, "runs", "Runs ended", ["agent", "status"]),
-            run_seconds: timed(r, "run_duration_seconds", "Creation to end", ["agent"]),
-            run_steps: count(r, "run_steps", "Model calls made by runs", ["agent"]),
-            tool_calls: count(r, "tool_calls", "Tool calls ended", ["tool", "outcome"]),
-            tool_seconds: timed(r, "tool_duration_seconds", "Tool calls", ["tool"]),
-            shed: count(r, "shed", "Requests refused before work", ["reason"]),
+            requests: count(r, &metric::REQUESTS),
+            request_seconds: timed(r, &metric::REQUEST_SECONDS),
+            model_calls: count(r, &metric::MODEL_CALLS),
+            model_seconds: timed(r, &metric::MODEL_SECONDS),
+            ttft_seconds: timed(r, &metric::FIRST_BYTE_SECONDS),
+            tokens: count(r, &metric::TOKENS),
+            runs: count(r, &metric::RUNS),
+            run_seconds: timed(r, &metric::RUN_SECONDS),
+            run_steps: count(r, &metric::RUN_STEPS),
+            tool_calls: count(r, &metric::TOOL_CALLS),
+            tool_seconds: timed(r, &metric::TOOL_SECONDS),
+            shed: count(r, &metric::SHED),
+            dependencies: labelled(r, &metric::DEPENDENCY_READY, Level::default),
             gauges: Gauges::register(r),
         }
     }
@@ -98,35 +96,33 @@ struct Gauges {
 
 impl Gauges {
     fn register(registry: &mut Registry) -> Self {
-        let mut level = |name: &str, help: &str| {
+        let mut level = |metric: &Metric| {
             let level = Level::default();
-            registry.register(name, help, level.clone());
+            registry.register(metric.stem(), metric.about, level.clone());
             level
         };
         Self {
-            http_in_flight: level("requests_in_flight", "Requests in flight"),
-            runs_active: level("runs_active", "Runs at work"),
-            runs_queued: level("runs_queued", "Runs waiting for their session"),
-            ready: level("ready", "1 when ready, else 0"),
-            streams_open: level("streams_open", "Event streams open"),
+            http_in_flight: level(&metric::IN_FLIGHT),
+            runs_active: level(&metric::RUNS_ACTIVE),
+            runs_queued: level(&metric::RUNS_QUEUED),
+            ready: level(&metric::READY),
+            streams_open: level(&metric::STREAMS_OPEN),
         }
     }
 }
 
-fn count<const N: usize>(
-    r: &mut Registry,
-    name: &str,
-    help: &str,
-    names: [&'static str; N],
-) -> Labelled<N, Count> {
-    Labelled::register(r, name, help, names, Count::default)
+fn count<const N: usize>(r: &mut Registry, metric: &Metric) -> Labelled<N, Count> {
+    labelled(r, metric, Count::default)
 }
 
-fn timed<const N: usize>(
-    r: &mut Registry,
-    name: &str,
-    help: &str,
-    names: [&'static str; N],
-) -> Labelled<N, Histogram> {
-    Labelled::register(r, name, help, names, seconds)
+fn timed<const N: usize>(r: &mut Registry, metric: &Metric) -> Labelled<N, Histogram> {
+    labelled(r, metric, seconds)
+}
+
+fn labelled<const N: usize, M>(r: &mut Registry, metric: &Metric, make: fn() -> M) -> Labelled<N, M>
+where
+    M: Clone + std::fmt::Debug + EncodeMetric + TypedMetric + Send + Sync,
+{
+    let names = metric.labels.try_into().expect("a value is given for each label");
+    Labelled::register(r, metric.stem(), metric.about, names, make)
 }

@@ -1,5 +1,6 @@
 //! Figures of this process, read from `/proc` at each scrape (Linux; elsewhere there are none).
 
+use mainstay_core::metric::{self, Metric};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -15,18 +16,21 @@ pub(crate) struct Process;
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let level = |value: u64| ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-        let mut show = |name: &str, help: &str, value: Option<&dyn EncodeMetric>| match value {
-            Some(value) => value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?),
+        let mut show = |metric: &Metric, value: Option<&dyn EncodeMetric>| match value {
+            Some(value) => {
+                let (name, kind) = (metric.stem(), value.metric_type());
+                value.encode(encoder.encode_descriptor(name, metric.about, None, kind)?)
+            }
             None => Ok(()),
         };
         let (memory, open) = (resident_bytes().map(level), open_descriptors().map(level));
         let stat = Stat::read();
         let cpu = stat.as_ref().map(|stat| ConstCounter::new(stat.cpu_seconds));
         let start = stat.and_then(|stat| Some(ConstGauge::new(boot_seconds()? + stat.start_seconds)));
-        show("process_resident_memory_bytes", "Resident memory", memory.as_ref().map(|m| m as _))?;
-        show("process_open_fds", "Open file descriptors", open.as_ref().map(|m| m as _))?;
-        show("process_cpu_seconds", "CPU time, user and system", cpu.as_ref().map(|m| m as _))?;
-        show("process_start_time_seconds", "Start, seconds since the epoch", start.as_ref().map(|m| m as _))
+        show(&metric::PROCESS_MEMORY, memory.as_ref().map(|m| m as _))?;
+        show(&metric::PROCESS_DESCRIPTORS, open.as_ref().map(|m| m as _))?;
+        show(&metric::PROCESS_CPU, cpu.as_ref().map(|m| m as _))?;
+        show(&metric::PROCESS_START, start.as_ref().map(|m| m as _))
     }
 }
 

@@ -1,6 +1,10 @@
 //! The port: reports of engines and surfaces move metrics, a scrape shows them.
 
+use std::collections::BTreeSet;
+
+use mainstay_core::metric;
 use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport, RunReport, Telemetry, ToolReport};
+use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -21,6 +25,8 @@ pub struct Prometheus {
     run: Handles<2, (Count, Histogram, Count)>,
     tool: Handles<2, (Count, Histogram)>,
     shed: Handles<1, Count>,
+    /// Those that are shown.
+    dependencies: Mutex<BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for Prometheus {
@@ -37,7 +43,7 @@ impl Prometheus {
         let mut registry = Registry::default();
         let aliases = aliases::register(&mut registry, alias_sets);
         registry.register_collector(Box::new(Process));
-        let own = Own::register(registry.sub_registry_with_prefix("mainstay"));
+        let own = Own::register(registry.sub_registry_with_prefix(metric::PREFIX));
         Self {
             registry,
             own,
@@ -47,6 +53,7 @@ impl Prometheus {
             run: Handles::default(),
             tool: Handles::default(),
             shed: Handles::default(),
+            dependencies: Mutex::default(),
         }
     }
 
@@ -110,6 +117,17 @@ impl Telemetry for Prometheus {
 
     fn shed(&self, reason: &'static str) {
         self.shed.with([reason], |reason| self.own.shed.of(reason), |count| _ = count.inc());
+    }
+
+    /// As many as the spec and its resources name.
+    fn dependencies(&self, found: &[(&str, bool)]) {
+        let mut shown = self.dependencies.lock();
+        let now: BTreeSet<String> = found.iter().map(|(name, _)| (*name).to_owned()).collect();
+        shown.difference(&now).for_each(|gone| self.own.dependencies.forget([gone]));
+        for (name, ready) in found {
+            self.own.dependencies.of([name]).set(i64::from(*ready));
+        }
+        *shown = now;
     }
 
     fn scrape(&self) -> (&'static str, String) {

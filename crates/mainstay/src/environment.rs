@@ -71,6 +71,11 @@ pub(crate) fn dapr_grpc_port() -> Option<u16> {
     text("DAPR_GRPC_PORT")?.parse().ok()
 }
 
+/// Whether the building blocks are left to a runtime of others that stands beside the service.
+pub(crate) fn blocks_are_elsewhere() -> bool {
+    text("MAINSTAY_SIDECAR").is_some_and(|word| word == "off")
+}
+
 /// What callers of the sidecar's APIs must show.
 pub(crate) fn dapr_api_token() -> Option<Redacted<String>> {
     text("DAPR_API_TOKEN").map(Redacted::new)

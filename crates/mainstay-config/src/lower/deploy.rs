@@ -9,7 +9,9 @@ use crate::raw;
 
 impl Lowering<'_, '_> {
     pub(super) fn deploy(&mut self, raw: raw::Deploy) -> Option<Deploy> {
-        let raw::Deploy { image, version, repository, branch, language, services, base, overlays } = raw;
+        let raw::Deploy { image, version, repository, branch, language, services, objective_percent, base, overlays } =
+            raw;
+        let failures_ppm = failures_ppm(objective_percent);
         let language = language.map(|language| match language {
             raw::Language::Python => Language::Python,
             raw::Language::Node => Language::Node,
@@ -23,7 +25,7 @@ impl Lowering<'_, '_> {
         });
         let environments: Vec<Option<_>> = sized.collect();
         let environments = environments.into_iter().collect::<Option<_>>()?;
-        Some(Deploy { image, version, repository, branch, language, services, environments })
+        Some(Deploy { image, version, repository, branch, language, services, failures_ppm, environments })
     }
 
     /// Whether what an environment has fits together.
@@ -51,6 +53,12 @@ impl Lowering<'_, '_> {
         }
         fits
     }
+}
+
+/// What of a million may fail where so many of a hundred are to succeed; the schema keeps it from being none or all.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the schema has bounds for it")]
+fn failures_ppm(objective_percent: f64) -> u32 {
+    ((100.0 - objective_percent) * 10_000.0).round() as u32
 }
 
 /// What `raw` says, and what `under` says where it does not.
@@ -93,6 +101,14 @@ fn millis(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_fail_is_what_the_objective_leaves() {
+        for (percent, expect) in [(99.9, 1_000), (99.0, 10_000), (99.999, 10), (50.0, 500_000), (99.95, 500)]
+        {
+            assert_eq!(failures_ppm(percent), expect, "{percent}");
+        }
+    }
 
     #[test]
     fn processor_time_is_in_cores_or_thousandths() {

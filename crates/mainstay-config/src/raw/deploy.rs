@@ -45,6 +45,10 @@ pub(crate) struct Deploy {
     /// being named.
     #[schemars(extend("uniqueItems" = true))]
     pub(crate) services: Vec<String>,
+    /// Requests that are to be answered without a failure of the service, in percent over 30 days. Alerts are raised by how
+    /// fast the rest is used up.
+    #[schemars(range(min = 50.0, max = 99.999))]
+    pub(crate) objective_percent: f64,
     /// What every environment gives the service, unless it says otherwise itself.
     pub(crate) base: Sizing,
     /// What is different in an environment.
@@ -61,6 +65,7 @@ impl Default for Deploy {
             branch,
             language: None,
             services: Vec::new(),
+            objective_percent: 99.9,
             base: Sizing::default(),
             overlays: Overlays::default(),
         }

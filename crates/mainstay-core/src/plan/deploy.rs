@@ -20,6 +20,8 @@ pub struct Deploy {
     pub language: Option<Language>,
     /// Servers to bring up beside the service where a target can, by registered name.
     pub services: Vec<String>,
+    /// Requests of a million that may fail, over 30 days: what alerts are raised by.
+    pub failures_ppm: u32,
     /// What each environment gives the service.
     pub environments: BTreeMap<Environment, Sizing>,
 }
@@ -164,6 +166,7 @@ impl Default for Deploy {
             branch: "main".to_owned(),
             language: None,
             services: Vec::new(),
+            failures_ppm: 1_000,
             environments: environments.into_iter().collect(),
         }
     }

@@ -127,6 +127,7 @@ impl Telemetry for Book {
     fn tool(&self, _: ToolReport<'_>) {}
     fn gauge(&self, _: Gauge, _: i64) {}
     fn shed(&self, _: &'static str) {}
+    fn dependencies(&self, _: &[(&str, bool)]) {}
     fn scrape(&self) -> (&'static str, String) {
         ("", String::new())
     }

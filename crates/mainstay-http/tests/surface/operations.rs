@@ -36,6 +36,7 @@ async fn readiness_is_a_durable_write() {
     assert_eq!((&journal["name"], &journal["code"]), (&json!("journal"), &json!("JOURNAL_UNAVAILABLE")));
     assert!(answer.header("retry-after").is_some());
     assert_eq!(house.ledger.gauge_of(Gauge::Ready), 0);
+    assert!(house.ledger.dependencies.lock().contains(&("journal".to_owned(), false)));
     house.journal.set_available(true);
     until("ready again", async || house.get("/ready").await.status == 200).await;
     assert_eq!(house.ledger.gauge_of(Gauge::Ready), 1);

@@ -161,6 +161,7 @@ pub(crate) struct Ledger {
     pub(crate) http: Mutex<Vec<(String, String, u16)>>,
     pub(crate) shed: Mutex<Vec<&'static str>>,
     pub(crate) gauges: Mutex<std::collections::HashMap<Gauge, i64>>,
+    pub(crate) dependencies: Mutex<Vec<(String, bool)>>,
 }
 
 impl Ledger {
@@ -181,6 +182,9 @@ impl Telemetry for Ledger {
     }
     fn shed(&self, reason: &'static str) {
         self.shed.lock().push(reason);
+    }
+    fn dependencies(&self, found: &[(&str, bool)]) {
+        *self.dependencies.lock() = found.iter().map(|(name, ready)| ((*name).to_owned(), *ready)).collect();
     }
     fn scrape(&self) -> (&'static str, String) {
         ("text/plain; version=0.0.4", "up 1\n".to_owned())

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use mainstay_core::Result;
 
-use super::{Rendered, Target, docker};
+use super::{Rendered, Target, alerts, docker};
 use crate::services::Service;
 use crate::value::{dense, texts};
 use crate::workload::{DATA, PORT, USER, Workload};
@@ -26,6 +26,7 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let mut files = vec![File::new("compose.yaml", yaml::document(&header, &file(shipment)))];
     if workload.services.iter().any(|service| service.name == "prometheus") {
         files.push(File::new("prometheus.yaml", yaml::document(&header, &scraping(workload))));
+        files.push(alerts::rules(&header, workload));
     }
     let names = workload.secrets.iter().map(Secret::key).chain(passwords(workload).map(|(_, key)| key));
     let mut lines: Vec<String> = names.map(|name| format!("{}=\n", variable(name))).collect();
@@ -73,6 +74,7 @@ fn file(shipment: &Shipment<'_>) -> Value {
         "secrets": secrets(workload),
         "configs": workload.services.iter().any(|s| s.name == "prometheus").then(|| json!({
             "prometheus": { "file": "./prometheus.yaml" },
+            "rules": { "file": format!("./{}", alerts::RULES) },
         })),
     }))
 }
@@ -121,12 +123,13 @@ fn agent(shipment: &Shipment<'_>) -> Value {
         "read_only": true,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
-        "pids_limit": 1024,
         "restart": "unless-stopped",
         "logging": logging(),
         "deploy": { "resources": {
             "limits": {
                 "memory": workload.sizing.memory_bytes.to_string(),
+                // Compose takes `pids_limit` and limits here for two values of one thing, and refuses both together.
+                "pids": 1024,
                 "cpus": workload.sizing.cpu_limit.then(|| text::cores(workload.sizing.cpu_milli)),
             },
         } },
@@ -156,7 +159,10 @@ fn server(service: &Service, workload: &Workload) -> Value {
         "command": (!service.command.is_empty()).then_some(service.command),
         "environment": (!environment.is_empty()).then_some(environment),
         "secrets": (!secrets.is_empty()).then_some(secrets),
-        "configs": prometheus.then(|| json!([{ "source": "prometheus", "target": "/etc/prometheus/prometheus.yaml" }])),
+        "configs": prometheus.then(|| json!([
+            { "source": "prometheus", "target": "/etc/prometheus/prometheus.yaml" },
+            { "source": "rules", "target": format!("/etc/prometheus/{}", alerts::RULES) },
+        ])),
         "volumes": service.data.map(|folder| json!([format!("{}:{folder}", service.name)])),
         "tmpfs": (!service.scratch.is_empty()).then_some(service.scratch),
         "ports": prometheus.then(|| json!([format!("127.0.0.1:{0}:{0}", service.port)])),
@@ -180,6 +186,7 @@ fn scraping(workload: &Workload) -> Value {
     let authorization = workload.metrics_key.as_ref();
     dense(json!({
         "global": { "scrape_interval": "15s" },
+        "rule_files": [alerts::RULES],
         "scrape_configs": [{
             "job_name": workload.name,
             "authorization": authorization.map(|key| json!({ "credentials_file": format!("{SECRETS}/{key}") })),

@@ -93,17 +93,17 @@ pub(crate) fn namespace_name(workload: &Workload) -> String {
 }
 
 /// Metadata of an object with this name.
-fn metadata(workload: &Workload, name: &str) -> Value {
+pub(super) fn metadata(workload: &Workload, name: &str) -> Value {
     json!({ "name": name, "namespace": namespace_name(workload), "labels": labels(workload) })
 }
 
 /// Labels that never change, which a workload is found by.
-fn selector(workload: &Workload) -> Value {
+pub(super) fn selector(workload: &Workload) -> Value {
     texts([("app.kubernetes.io/name", workload.name.as_str()), ("app.kubernetes.io/component", "agent")])
 }
 
 /// Every label.
-fn labels(workload: &Workload) -> Value {
+pub(super) fn labels(workload: &Workload) -> Value {
     texts([
         ("app.kubernetes.io/name", workload.name.as_str()),
         ("app.kubernetes.io/component", "agent"),

@@ -5,6 +5,7 @@ mod strict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mainstay_core::metric::Form;
 use mainstay_core::model::Usage;
 
 use super::*;
@@ -86,6 +87,40 @@ fn a_label_that_needs_escapes_is_escaped() {
     let metrics = Prometheus::new(&[]);
     metrics.tool(ToolReport { tool: "a\"b\\c\nd", outcome: "ok", elapsed: Duration::ZERO });
     assert_eq!(scraped(&metrics)[r#"mainstay_tool_calls_total{tool="a\"b\\c\nd",outcome="ok"}"#], 1.0);
+}
+
+#[test]
+fn what_is_shown_is_what_the_list_of_metrics_names() {
+    let metrics = Prometheus::new(&[]);
+    metrics.http(request(200));
+    metrics.model(call());
+    metrics.run(RunReport { agent: "a", status: "failed", elapsed: Duration::ZERO, steps: 2 });
+    metrics.tool(ToolReport { tool: "t", outcome: "ok", elapsed: Duration::ZERO });
+    metrics.shed("overload");
+    metrics.dependencies(&[("journal", true)]);
+    let text = metrics.scrape().1;
+    let kinds: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let listed = mainstay_core::metric::ALL.iter().map(|metric| {
+        let kind = match metric.form {
+            Form::Count => "counter",
+            Form::Level => "gauge",
+            Form::Durations => "histogram",
+        };
+        (metric.name, kind)
+    });
+    assert_eq!(kinds, listed.collect());
+}
+
+#[test]
+fn a_dependency_that_is_no_more_is_not_shown() {
+    let metrics = Prometheus::new(&[]);
+    metrics.dependencies(&[("journal", true), ("app research", false)]);
+    assert_eq!(scraped(&metrics)["mainstay_dependency_ready{dependency=\"app research\"}"], 0.0);
+    metrics.dependencies(&[("journal", false)]);
+    let samples = scraped(&metrics);
+    assert_eq!(samples["mainstay_dependency_ready{dependency=\"journal\"}"], 0.0);
+    assert!(!samples.contains_key("mainstay_dependency_ready{dependency=\"app research\"}"));
 }
 
 #[test]

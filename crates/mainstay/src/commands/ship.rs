@@ -118,9 +118,15 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         ..around.project(&loaded.plan)
     };
     // All are rendered before anything is written: a target that refuses leaves no half of the others.
-    let mut rendered = Vec::new();
-    let mut notes: Vec<String> = Vec::new();
+    let (mut rendered, mut notes) = (Vec::new(), Vec::<String>::new());
     for target in asked {
+        if words == [ALL] && !targets::suits(target, &loaded.plan) {
+            notes.push(format!(
+                "`{}` is left out: there is nothing in the spec that it would be for.",
+                target.name
+            ));
+            continue;
+        }
         match mainstay_ship::ship(&project, target, environment) {
             Ok(found) => rendered.push((target, found)),
             // Every one of them is every one that the spec says enough for.

@@ -9,6 +9,7 @@ use mainstay_gateway::Gateway;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::environment;
 use crate::sidecar::flags;
 use crate::sidecar::running::Sidecar;
 use crate::wire::sidecar::{Inside, Plugged};
@@ -28,7 +29,9 @@ impl Blocks {
     /// Opens the components and serves the APIs; those of them that are models ask through `gateway`. `plugged` are the types
     /// that sockets serve. Errors: a port that is taken, a component that cannot be opened.
     pub(super) async fn open(plan: &Plan, plugged: &[Plugged], gateway: &Gateway) -> anyhow::Result<Self> {
-        let Some(at) = plan.sidecar else { return Ok(Self(None)) };
+        let Some(at) = plan.sidecar.filter(|_| !environment::blocks_are_elsewhere()) else {
+            return Ok(Self(None));
+        };
         let inside = Inside::of(plan.data.folder.clone());
         let mut options = flags::Options::plain()?;
         options.app_id = plan.name.to_string();

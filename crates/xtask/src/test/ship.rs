@@ -1,5 +1,7 @@
 //! What `mainstay ship` writes, judged by tools that others wrote: `tests/ship/check.py` says which and how.
 
+mod debian;
+
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
         Err(reason) => return Ok(Outcome::NotRun(reason)),
     };
     let packages = node::folder_of("tests/ship/node", "ship-node", &FILES);
+    let tools = debian::programs();
     let work = tempfile::tempdir()?;
     let mut check = Command::new(programs.join("python"));
     check.arg(project::root().join(tests).join("check.py")).env("PYTHONDONTWRITEBYTECODE", "1");
@@ -26,11 +29,16 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
     if let Ok(folder) = &packages {
         check.arg("--node").arg(folder);
     }
+    if let Ok(folder) = &tools {
+        check.arg("--tools").arg(folder);
+    }
     shell::run_within(&mut check, TIME_MAX)?;
     let mut with = python::pinned(tests, "ship")?.split_whitespace().collect::<Vec<_>>().join(" ");
-    with += &match packages {
-        Ok(_) => " and npm's".to_owned(),
-        Err(reason) => format!("; npm's checkers not run: {reason}"),
-    };
+    for (whose, found) in [("npm's", packages), ("Debian's", tools)] {
+        with += &match found {
+            Ok(_) => format!(" and {whose}"),
+            Err(reason) => format!("; {whose} checkers not run: {reason}"),
+        };
+    }
     Ok(Outcome::Passed(with))
 }

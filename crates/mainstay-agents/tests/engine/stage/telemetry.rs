@@ -37,6 +37,7 @@ impl Telemetry for Seen {
         *highest = (*highest).max(*now);
     }
     fn shed(&self, _: &'static str) {}
+    fn dependencies(&self, _: &[(&str, bool)]) {}
     fn scrape(&self) -> (&'static str, String) {
         ("text/plain", String::new())
     }

@@ -6,13 +6,13 @@
 use serde_json::{Value, json};
 
 use mainstay_core::plan::Scaler;
-use mainstay_core::{Error, Result, codes};
+use mainstay_core::{Error, Result, codes, metric};
 
 use super::{Object, metadata, pod, selector};
 use crate::workload::Workload;
 
 /// The metric: requests in flight of a replica.
-pub(in crate::targets) const IN_FLIGHT: &str = "mainstay_requests_in_flight";
+pub(in crate::targets) const IN_FLIGHT: &str = metric::IN_FLIGHT.name;
 /// Where Prometheus is, where the spec does not say it.
 pub(in crate::targets) const PROMETHEUS: &str = "http://prometheus-operated.monitoring.svc:9090";
 /// How often KEDA looks whether there is work.
