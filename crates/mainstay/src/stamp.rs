@@ -17,6 +17,11 @@ impl Stamp {
         Self { file, state }
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.file
+    }
+
     /// Whether the file still looks as it did.
     pub(crate) fn holds(&self) -> bool {
         state(&self.file) == self.state

@@ -9,8 +9,17 @@ use crate::raw;
 
 impl Lowering<'_, '_> {
     pub(super) fn deploy(&mut self, raw: raw::Deploy) -> Option<Deploy> {
-        let raw::Deploy { image, version, repository, branch, language, services, objective_percent, base, overlays } =
-            raw;
+        let raw::Deploy {
+            image,
+            version,
+            repository,
+            branch,
+            language,
+            services,
+            objective_percent,
+            base,
+            overlays,
+        } = raw;
         let failures_ppm = failures_ppm(objective_percent);
         let language = language.map(|language| match language {
             raw::Language::Python => Language::Python,

@@ -76,7 +76,8 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         None => std::env::current_exe().context("find this binary")?,
     };
     let (binary, architecture) = binary::read(&path)?;
-    let files = layout::files(&loaded.plan.folder, &loaded.files)?;
+    let read: Vec<PathBuf> = loaded.files.iter().map(|stamp| stamp.path().to_path_buf()).collect();
+    let files = layout::files(&loaded.plan.folder, &read)?;
     let made = image::image(Parts { binary, architecture, files }, &workload)?;
     let name = format!("{}:{}", workload.repository, workload.tag);
     if let Some(out) = matches.get_one::<PathBuf>("out") {
