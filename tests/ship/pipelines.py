@@ -1,6 +1,7 @@
 """Pipelines and what fetches from a repository, judged by tools of others, and their scripts by running them."""
 
 import copy
+import json
 import os
 import pathlib
 import shutil
@@ -93,6 +94,7 @@ class Judge:
             write = steps["write the objects, by digest"]
             self.written(f"{name} github {environment}", out, write, given)
             if environment == "prod":
+                self.connected(f"{name} github", out, steps["reach the cluster, as this environment"], given, "bash")
                 scripts = (steps["apply"], steps["smoke test"], steps["roll back"])
                 self.deployed(f"{name} github", out, scripts, given, "bash")
 
@@ -111,9 +113,10 @@ class Judge:
         for environment in ENVIRONMENTS:
             job = pipeline[f"deploy-{environment}"]
             given = {**pipeline["variables"], **job["variables"], "DIGEST": DIGEST, "CI_JOB_STATUS": "failed"}
-            _, write, apply, smoke = job["script"]
+            connect, write, apply, smoke = job["script"]
             self.written(f"{name} gitlab {environment}", out, write, given)
             if environment == "prod":
+                self.connected(f"{name} gitlab", out, connect, given, "sh")
                 self.deployed(f"{name} gitlab", out, (apply, smoke, job["after_script"][0]), given, "sh")
 
     def written(self, name, out, script, given):
@@ -140,6 +143,38 @@ class Judge:
         for target in ["kustomize", "docker", "helm"]:
             shutil.copytree(out / target, folder / "deploy" / target)
         return folder
+
+    def connected(self, name, out, script, given, shell):
+        """kubectl reads what a pipeline tells it of the cluster, and gets the token of the job; no cluster is an error."""
+        folder = self.checkout(name + " connected", out)
+        (folder / "curl").write_text(CURL)
+        (folder / "curl").chmod(0o755)
+        environment = {
+            **given, "PATH": f"{folder}:{self.bin}:{os.environ['PATH']}", "HOME": str(folder), "RUNNER_TEMP": str(folder),
+            "AUDIENCE": given["NAME"], "KUBE_SERVER": "https://cluster.example.com", "KUBE_CA": "-- a\n-- b",
+            "KUBE_TOKEN": "of-the-job", "ACTIONS_ID_TOKEN_REQUEST_URL": "https://forge.example.com/?x=1",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of-the-request",
+        }
+        code, said = self.run(shell, "-ec", script, env={**environment, "KUBE_SERVER": ""})
+        self.note("connected", code != 0 and "KUBE_SERVER" in said, f"{name}: no cluster is none: {said}")
+        code, said = self.run(shell, "-ec", script, env=environment)
+        self.note("connected", code == 0, f"{name}: {said}")
+        code, said = self.run(self.bin / "kubectl", "config", "view", "--raw", "--minify", "-o", "json", env=environment)
+        self.note("connected", code == 0, f"{name}: {said}")
+        config = json.loads(said)
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        self.note("connected", cluster["server"] == environment["KUBE_SERVER"], f"{name}: {cluster}")
+        authority = folder / ".kube" / cluster["certificate-authority"]
+        self.note("connected", authority.read_text() == environment["KUBE_CA"] + "\n", f"{name}: {cluster}")
+        where = config["contexts"][0]["context"].get("namespace")
+        self.note("connected", where == given["NAMESPACE"], f"{name}: {where}")
+        token = user.get("token")
+        if "exec" in user and shutil.which("jq"):
+            code, said = self.run(user["exec"]["command"], env=environment)
+            self.note("connected", code == 0, f"{name}: {said}")
+            token = json.loads(said)["status"]["token"]
+        if shutil.which("jq") or "token" in user:
+            self.note("connected", token == "of-the-job", f"{name}: {token}")
 
     def deployed(self, name, out, scripts, given, shell):
         """A deployment that fails goes back to what ran before; a first one has nothing to go back to."""
@@ -248,6 +283,13 @@ echo "$@" >> called
 case "$1 $2" in
   "get $WORKLOAD") if [ -n "$RUNS" ]; then echo "$WORKLOAD"; fi ;;
   "rollout history") printf 'REVISION  CHANGE-CAUSE\\n1 <none>\\n%s <none>\\n' "$RUNS" ;;
+esac
+"""
+# A forge that gives the token of the job to who asks as it wants to be asked.
+CURL = """#!/bin/sh
+case "$*" in
+  *"bearer of-the-request https://forge.example.com/?x=1&audience=$AUDIENCE") echo '{ "value": "of-the-job" }' ;;
+  *) exit 22 ;;
 esac
 """
 REFUSES = "#!/bin/sh\nexit 1\n"

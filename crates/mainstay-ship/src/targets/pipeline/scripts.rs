@@ -94,3 +94,14 @@ case "$version" in
   *) skopeo copy --preserve-digests "docker://$FROM" "docker://$IMAGE:${version%.*}" ;;
 esac
 "#;
+
+/// Looks for what is known to be vulnerable: the reports first, so that they are there when the gate closes for a HIGH or
+/// CRITICAL finding that has a fix. `reports` makes more of `scan.json`.
+pub(in crate::targets) fn scan(reports: &str) -> String {
+    format!("{SCAN}{reports}{GATE}")
+}
+
+const SCAN: &str = "trivy image --input image.tar --ignore-unfixed --format json --output scan.json
+trivy convert --format sarif --output scan.sarif scan.json
+";
+const GATE: &str = "trivy image --input image.tar --ignore-unfixed --severity HIGH,CRITICAL --exit-code 1\n";
