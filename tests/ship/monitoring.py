@@ -141,7 +141,8 @@ class Judge:
             free.bind(("127.0.0.1", 0))
             at = f"127.0.0.1:{free.getsockname()[1]}"
         own = {"MAINSTAY_LISTEN": at, "MAINSTAY_DATA_FOLDER": str(work / "shown")}
-        serve = subprocess.Popen([mainstay, "serve", spec], env={**os.environ, **own}, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        serve = subprocess.Popen([mainstay, "serve", spec], env={**os.environ, **own}, **quiet)
         try:
             answered(f"http://{at}/ready")
             answered(f"http://{at}/v1/invoke", {"query": "x"})

@@ -137,7 +137,8 @@ fn readme(workload: &Workload) -> String {
     let namespace = kubernetes::namespace_name(workload);
     let mut out = format!(
         "# Alerts of {} ({})\n\n\
-         `{RULES}` goes to a Prometheus that reads files (`rule_files`). Where its operator runs, apply the two objects:\n\n\
+         `{RULES}` goes to a Prometheus that reads files (`rule_files`). Where its operator runs, apply the two objects,\n\
+         with the label that its selectors ask for, if they ask for one (often `release`):\n\n\
          ```sh\nkubectl -n {namespace} apply -f prometheus-rule.yaml -f pod-monitor.yaml\n```\n\n\
          Each alert has two trials, one in which it fires and one in which it does not:\n\n\
          ```sh\npromtool check rules {RULES}\npromtool test rules {TRIALS}\n```\n\n\
