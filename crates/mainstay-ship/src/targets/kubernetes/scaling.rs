@@ -12,7 +12,7 @@ use super::{Object, metadata, pod, selector};
 use crate::workload::Workload;
 
 /// The metric: requests in flight of a replica.
-pub(in crate::targets) const IN_FLIGHT: &str = "mainstay_requests_in_flight";
+pub(crate) const IN_FLIGHT: &str = "mainstay_requests_in_flight";
 /// Where Prometheus is, where the spec does not say it.
 pub(in crate::targets) const PROMETHEUS: &str = "http://prometheus-operated.monitoring.svc:9090";
 
