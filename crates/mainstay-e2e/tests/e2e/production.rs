@@ -287,6 +287,7 @@ async fn what_is_not_locked_and_components_with_secrets_fail() {
     assert!(ELSEWHERE.iter().all(|id| failing.contains(*id)), "{report:#}");
     let lines = report["items"].to_string();
     assert!(lines.contains("`uvicorn` names no version"), "{lines}");
+    assert!(lines.contains("\"file\":\"components/store.yaml\""), "{lines}");
     assert!(lines.contains("component `store`") && !lines.contains("hunter2"), "{lines}");
 }
 

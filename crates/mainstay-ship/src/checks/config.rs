@@ -1,6 +1,7 @@
 //! What is set, where it comes from, and that no secret stands in it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use mainstay_core::component::SettingValue;
 use serde_json::Value;
@@ -81,19 +82,18 @@ fn component_secrets(subject: &Subject<'_>) -> Verdict {
             if literals::is_literal(&setting.name, text) {
                 let what =
                     format!("`{}` of component `{}` is a secret in plain", setting.name, component.name);
-                found.push(Finding { place: Some(origin(&component.origin)), what });
+                found.push(Finding { place: Some(origin(&subject.plan.folder, &component.origin)), what });
             }
         }
     }
     Verdict::unless(found, format!("{} components", subject.plan.resources.components.len()))
 }
 
-/// The place that a resource says it comes from: `FILE:LINE`.
-fn origin(text: &str) -> Place {
-    match text.rsplit_once(':') {
-        Some((file, line)) => Place { file: file.to_owned(), line: line.parse().ok() },
-        None => Place { file: text.to_owned(), line: None },
-    }
+/// The place that a resource says it comes from (`FILE:LINE`), from the spec's folder where it is below it.
+fn origin(folder: &Path, text: &str) -> Place {
+    let (file, line) = text.rsplit_once(':').map_or((text, None), |(file, line)| (file, line.parse().ok()));
+    let file = Path::new(file).strip_prefix(folder).map_or(file, |below| below.to_str().unwrap_or(file));
+    Place { file: file.trim_start_matches("./").to_owned(), line }
 }
 
 fn secret_objects(subject: &Subject<'_>) -> Verdict {
