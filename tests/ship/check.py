@@ -17,6 +17,7 @@ import helm_python.chart as helm
 import monitoring
 import pipelines
 import yaml as pyyaml
+from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 from ruamel.yaml import YAML
 
 HERE = pathlib.Path(__file__).parent
@@ -240,6 +241,25 @@ def twice(mainstay, spec, work):
         note("twice", path.read_bytes() == content, f"{path} changed")
 
 
+def is_sarif(log):
+    """Whether the models of SARIF 2.1.0, which know every key, take a log."""
+    try:
+        Sarif.model_validate(log)
+        return True
+    except ValueError:
+        return False
+
+
+def checklist(mainstay, spec, work):
+    """The production checklist reads what was shipped and writes a log that others can read."""
+    code, said = run(mainstay, "check", "--production", "--format", "sarif", "--out", work / spec.name, spec)
+    note("sarif", code in (0, 1), f"{spec.name}: {said}")
+    log = json.loads(said)
+    note("sarif", is_sarif(log), f"{spec.name}: no SARIF")
+    log["runs"][0]["results"][0]["levle"] = "error"
+    note("can-fail", not is_sarif(log), "the models of SARIF accept a misspelt key")
+
+
 def bad_ones(bin_, work):
     """Each checker refuses what it is there for."""
     folder = work / "bad"
@@ -295,6 +315,7 @@ def main():
         judge.spec(spec.name, out, KUBERNETES[-1])
         watch.spec(spec.name, out, given.work)
         twice(given.mainstay, spec, given.work)
+        checklist(given.mainstay, spec, given.work)
     hostile(HERE / "specs/hostile", given.work)
     inside(given.mainstay, given.work)
     bad_ones(bin_, given.work)

@@ -21,6 +21,7 @@ mod scaffold;
 mod schema;
 mod secret;
 mod validate;
+mod waivers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ pub use place::{Position, Span};
 pub use reference::reference;
 pub use scaffold::scaffold;
 pub use schema::{lint, schema};
+pub use waivers::{WAIVERS_FILE_NAME, Waiver, waivers};
 
 /// The spec's file name.
 pub const FILE_NAME: &str = "mainstay.yaml";

@@ -27,6 +27,8 @@ mod origins;
 mod outbox;
 #[path = "e2e/policies.rs"]
 mod policies;
+#[path = "e2e/production.rs"]
+mod production;
 #[path = "e2e/protocols.rs"]
 mod protocols;
 #[path = "e2e/readers.rs"]

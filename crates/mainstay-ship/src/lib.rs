@@ -4,6 +4,7 @@
 //! a [`Target`] renders that as files. Pure: it reads nothing, writes nothing and knows no time, so the same project gives
 //! the same bytes; the binary writes them.
 
+pub mod checks;
 mod file;
 #[cfg(test)]
 mod fixture;

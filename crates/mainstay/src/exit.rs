@@ -24,7 +24,10 @@ pub(crate) const STOPPED: u8 = 130;
 /// What the exit codes mean, for the reference page.
 pub(crate) const ALL: &[(u8, &str)] = &[
     (OK, "it worked"),
-    (FAILED, "it was done, and the answer is no: a failed run, an unhealthy server"),
+    (
+        FAILED,
+        "it was done, and the answer is no: a failed run, an unhealthy server, a failed item of the checklist",
+    ),
     (USAGE, "the command line is wrong"),
     (
         UNAVAILABLE,

@@ -1,6 +1,7 @@
 //! The `mainstay` binary: reads the command line, runs one command, ends with a documented exit code.
 //! What a command does is in `commands/`; how the parts are joined is in `wire.rs`.
 
+mod checking;
 mod cli;
 mod commands;
 mod components;

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use similar::TextDiff;
 
 /// The record, in a target's folder.
-const RECORD: &str = ".mainstay.sha256";
+pub(crate) const RECORD: &str = ".mainstay.sha256";
 
 /// Names of what is beside the spec.
 pub(crate) fn beside(folder: &Path) -> anyhow::Result<Vec<String>> {

@@ -165,7 +165,7 @@ pub(crate) enum Language {
 pub(crate) enum Scaler {
     /// The platform's own autoscaler.
     Hpa,
-    /// KEDA, which can do without any replica.
+    /// KEDA.
     Keda,
     /// Nothing: the fewest replicas run.
     Fixed,

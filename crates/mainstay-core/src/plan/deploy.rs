@@ -121,7 +121,7 @@ pub struct Sizing {
 pub enum Scaler {
     /// The platform's own autoscaler.
     BuiltIn,
-    /// One that is driven by events, and can do without any replica.
+    /// One that is driven by events.
     Events,
     /// Nothing: the fewest replicas run.
     Fixed,

@@ -8,7 +8,8 @@ mod pod;
 pub(crate) mod scaling;
 
 pub(super) use pod::{plain_pod, spread};
-pub(super) use scaling::{IN_FLIGHT, PROMETHEUS};
+pub(crate) use scaling::IN_FLIGHT;
+pub(super) use scaling::PROMETHEUS;
 use serde_json::{Value, json};
 
 use mainstay_core::Result;

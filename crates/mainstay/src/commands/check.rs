@@ -1,5 +1,7 @@
 //! `mainstay check`: reads the spec and prints every fault it has. Connects to nothing but the sockets of pluggable components,
-//! whose types are known here as they are to a server.
+//! whose types are known here as they are to a server. With `--production` it is the production checklist.
+
+mod production;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,24 +22,34 @@ fn command() -> Command {
         .about("Check a spec: every fault at once, with its place and what to do")
         .arg(folder_argument())
         .arg(
-            Arg::new("env").long("env").action(ArgAction::SetTrue).help(
+            Arg::new("env").long("env").action(ArgAction::SetTrue).conflicts_with("production").help(
                 "Look whether every secret that the spec refers to can be read here, too (else exit 69)",
             ),
         )
         .arg(
             Arg::new("format")
                 .long("format")
-                .value_parser(["text", "json"])
+                .value_parser(["text", "json", "sarif"])
                 .default_value("text")
-                .help("How faults are printed"),
+                .help("How faults or items are printed; `sarif` with `--production`"),
         )
+        .args(production::arguments())
 }
 
 fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let given = matches.get_one::<PathBuf>("folder").expect("it has a default");
     let json = matches.get_one::<String>("format").is_some_and(|f| f == "json");
     let env = matches.get_flag("env");
+    if !matches.get_flag("production") && matches.get_one::<String>("format").is_some_and(|f| f == "sarif") {
+        terminal::complain(
+            "mainstay: faults of the spec are not printed as SARIF\n  help: add `--production`\n",
+        );
+        return Ok(ExitCode::from(exit::USAGE));
+    }
     let plugged = client_runtime()?.block_on(plugged())?;
+    if matches.get_flag("production") {
+        return production::run(matches, given, &plugged);
+    }
     let look = move |plan: &Plan| {
         let secrets = if env { surroundings::secrets(plan) } else { Vec::new() };
         surroundings::models_and_files(plan).into_iter().chain(secrets).collect()

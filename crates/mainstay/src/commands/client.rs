@@ -45,7 +45,8 @@ pub(super) fn base_url(matches: &ArgMatches) -> anyhow::Result<String> {
     Ok(format!("http://{}", reachable(listen)))
 }
 
-fn with_scheme(url: &str) -> String {
+/// A base URL without a slash at its end, with a scheme.
+pub(super) fn with_scheme(url: &str) -> String {
     let url = url.trim_end_matches('/');
     if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
 }

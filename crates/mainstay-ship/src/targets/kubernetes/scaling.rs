@@ -12,7 +12,7 @@ use super::{Object, metadata, pod, selector};
 use crate::workload::Workload;
 
 /// The metric: requests in flight of a replica.
-pub(in crate::targets) const IN_FLIGHT: &str = metric::IN_FLIGHT.name;
+pub(crate) const IN_FLIGHT: &str = metric::IN_FLIGHT.name;
 /// Where Prometheus is, where the spec does not say it.
 pub(in crate::targets) const PROMETHEUS: &str = "http://prometheus-operated.monitoring.svc:9090";
 /// How often KEDA looks whether there is work.
@@ -25,10 +25,12 @@ pub(super) fn objects(workload: &Workload) -> Result<Vec<Object>> {
     let mut objects = Vec::new();
     if workload.scaled() {
         match sizing.scaler {
-            Scaler::BuiltIn if sizing.replicas_min == 0 => {
-                let message = "Kubernetes' own autoscaler cannot start a replica for a request";
-                return Err(Error::new(&codes::SHIP_UNSUPPORTED, message)
-                    .with_help("let `replicas.min` be 1 or more, or choose `scaler: keda`"));
+            // What is followed is measured by the replicas themselves, and nothing holds a request until one is there.
+            Scaler::BuiltIn | Scaler::Events if sizing.replicas_min == 0 => {
+                let message = "on Kubernetes nothing would start the first replica for a request";
+                return Err(
+                    Error::new(&codes::SHIP_UNSUPPORTED, message).with_help("let `replicas.min` be 1 or more")
+                );
             }
             Scaler::BuiltIn => objects.push(Object { file: "autoscaler", value: hpa(workload) }),
             Scaler::Events => objects.push(Object { file: "scaled-object", value: scaled_object(workload) }),

@@ -1,0 +1,96 @@
+//! The end of a service, if it may be ended: what is open finishes, what is new goes elsewhere.
+
+use std::time::Duration;
+
+use http::Method;
+use mainstay_ship::checks::{Finding, Item, Verdict};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::service::{Ask, Service};
+use super::{LiveRule, When, streams};
+
+/// Longest time for readiness to say that the service drains.
+const NOTICED_MAX: Duration = Duration::from_secs(5);
+/// What the process may take to end after its drain.
+const MARGIN: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+pub(super) const RULES: &[LiveRule] = &[LiveRule {
+    item: Item::gate(
+        "resilience/live-drain",
+        "a service that is told to stop finishes what it has begun",
+        "on SIGTERM: answer 503 at `/ready`, refuse new work, finish open streams, then end",
+    ),
+    when: When::Last,
+    ask: |service| Box::pin(drain(service)),
+}];
+
+async fn drain(service: &Service) -> Verdict {
+    let Some(id) = service.given.drain else {
+        return Verdict::Unknown("it ends the service: allow it with `--drain PID`".to_owned());
+    };
+    let Some(pid) = i32::try_from(id).ok().filter(|id| *id > 1).and_then(Pid::from_raw) else {
+        return Verdict::Unknown(format!("{id} is no process that could be told to stop"));
+    };
+    let mut stream = match streams::open(service).await {
+        Ok(stream) => stream,
+        Err(verdict) => return verdict,
+    };
+    match stream.next().await {
+        Ok(Some(_)) => {}
+        _ => return Verdict::fail("the stream ended before the service was told to stop"),
+    }
+    if let Err(error) = kill_process(pid, Signal::TERM) {
+        return Verdict::Unknown(format!("process {id} cannot be told to stop: {error}"));
+    }
+    let mut found = Vec::new();
+    let mut fault = |what: String| found.push(Finding { place: None, what });
+    let whole = service.given.server.drain + MARGIN;
+    let (noticed, rest) = tokio::join!(unready(service), tokio::time::timeout(whole, stream.rest()));
+    if let Err(what) = noticed {
+        fault(what);
+    }
+    match rest {
+        Ok(Ok(text)) if text.ends_with("\n\n") || text.is_empty() => {}
+        Ok(Ok(_)) => fault("the open stream ended inside an event".to_owned()),
+        Ok(Err(_)) => fault("the open stream was cut".to_owned()),
+        Err(_) => fault("the open stream did not end with the drain".to_owned()),
+    }
+    if !gone(service, MARGIN).await {
+        fault(format!("the service still answers {} s after its last stream", MARGIN.as_secs()));
+    }
+    Verdict::unless(found, "`/ready` said 503, the open stream went to its end, and the process ended")
+}
+
+/// Waits until readiness says no and new work is refused. Errors: what happened instead.
+async fn unready(service: &Service) -> Result<(), String> {
+    let deadline = tokio::time::Instant::now() + NOTICED_MAX;
+    loop {
+        match service.send(Ask::get("/ready").bare()).await {
+            Ok(answer) if answer.status == 503 => break,
+            Ok(answer) if tokio::time::Instant::now() > deadline => {
+                return Err(format!("`/ready` still answers {}", answer.status));
+            }
+            Ok(_) => tokio::time::sleep(LOOK_INTERVAL).await,
+            Err(_) => return Err("nobody answers at `/ready` while a stream is open".to_owned()),
+        }
+    }
+    let asking = service.asking(false).unwrap_or("/v1/invoke").to_owned();
+    let ask = Ask { method: Method::POST, ..Ask::post(&asking, streams::QUESTION) };
+    match service.send(ask).await {
+        Ok(answer) if answer.status != 503 => Err(format!("new work is answered with {}", answer.status)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether nobody answers any more, after a while.
+async fn gone(service: &Service, patience: Duration) -> bool {
+    let deadline = tokio::time::Instant::now() + patience;
+    while tokio::time::Instant::now() < deadline {
+        if service.send(Ask::get("/health").bare()).await.is_err() {
+            return true;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    false
+}
