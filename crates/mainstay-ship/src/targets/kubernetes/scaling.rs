@@ -28,9 +28,8 @@ pub(super) fn objects(workload: &Workload) -> Result<Vec<Object>> {
             // What is followed is measured by the replicas themselves, and nothing holds a request until one is there.
             Scaler::BuiltIn | Scaler::Events if sizing.replicas_min == 0 => {
                 let message = "on Kubernetes nothing would start the first replica for a request";
-                return Err(
-                    Error::new(&codes::SHIP_UNSUPPORTED, message).with_help("let `replicas.min` be 1 or more")
-                );
+                return Err(Error::new(&codes::SHIP_UNSUPPORTED, message)
+                    .with_help("let `replicas.min` be 1 or more"));
             }
             Scaler::BuiltIn => objects.push(Object { file: "autoscaler", value: hpa(workload) }),
             Scaler::Events => objects.push(Object { file: "scaled-object", value: scaled_object(workload) }),
