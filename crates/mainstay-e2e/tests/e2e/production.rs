@@ -374,7 +374,7 @@ async fn asked(place: &Place, url: &str, process: u32) -> Value {
 #[tokio::test]
 async fn a_running_service_passes_every_item_and_ends_in_order() {
     let reply = numbered(60, 40);
-    let place = Place::new(&bounded(&[&reply; 8]));
+    let place = Place::new(&bounded(&[reply.as_str(); 8]));
     let serve = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]);
     let mut server = serve.variable(KEY.0, KEY.1).variable(LEAKED.0, LEAKED.1).start().await;
     let report = asked(&place, &format!("http://{}", server.address()), server.id()).await;

@@ -150,7 +150,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 }
 
 /// What stands around a plan when it is shipped.
-struct Around {
+pub(super) struct Around {
     secrets: Vec<SecretRef>,
     files: Vec<String>,
     hash: String,
@@ -160,7 +160,7 @@ struct Around {
 }
 
 impl Around {
-    fn of(given: &Path, plan: &Plan, out: &Path) -> anyhow::Result<Self> {
+    pub(super) fn of(given: &Path, plan: &Plan, out: &Path) -> anyhow::Result<Self> {
         let text = spec::text(given)?;
         let canonical = mainstay_config::canonical(&text).unwrap_or(text);
         Ok(Self {
@@ -173,7 +173,7 @@ impl Around {
         })
     }
 
-    fn project<'a>(&'a self, plan: &'a Plan) -> Project<'a> {
+    pub(super) fn project<'a>(&'a self, plan: &'a Plan) -> Project<'a> {
         Project {
             plan,
             secrets: &self.secrets,

@@ -10,10 +10,10 @@ use mainstay_core::plan::{Anonymous, Environment};
 use mainstay_core::secret::SecretSource as _;
 use mainstay_core::{Error, Plan, codes};
 use mainstay_net::clock::SystemClock;
-use mainstay_ship::Project;
 use mainstay_ship::checks::{self, Report, Waiver};
 
 use crate::checking::{self, Given, Service, project};
+use crate::commands::ship::Around;
 use crate::commands::{client, client_runtime};
 use crate::wire::sidecar::Plugged;
 use crate::{environment, exit, ship, spec, surroundings, terminal};
@@ -108,19 +108,9 @@ fn on_paper(
     let folder = &plan.folder;
     let out = matches.get_one::<PathBuf>("out").map_or_else(|| folder.join(OUT), Clone::clone);
     let out = std::path::absolute(&out)?;
-    let text = spec::text(given)?;
-    let canonical = mainstay_config::canonical(&text).unwrap_or(text);
     let way = ship::way(folder, &out);
-    let shipped = Project {
-        plan,
-        secrets: &surroundings::references_of(plan),
-        files: &ship::beside(folder)?,
-        hash: &ship::hex(canonical.as_bytes()),
-        version: env!("CARGO_PKG_VERSION"),
-        context: &ship::way(&out.join("target"), folder),
-        out: &way,
-        digest: None,
-    };
+    let around = Around::of(given, plan, &out)?;
+    let shipped = around.project(plan);
     let sources = project::sources(folder, &way);
     let subject = project::subject(plan, &shipped, environment, &out, &sources);
     let (on_disk, rendered) = subject.origins();
