@@ -92,7 +92,7 @@ mod tests {
         let ids = ids();
         let unique: BTreeSet<_> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len(), "an id stands twice");
-        for id in ids {
+        for id in &ids {
             assert!(PAGE.contains(&format!("| `{id}` |")), "the page lacks a row for {id}");
         }
         for row in PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
