@@ -89,5 +89,6 @@ class Bad(http.server.BaseHTTPRequestHandler):
 
 signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bad)
+server.handle_error = lambda *_: None
 print(server.server_address[1], flush=True)
 server.serve_forever()

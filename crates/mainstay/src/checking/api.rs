@@ -1,11 +1,12 @@
 //! What the service says of itself, and how it refuses.
 
 use http::Method;
+use mainstay_core::RequestId;
 use mainstay_ship::checks::{Finding, Item, Verdict};
 use serde_json::Value;
 
 use super::service::{Answer, Ask, Service};
-use super::{LiveRule, When};
+use super::{LiveRule, When, streams};
 
 /// Operations that are asked without a key.
 const OPERATIONS_MAX: usize = 300;
@@ -71,6 +72,15 @@ pub(super) const RULES: &[LiveRule] = &[
                 }
             })
         },
+    },
+    LiveRule {
+        item: Item::new(
+            "api/live-idempotency",
+            "a request that is sent twice has one effect",
+            "honour `idempotency-key`: answer a second request with what the first one gave",
+        ),
+        when: When::First,
+        ask: |service| Box::pin(idempotency(service)),
     },
     LiveRule {
         item: Item::new(
@@ -155,6 +165,35 @@ fn has_code(answer: &Answer) -> bool {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let error = &body["error"];
     error.is_string() || error["code"].is_string() || error["type"].is_string()
+}
+
+async fn idempotency(service: &Service) -> Verdict {
+    let Some(path) = service.asking(false) else {
+        return Verdict::fail("the service describes no path that takes a question");
+    };
+    let key = RequestId::generate().to_string();
+    let mut given = Vec::new();
+    for _ in 0..2 {
+        let headers = vec![("content-type", "application/json"), ("idempotency-key", key.as_str())];
+        let ask = Ask { headers, ..Ask::post(path, streams::QUESTION) };
+        match service.question(ask).await {
+            Ok(answer) if answer.status == 200 => {
+                let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+                given.push(body["id"].as_str().map(str::to_owned));
+            }
+            Ok(answer) if matches!(answer.status, 401 | 403) => {
+                return Verdict::Unknown("a key is wanted: put one into MAINSTAY_API_KEY".to_owned());
+            }
+            Ok(answer) => return Verdict::Unknown(format!("POST {path} answered {}", answer.status)),
+            Err(error) => return Verdict::Unknown(format!("POST {path}: {error:#}")),
+        }
+    }
+    match given.as_slice() {
+        [Some(first), Some(second)] if first == second => {
+            Verdict::Pass("two requests with one key had the same answer".to_owned())
+        }
+        _ => Verdict::fail("two requests with one `idempotency-key` were answered as two"),
+    }
 }
 
 async fn origins(service: &Service) -> Verdict {

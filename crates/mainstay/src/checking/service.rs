@@ -106,8 +106,17 @@ impl Service {
         }
     }
 
-    /// Sends and reads the whole answer.
+    /// Sends and reads the whole answer, which needs no model.
     pub(crate) async fn send(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
+        self.send_within(ask, ANSWER_MAX).await
+    }
+
+    /// The same for an answer that a model may think about.
+    pub(crate) async fn question(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
+        self.send_within(ask, self.given.server.request_timeout.max(ANSWER_MAX)).await
+    }
+
+    async fn send_within(&self, ask: Ask<'_>, patience: Duration) -> anyhow::Result<Answer> {
         let whole = async {
             let answer = self.request(&ask).send().await?;
             let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
@@ -121,7 +130,7 @@ impl Service {
             }
             anyhow::Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
         };
-        tokio::time::timeout(ANSWER_MAX, whole).await.context("no answer in time")?
+        tokio::time::timeout(patience, whole).await.context("no answer in time")?
     }
 
     /// Opens a stream. The client reads no faster than the caller.
