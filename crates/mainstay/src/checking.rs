@@ -95,7 +95,9 @@ mod tests {
         for id in &ids {
             assert!(PAGE.contains(&format!("| `{id}` |")), "the page lacks a row for {id}");
         }
-        for row in PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        // The table of verdicts has rows, too.
+        for row in rows.filter(|row| row.contains('/')) {
             assert!(unique.contains(&row), "the page has a row for {row}, which is no item");
         }
     }
