@@ -69,12 +69,12 @@ fn assigned(line: &str) -> bool {
     !is_harmless(value)
 }
 
-/// References, holes of templates, numbers and truths are no secrets.
+/// References, holes of templates, numbers, truths and rights of a pipeline are no secrets.
 fn is_harmless(value: &str) -> bool {
     let reference = ["env:", "file:", "$", "{", "[", "<", "%", "&", "*", "!", "|", ">", "/", "("];
     value.len() < 4
         || reference.iter().any(|start| value.starts_with(start))
-        || matches!(value, "true" | "false" | "null" | "none" | "string" | "required")
+        || matches!(value, "true" | "false" | "null" | "none" | "string" | "required" | "read" | "write")
         || value.parse::<f64>().is_ok()
 }
 
@@ -167,6 +167,7 @@ mod tests {
             ("a.yaml", "secretName: desk-secrets"),
             ("a.yaml", "automountServiceAccountToken: false"),
             ("a.yaml", "max_token: 4096"),
+            ("a.yaml", "id-token: write"),
             ("a.yaml", "token: \"{{ .Values.token }}\""),
             ("a.yaml", "secret:"),
             ("a.py", "password = get_password()"),
