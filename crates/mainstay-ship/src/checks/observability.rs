@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
             "rules say when someone must look",
             "ship the target `alerts` and load its rules",
         ),
-        judge: |subject| shipped(subject, "alerts", "alert:", "rules for alerts"),
+        judge: |subject| shipped(subject, "alerts", ("rules.yaml", "alert:"), "rules for alerts"),
     },
     Rule {
         item: Item::new(
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
             "there is a page to look at",
             "ship the target `grafana` and import its dashboard",
         ),
-        judge: |subject| shipped(subject, "grafana", "\"panels\"", "a dashboard"),
+        judge: |subject| shipped(subject, "grafana", ("dashboard.json", "\"panels\""), "a dashboard"),
     },
     Rule {
         item: Item::new(
@@ -56,11 +56,12 @@ fn scraped(subject: &Subject<'_>) -> Verdict {
 }
 
 /// Whether a target is shipped and has in it what it is for.
-fn shipped(subject: &Subject<'_>, target: &'static str, word: &str, what: &str) -> Verdict {
+fn shipped(subject: &Subject<'_>, target: &'static str, (file, word): (&str, &str), what: &str) -> Verdict {
     if targets::find(target).is_none() {
         return Verdict::Missing(what.to_owned());
     }
-    if subject.of_target(target).any(|artifact| artifact.file.text.contains(word)) {
+    let mut named = subject.of_target(target).filter(|artifact| artifact.file.path.ends_with(file));
+    if named.any(|artifact| artifact.file.text.contains(word)) {
         return Verdict::Pass(format!("`deploy/{target}` has {what}"));
     }
     match subject.of_target(target).next() {
