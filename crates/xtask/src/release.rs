@@ -24,7 +24,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
 }
 
 /// Builds it in a profile and gives its path. Errors: a machine that this is not known to work on.
-pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
+fn build(profile: &str) -> anyhow::Result<PathBuf> {
     let target = match std::env::consts::ARCH {
         "x86_64" => "x86_64-unknown-linux-gnu",
         "aarch64" => "aarch64-unknown-linux-gnu",

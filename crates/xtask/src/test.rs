@@ -6,7 +6,6 @@
 
 mod examples;
 mod guide;
-mod image;
 mod node;
 mod openapi;
 mod python;
@@ -80,7 +79,6 @@ static PARTS: &[Part] = &[
     Part { name: "dapr-rust", about: "the Dapr SDK for Rust", run: rust_sdk::dapr },
     Part { name: "task-api", about: "the Task API on each set of components", run: task_api::run },
     Part { name: "ship", about: "what `ship` writes, judged by tools of others", run: ship::run },
-    Part { name: "image", about: "images made without an engine, run by one", run: image::run },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },
 ];

@@ -31,8 +31,7 @@ pub(super) fn install(_: &House) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed(note))
 }
 
-/// Installs packages that are missing, where that can be done.
-pub(super) fn install_packages(packages: &[String]) -> anyhow::Result<Outcome> {
+fn install_packages(packages: &[String]) -> anyhow::Result<Outcome> {
     let missing: Vec<&str> =
         packages.iter().map(String::as_str).filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {
