@@ -160,7 +160,7 @@ def dapr(bin_, mainstay, spec, environment, out, reference):
     """Beside Dapr: the objects are those of the plain files, with annotations, one variable and the components."""
     if not (spec / "components").exists():
         code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", out)
-        note("dapr", code != 0 and "SHIP_UNSUPPORTED" in said, f"{spec.name}: not refused: {said}")
+        note("dapr", code != 0 and "SHIP_INCOMPLETE" in said, f"{spec.name}: not refused: {said}")
         return
     ship(mainstay, spec, out, "dapr", "--env", environment)
     code, said = run(bin_ / "kubectl", "kustomize", out / "dapr")
@@ -194,7 +194,7 @@ def inside(mainstay, work):
     kind = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: books }\nspec: { type: state.embedded }\n"
     (spec / "components/books.yaml").write_text(kind)
     code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", work / "inside-out")
-    note("can-fail", code != 0 and "SHIP_UNSUPPORTED" in said, f"`state.embedded` is shipped to Dapr: {said}")
+    note("can-fail", code != 0 and "SHIP_INCOMPLETE" in said, f"`state.embedded` is shipped to Dapr: {said}")
 
 
 def hooks(bin_, spec, work):

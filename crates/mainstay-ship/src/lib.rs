@@ -23,6 +23,7 @@ mod workload;
 mod yaml;
 
 pub use file::{File, Header};
+pub use label::sha256_hex;
 pub use pins::Pins;
 pub use targets::{Rendered, Target};
 pub use workload::{Build, Project, Secret, Source, Workload};

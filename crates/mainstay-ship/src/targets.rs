@@ -18,7 +18,7 @@ pub(crate) mod kubernetes;
 mod kustomize;
 mod pipeline;
 
-use mainstay_core::{Plan, Result};
+use mainstay_core::Result;
 
 use crate::{File, Shipment};
 
@@ -64,12 +64,6 @@ pub static ALL: &[Target] = &[
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Target> {
     ALL.iter().find(|target| target.name == name)
-}
-
-/// Whether a target has something to do for a plan: the others are left out where every target is asked for.
-#[must_use]
-pub fn suits(target: &Target, plan: &Plan) -> bool {
-    target.name != dapr::TARGET.name || dapr::suits(plan)
 }
 
 /// The targets asked for and those whose files they use, in the order of the list.

@@ -27,6 +27,8 @@ pub struct Project<'a> {
     pub secrets: &'a [SecretRef],
     /// Names of the files and folders beside the spec, without their paths.
     pub files: &'a [String],
+    /// Providers that run a model inside the process, and the model's name in the library of this machine.
+    pub library_models: &'a [(String, String)],
     /// A hash of what the spec says, in hexadecimal.
     pub hash: &'a str,
     /// Mainstay's version.
@@ -137,7 +139,7 @@ impl Workload {
             notes: Vec::new(),
             sizing,
         };
-        workload.notes = notes(plan, &workload);
+        workload.notes = notes(project, &workload);
         Ok(workload)
     }
 
@@ -160,7 +162,7 @@ impl Workload {
     #[must_use]
     pub fn variables_hash(&self) -> String {
         let text: String = self.variables.iter().map(|(name, value)| format!("{name}={value}\0")).collect();
-        label::hex(text.as_bytes())[..10].to_owned()
+        label::sha256_hex(text.as_bytes())[..10].to_owned()
     }
 
     /// The name of the secret that holds the values.
@@ -173,6 +175,17 @@ impl Workload {
     #[must_use]
     pub fn several(&self) -> bool {
         self.sizing.replicas_max > 1
+    }
+
+    /// The server that watches this one, if the spec wants one beside it.
+    #[must_use]
+    pub fn watcher(&self) -> Option<&'static Service> {
+        self.services.iter().copied().find(|service| service.watches)
+    }
+
+    /// The servers that it calls.
+    pub fn called(&self) -> impl Iterator<Item = &'static Service> {
+        self.services.iter().copied().filter(|service| !service.watches)
     }
 
     /// Whether something adds and removes replicas.
@@ -213,7 +226,7 @@ fn fallovers(plan: &Plan) -> Vec<(String, String)> {
     plan.models.iter().filter_map(fallover).collect()
 }
 
-fn notes(plan: &Plan, workload: &Workload) -> Vec<String> {
+fn notes(project: &Project<'_>, workload: &Workload) -> Vec<String> {
     let mut notes = Vec::new();
     if workload.several() {
         notes.push(
@@ -229,11 +242,10 @@ fn notes(plan: &Plan, workload: &Workload) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let local = plan.providers.iter().filter(|(_, member)| member.kind == "local");
-    for (name, _) in local {
+    for (provider, model) in project.library_models {
         notes.push(format!(
-            "Provider `{name}` runs a model inside the process. The model is not in the image: mount it, and name its \
-             folder in MAINSTAY_MODELS_FOLDER."
+            "Provider `{provider}` runs `{model}` inside the process. The model is not in the image: mount it, and name \
+             its folder in MAINSTAY_MODELS_FOLDER."
         ));
     }
     notes

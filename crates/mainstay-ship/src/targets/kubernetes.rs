@@ -76,8 +76,7 @@ pub(crate) fn notes(workload: &Workload) -> Vec<String> {
     let mut notes = workload.notes.clone();
     notes.extend(scaling::notes(workload));
     notes.extend(network::notes(workload));
-    let servers: Vec<&str> =
-        workload.services.iter().map(|service| service.name).filter(|name| *name != "prometheus").collect();
+    let servers: Vec<&str> = workload.called().map(|service| service.name).collect();
     if !servers.is_empty() {
         notes.push(format!(
             "The cluster is expected to have {}: no database is made here. Point the components at it through \
