@@ -19,8 +19,9 @@ mod kustomize;
 mod pipeline;
 
 use mainstay_core::Result;
+use mainstay_core::plan::Environment;
 
-use crate::{File, Shipment};
+use crate::{File, Project, Shipment, Workload};
 
 /// A kind of place.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +60,11 @@ pub static ALL: &[Target] = &[
     alerts::TARGET,
     grafana::TARGET,
 ];
+
+/// The service in each environment.
+pub(crate) fn environments(project: &Project<'_>) -> Result<Vec<Workload>> {
+    Environment::ALL.into_iter().map(|environment| Workload::of(project, environment)).collect()
+}
 
 /// The target of this name.
 #[must_use]

@@ -8,7 +8,7 @@ mod variables;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mainstay_core::plan::{AgentKind, Anonymous, Environment, Model, Sizing};
+use mainstay_core::plan::{AgentKind, Anonymous, Environment, FilePatch, Model, Sizing};
 use mainstay_core::{Error, Name, Plan, Result, SecretRef, codes};
 
 pub use source::{Build, Source};
@@ -103,6 +103,8 @@ pub struct Workload {
     pub fallovers: Vec<(String, String)>,
     /// What is worth knowing before it is deployed.
     pub notes: Vec<String>,
+    /// Changes of generated files.
+    pub patches: Vec<FilePatch>,
 }
 
 /// Characters of a service's name outside.
@@ -137,6 +139,7 @@ impl Workload {
             failures_ppm: plan.deploy.failures_ppm,
             fallovers: fallovers(plan),
             notes: Vec::new(),
+            patches: plan.deploy.patches.clone(),
             sizing,
         };
         workload.notes = notes(project, &workload);
@@ -277,6 +280,7 @@ pub(crate) mod tests {
             failures_ppm: 1_000,
             fallovers: Vec::new(),
             notes: Vec::new(),
+            patches: Vec::new(),
         }
     }
 }

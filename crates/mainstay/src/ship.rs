@@ -65,7 +65,7 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> anyhow::Resul
     let before = record(folder)?;
     let mut after = BTreeMap::new();
     let mut written = Written::default();
-    for File { path, text } in files {
+    for File { path, text, .. } in files {
         let at = folder.join(path);
         let present = read(&at)?;
         let ours =
@@ -97,7 +97,7 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> anyhow::Resul
 /// What would change, as a unified diff; nothing where all is as it would be written.
 pub(crate) fn difference(folder: &Path, target: &str, files: &[File]) -> anyhow::Result<String> {
     let mut out = String::new();
-    for File { path, text } in files {
+    for File { path, text, .. } in files {
         let present = read(&folder.join(path))?.unwrap_or_default();
         if present != *text {
             let names = (format!("a/{target}/{path}"), format!("b/{target}/{path}"));
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> File {
-        File { path: path.to_owned(), text: text.to_owned() }
+        File::new(path, text)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Rendered, Target, alerts, docker};
 use crate::services::Service;
 use crate::value::{dense, texts};
 use crate::workload::{DATA, PORT, USER, Workload};
-use crate::{File, Secret, Shipment, text, yaml};
+use crate::{File, Secret, Shipment, text};
 
 pub(super) const TARGET: Target = Target {
     name: "compose",
@@ -23,9 +23,9 @@ const SECRETS: &str = "/run/secrets";
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
     let workload = shipment.workload;
-    let mut files = vec![File::new("compose.yaml", yaml::document(&header, &file(shipment)))];
+    let mut files = vec![File::yaml("compose.yaml", &header, file(shipment))];
     if workload.watcher().is_some() {
-        files.push(File::new("prometheus.yaml", yaml::document(&header, &scraping(workload))));
+        files.push(File::yaml("prometheus.yaml", &header, scraping(workload)));
         files.push(alerts::rules(&header, workload));
     }
     let names = workload.secrets.iter().map(Secret::key).chain(passwords(workload).map(|(_, key)| key));

@@ -15,7 +15,7 @@ use super::{Rendered, Target};
 use crate::label::slug;
 use crate::value::texts;
 use crate::workload::{PORT, PRE_STOP, Workload};
-use crate::{File, Shipment, yaml};
+use crate::{File, Shipment};
 
 pub(super) const TARGET: Target = Target {
     name: "dapr",
@@ -45,7 +45,7 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     }
     let (header, app_id) = (project.header(), app_id(plan));
     let resources::Found { objects: components, mut notes } = resources::of(plan, workload, &app_id)?;
-    let file = |path: String, value: &Value| File::new(path, yaml::document(&header, value));
+    let file = |path: String, value: &Value| File::yaml(path, &header, value.clone());
     let mut files = vec![
         file("kustomization.yaml".to_owned(), &kustomization(workload)),
         file("component/kustomization.yaml".to_owned(), &component(workload, &components)),
