@@ -69,9 +69,9 @@ def running(words, log, **options):
                 process.wait()
 
 
-def chroma(work, port):
+def chroma(program, work, port):
     """The server, with a folder of its own."""
-    words = [BIN / "chroma", "run", "--path", work / "chroma-data", "--host", "127.0.0.1", "--port", port]
+    words = [program, "run", "--path", work / "chroma-data", "--host", "127.0.0.1", "--port", port]
     return running(words, work / "chroma.log", env={**os.environ, "ANONYMIZED_TELEMETRY": "False"})
 
 
@@ -189,6 +189,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mainstay", required=True, type=pathlib.Path)
     parser.add_argument("--work", required=True, type=pathlib.Path)
+    parser.add_argument("--chroma", type=pathlib.Path, default=BIN / "chroma", help="Chroma's program")
     given = parser.parse_args()
     spec = given.work / "vaia"
     shutil.copytree(EXAMPLE, spec, ignore=shutil.ignore_patterns("deploy", ".venv", "__pycache__", "chroma-data"))
@@ -200,7 +201,7 @@ def main():
     with mainstay(given.mainstay, offline, given.work):
         url = address(given.work)
         client = httpx.Client(base_url=url, timeout=30)
-        with chroma(given.work, port):
+        with chroma(given.chroma, given.work, port):
             wait("Chroma answers", lambda: httpx.get(f"{at}/api/v2/heartbeat").status_code == 200)
             missing = client.post("/v1/agent/infer", json={"query": "descale"}).json()
             check("a collection that is not there is told", "does not exist" in missing.get("answer", ""), missing)
@@ -215,7 +216,7 @@ def main():
         away = [one for one in lost.json()["dependencies"] if not one["ready"]]
         check("the tool is what is away", [one["name"] for one in away] == ["tool handbook"], lost.text)
         check("but it lives", client.get("/health/live").status_code == 200)
-        with chroma(given.work, port):
+        with chroma(given.chroma, given.work, port):
             wait("it is ready again", lambda: client.get("/health/ready").status_code == 200)
             again = client.post("/v1/agent/infer", json={"query": "warranty"}).json()
             check("what Chroma kept is found again", "returns-2" in again.get("answer", ""), again)

@@ -20,8 +20,15 @@ pub(crate) struct Options {
     check: bool,
 }
 
-/// The examples that are shipped, and the targets: `all` takes every one that the spec says enough for.
-pub(crate) const SHIPPED: &[(&str, &[&str])] = &[("desk", &["all"]), ("vaia", &["all"])];
+/// The examples that are shipped.
+pub(crate) const SHIPPED: &[&str] = &["desk", "vaia"];
+
+/// How each is: everything that its spec says enough for, by the digest of the image, as a pipeline ships it; and for Compose
+/// so that the image is built where it runs. The digest stands for that of an image that was built.
+const CALLS: &[&[&str]] = &[
+    &["all", "--digest", "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b"],
+    &["compose"],
+];
 
 /// Writes the files; with `--check` compares, and is false when one differs.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
@@ -29,13 +36,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if options.check {
         return check(&binary).map(|stale| stale.is_empty());
     }
-    for (name, targets) in SHIPPED {
+    for name in SHIPPED {
         let out = folder(name).join("deploy");
         // A file that is written no more must go, too.
         if out.is_dir() {
             std::fs::remove_dir_all(&out).with_context(|| format!("remove {}", out.display()))?;
         }
-        ship(&binary, &folder(name), targets, &out, &[])?;
+        ship(&binary, &folder(name), &out)?;
         println!("wrote examples/{name}/deploy");
     }
     Ok(true)
@@ -44,13 +51,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 /// The committed files that are not what `binary` would write, each shown.
 pub(crate) fn check(binary: &Path) -> anyhow::Result<Vec<String>> {
     let mut stale = Vec::new();
-    for (name, targets) in SHIPPED {
+    for name in SHIPPED {
         let work = tempfile::tempdir()?;
         // Paths in the files lead from the target's folder to the spec's, so the spec is beside them here, too.
         let spec = work.path().join(name);
         copy(&folder(name), &spec)?;
         let out = spec.join("deploy");
-        ship(binary, &spec, targets, &out, &[])?;
+        ship(binary, &spec, &out)?;
         let (fresh, committed) = (tree(&out)?, tree(&folder(name).join("deploy"))?);
         for file in differences(&fresh, &committed) {
             println!("examples/{name}/deploy/{file} is not current: run `cargo xtask goldens`");
@@ -65,17 +72,13 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     project::root().join("examples").join(name)
 }
 
-/// Ships a spec.
-pub(crate) fn ship(
-    binary: &Path,
-    spec: &Path,
-    targets: &[&str],
-    out: &Path,
-    more: &[&str],
-) -> anyhow::Result<()> {
-    let mut command = Command::new(binary);
-    command.arg("ship").args(targets).arg("--spec").arg(spec).arg("--out").arg(out).args(more);
-    shell::output(&mut command).map(drop)
+fn ship(binary: &Path, spec: &Path, out: &Path) -> anyhow::Result<()> {
+    for call in CALLS {
+        let mut command = Command::new(binary);
+        command.arg("ship").args(*call).arg("--spec").arg(spec).arg("--out").arg(out);
+        shell::output(&mut command)?;
+    }
+    Ok(())
 }
 
 /// Copies what git has of an example, without its deployment files.

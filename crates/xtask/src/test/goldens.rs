@@ -17,7 +17,7 @@ pub(super) fn current(house: &House) -> anyhow::Result<Outcome> {
     }
     let stale = goldens::check(house.binary()?)?;
     anyhow::ensure!(stale.is_empty(), "{} files are not current; run `cargo xtask goldens`", stale.len());
-    Ok(Outcome::Passed(goldens::SHIPPED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")))
+    Ok(Outcome::Passed(goldens::SHIPPED.join(", ")))
 }
 
 /// The specs of the examples, those that have another name than `mainstay.yaml` too.
@@ -32,19 +32,14 @@ fn specs() -> anyhow::Result<Vec<PathBuf>> {
     Ok(specs)
 }
 
-/// The digest of an image that a pipeline has built; which one makes no difference.
-const DIGEST: &str = "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b";
-
-/// Shipped as a pipeline ships them, by digest, the examples pass every item of the checklist that can be judged on paper
-/// and whose feature there is. Nothing is waived, and what is missing is said to be.
+/// The examples, with their deployment files as they are committed, pass every item of the checklist that can be judged on
+/// paper and whose feature there is. Nothing is waived, and what is missing is said to be.
 pub(super) fn ready(house: &House) -> anyhow::Result<Outcome> {
     let mut told = Vec::new();
-    for (name, targets) in goldens::SHIPPED {
-        let out = tempfile::tempdir()?;
-        goldens::ship(house.binary()?, &goldens::folder(name), targets, out.path(), &["--digest", DIGEST])?;
+    for name in goldens::SHIPPED {
         let mut check = Command::new(house.binary()?);
-        check.args(["check", "--production", "--format", "json", "--out"]).arg(out.path());
-        let said = check.arg(goldens::folder(name)).output().context("run the checklist")?;
+        check.args(["check", "--production", "--format", "json"]).arg(goldens::folder(name));
+        let said = check.output().context("run the checklist")?;
         let text = String::from_utf8_lossy(&said.stdout);
         let report: Value = serde_json::from_str(&text).with_context(|| format!("{name}: {text}"))?;
         let counted = judged(&report).with_context(|| format!("examples/{name}"))?;
