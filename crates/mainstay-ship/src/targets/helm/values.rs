@@ -74,7 +74,7 @@ pub(super) fn condition(file: &str) -> Option<&'static str> {
         "scaled-object" => {
             r#"and (eq .Values.scaler "keda") (lt (int .Values.replicas.min) (int .Values.replicas.max))"#
         }
-        "disruption-budget" => "gt (int .Values.replicas.min) 1",
+        "disruption-budget" => SEVERAL,
         "route" => r#"and .Values.host (eq .Values.route "gateway")"#,
         "ingress" => r#"and .Values.host (eq .Values.route "ingress")"#,
         _ => return None,
