@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 import yaml as pyyaml
+from programs import against
 
 # Kinds that `node/check.mjs` has schemas of.
 KINDS = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
@@ -19,12 +20,6 @@ KINDS = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
 SHOWN_LATER = {"mainstay_shed_total", "mainstay_tool_calls_total", "mainstay_tool_duration_seconds"}
 # What Grafana puts in the place of its variables.
 GRAFANA = {"$__rate_interval": "5m"}
-
-
-def run(*words, **options):
-    """Runs a program; gives what it said where it is not content."""
-    made = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=300, **options)
-    return "" if made.returncode == 0 else made.stdout + made.stderr or f"it ended with {made.returncode}"
 
 
 class Judge:
@@ -41,15 +36,15 @@ class Judge:
 
     def objects(self, paths):
         """What schemas of kinds of others say against files."""
-        return run("node", "check.mjs", "objects", *[path.resolve() for path in paths], cwd=self.node)
+        return against("node", "check.mjs", "objects", *[path.resolve() for path in paths], cwd=self.node)
 
     def rules(self, path):
         """What promtool says against a file of rules."""
-        return run(self.promtool, "check", "rules", path)
+        return against(self.promtool, "check", "rules", path)
 
     def trials(self, path):
         """What promtool says of the trials of rules."""
-        return run(self.promtool, "test", "rules", path.name, cwd=path.parent)
+        return against(self.promtool, "test", "rules", path.name, cwd=path.parent)
 
     def scraping(self, path, work):
         """What promtool says against a configuration, with files where it names some that only a container has."""
@@ -63,7 +58,7 @@ class Judge:
         loaded["rule_files"] = [str(path.parent / name) for name in loaded.get("rule_files", [])]
         copied = work / "prometheus.yaml"
         copied.write_text(pyyaml.safe_dump(loaded))
-        return run(self.promtool, "check", "config", copied)
+        return against(self.promtool, "check", "config", copied)
 
     def composed(self, folder, work):
         """What Compose says against its file, with a value for each secret; and the file as Compose reads it."""
@@ -88,7 +83,7 @@ class Judge:
                 rules.append({"record": f"panel:{panel['id']}:{n}", "expr": query})
         path = work / "panels.yaml"
         path.write_text(pyyaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-        return run(self.promtool, "check", "rules", path)
+        return against(self.promtool, "check", "rules", path)
 
     def spec(self, name, out, work):
         """Judges what was shipped of a spec."""
@@ -157,7 +152,7 @@ class Judge:
                 ok = name in known or name.removesuffix("_bucket") in known
                 self.note("shown", ok, f"{path.name} asks for {name}, which the service does not show")
         if self.promtool:
-            said = run(self.promtool, "check", "metrics", input=text)
+            said = against(self.promtool, "check", "metrics", input=text)
             self.note("promtool metrics", not said, said)
 
     @staticmethod

@@ -7,7 +7,7 @@ mod network;
 mod pod;
 pub(crate) mod scaling;
 
-pub(super) use pod::{plain_pod, spread};
+pub(super) use pod::{passing_mounts, passing_volumes, plain_pod, spread};
 pub(crate) use scaling::IN_FLIGHT;
 pub(super) use scaling::PROMETHEUS;
 use serde_json::{Value, json};

@@ -20,7 +20,8 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
             (Ok(ship), Ok(opinions)) => (ship, opinions),
             (Err(reason), _) | (_, Err(reason)) => return Ok(Outcome::NotRun(reason)),
         };
-    let work = tempfile::tempdir()?;
+    // checkov looks into no hidden folder, which the name of a temporary one would be.
+    let work = tempfile::Builder::new().prefix("opinions-").tempdir()?;
     let mut check = Command::new(ship.join("python"));
     check.arg(project::root().join(TESTS).join("check.py")).env("PYTHONDONTWRITEBYTECODE", "1");
     check.arg("--mainstay").arg(house.binary()?).arg("--work").arg(work.path());
