@@ -22,6 +22,17 @@ SHOWN_LATER = {"mainstay_shed_total", "mainstay_tool_calls_total", "mainstay_too
 GRAFANA = {"$__rate_interval": "5m"}
 
 
+def not_started(compose):
+    """The services that Compose reads and will not start: since 2.33 it refuses a secret or a configuration from anywhere
+    but a file where the root cannot be written, for it would have to write there."""
+    found = []
+    for name, service in compose["services"].items():
+        for kind in ["secrets", "configs"] if service.get("read_only") else []:
+            sources = [one if isinstance(one, str) else one["source"] for one in service.get(kind, [])]
+            found += [name for source in sources if "file" not in compose[kind][source]]
+    return found
+
+
 class Judge:
     """The tools that there are: a folder with the packages of npm, and one with programs of Debian's."""
 
@@ -115,6 +126,8 @@ class Judge:
         if (compose / "prometheus.yaml").exists():
             said = self.scraping(compose / "prometheus.yaml", work)
             self.note("promtool config", not said, f"{name}: {said}")
+        refused = not_started(pyyaml.safe_load((compose / "compose.yaml").read_text()))
+        self.note("docker compose", not refused, f"{name}: {refused} takes a secret that is no file")
         said, read = self.composed(compose, work)
         self.note("docker compose", not said, f"{name}: {said}")
         if read:
@@ -165,6 +178,8 @@ class Judge:
 
     def bad_ones(self, good, work):
         """Each checker refuses what it is there for; `good` is a spec's folder."""
+        unwritten = {"services": {"a": {"read_only": True, "secrets": ["k"]}}, "secrets": {"k": {"environment": "K"}}}
+        self.note("can-fail", not_started(unwritten) == ["a"], "a secret that cannot be written is not seen")
         folder = pathlib.Path(work) / "bad"
         folder.mkdir(exist_ok=True)
         path = folder / "object.yaml"
