@@ -9,6 +9,7 @@ mod goldens;
 mod guide;
 mod node;
 mod openapi;
+mod opinions;
 mod python;
 mod rust;
 mod rust_sdk;
@@ -88,6 +89,7 @@ static PARTS: &[Part] = &[
     },
     Part { name: "checklist", about: "the production checklist on the examples", run: goldens::ready },
     Part { name: "ship", about: "what `ship` writes, judged by tools of others", run: ship::run },
+    Part { name: "opinions", about: "second opinions on the same, and what was decided", run: opinions::run },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },
 ];

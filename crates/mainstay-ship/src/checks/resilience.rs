@@ -248,8 +248,8 @@ fn disruption(subject: &Subject<'_>) -> Verdict {
         Ok(workload) => workload,
         Err(refused) => return refused,
     };
-    if workload.sizing.replicas_min < 2 {
-        return Verdict::Pass("one replica: a budget would block the cluster's work".to_owned());
+    if !workload.several() {
+        return Verdict::Pass("there is one replica".to_owned());
     }
     let budgets: Vec<_> = subject.objects(&["PodDisruptionBudget"]).collect();
     if budgets.is_empty() {
