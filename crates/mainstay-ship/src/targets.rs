@@ -17,8 +17,11 @@ mod helm;
 pub(crate) mod kubernetes;
 mod kustomize;
 mod pipeline;
+mod terraform;
 
 use mainstay_core::{Plan, Result};
+
+pub use terraform::platforms;
 
 use crate::{File, Shipment};
 
@@ -51,6 +54,7 @@ pub static ALL: &[Target] = &[
     kubernetes::TARGET,
     kustomize::TARGET,
     helm::TARGET,
+    terraform::TARGET,
     github::TARGET,
     gitlab::TARGET,
     argocd::TARGET,

@@ -16,6 +16,7 @@ impl Lowering<'_, '_> {
             branch,
             language,
             services,
+            terraform: raw::Terraform { platforms },
             objective_percent,
             base,
             overlays,
@@ -34,7 +35,17 @@ impl Lowering<'_, '_> {
         });
         let environments: Vec<Option<_>> = sized.collect();
         let environments = environments.into_iter().collect::<Option<_>>()?;
-        Some(Deploy { image, version, repository, branch, language, services, failures_ppm, environments })
+        Some(Deploy {
+            image,
+            version,
+            repository,
+            branch,
+            language,
+            services,
+            platforms,
+            failures_ppm,
+            environments,
+        })
     }
 
     /// Whether what an environment has fits together.
