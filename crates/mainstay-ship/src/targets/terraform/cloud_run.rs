@@ -58,9 +58,19 @@ fn make(ground: &Ground<'_>) -> Result<Module, Unfit> {
         IN_FLIGHT_MAX,
     ));
     variables.push(module::public(ground));
-    variables.extend(module::settings(ground, "the name of a secret in Secret Manager", |key| {
-        slug(&format!("{}-{key}", workload.name), 100)
-    }));
+    let mut settings =
+        module::settings(ground, "the name of a secret in Secret Manager, with its project", |key| {
+            format!("projects/acme-agents/secrets/{}", slug(&format!("{}-{key}", workload.name), 100))
+        });
+    if module::has_secrets(ground)
+        && let Some(secrets) = settings.pop()
+    {
+        settings.push(secrets.must(
+            "alltrue([for name in values(var.secrets) : can(regex(\"^projects/[^/]+/secrets/[^/]+$\", name))])",
+            "A secret is named as `projects/PROJECT/secrets/NAME`.",
+        ));
+    }
+    variables.append(&mut settings);
     variables.extend(own(mirrored(workload)));
     Ok(Module { variables, main: main(ground), outputs: outputs(), notes: notes(ground) })
 }

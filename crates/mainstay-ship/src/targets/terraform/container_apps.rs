@@ -212,6 +212,8 @@ fn main(ground: &Ground<'_>, beside: &beside::Beside) -> Body {
         .set("log_analytics_workspace_id", raw("azurerm_log_analytics_workspace.service.id"))
         .set("infrastructure_subnet_id", raw("var.subnet"))
         .set("internal_load_balancer_enabled", raw("var.subnet == null ? null : !var.public"))
+        // What Dapr's components read their secrets as.
+        .block("identity", identity())
         .block(
             "workload_profile",
             Body::new().set("name", "Consumption").set("workload_profile_type", "Consumption"),
@@ -255,6 +257,10 @@ fn right(scope: &str, role: &str) -> Body {
         .set("principal_type", "ServicePrincipal")
 }
 
+fn identity() -> Body {
+    Body::new().set("type", "UserAssigned").set("identity_ids", raw(format!("[{IDENTITY}]")))
+}
+
 const IDENTITY: &str = "azurerm_user_assigned_identity.service.id";
 
 fn app(ground: &Ground<'_>, beside: &beside::Beside) -> Body {
@@ -264,7 +270,6 @@ fn app(ground: &Ground<'_>, beside: &beside::Beside) -> Body {
             .into_iter()
             .filter_map(|(has, what)| has.then(|| raw(what)))
             .collect();
-    let identity = Body::new().set("type", "UserAssigned").set("identity_ids", raw(format!("[{IDENTITY}]")));
     let secret = Body::new()
         .set("name", raw("secret.value"))
         .set("key_vault_secret_id", raw("var.secrets[secret.key]"))
@@ -277,7 +282,7 @@ fn app(ground: &Ground<'_>, beside: &beside::Beside) -> Body {
         .set("workload_profile_name", "Consumption")
         .set("max_inactive_revisions", 10u32)
         .when(!waited.is_empty(), |body| body.set("depends_on", Expr::List(waited)))
-        .block("identity", identity)
+        .block("identity", identity())
         .when(secrets, |body| body.dynamic("secret", "local.secret_names", secret));
     beside
         .on_app(pulling(body, ground))

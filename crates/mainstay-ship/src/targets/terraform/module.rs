@@ -248,12 +248,15 @@ pub(super) fn guard() -> Body {
     Body::new().block(
         "precondition",
         Body::new()
-            .set("condition", raw("contains([var.environment, \"default\"], terraform.workspace)"))
+            .set(
+                "condition",
+                raw("terraform.workspace == \"default\" || endswith(terraform.workspace, var.environment)"),
+            )
             .set(
                 "error_message",
                 raw(
                     "\"The values are those of ${var.environment}, and the workspace is ${terraform.workspace}: select the \
-                     one of that name.\"",
+                     one whose name ends so.\"",
                 ),
             ),
     )

@@ -21,7 +21,8 @@ fn platforms_are_in_order_and_their_own() {
 #[test]
 fn environments_differ_in_values_alone() {
     for platform in PLATFORMS {
-        let files = rendered("terraform", named(&[platform.name])).unwrap().files;
+        let image = Some("public.ecr.aws/acme/desk".to_owned());
+        let files = rendered("terraform", Deploy { image, ..named(&[platform.name]) }).unwrap().files;
         for environment in Environment::ALL {
             let path = format!("{}/{environment}.tfvars", platform.name);
             let values = &files.iter().find(|file| file.path == path).unwrap().text;
@@ -41,6 +42,49 @@ fn a_volume_is_refused_where_replicas_keep_nothing() {
     let error = rendered("terraform", Deploy { environments, ..named(&["gcp-cloud-run"]) }).unwrap_err();
     assert_eq!(error.code().id, "SHIP_UNSUPPORTED");
     assert!(error.message().contains("1Gi in prod"), "{error:?}");
+}
+
+#[test]
+fn what_takes_no_new_customers_is_written_only_where_it_is_named_and_warns() {
+    let image = Some("111122223333.dkr.ecr.eu-central-1.amazonaws.com/desk".to_owned());
+    let all = rendered("terraform", Deploy { image: image.clone(), ..deploy() }).unwrap();
+    assert!(!all.files.iter().any(|file| file.path.starts_with("aws-app-runner/")));
+    let named = Deploy { image, ..named(&["aws-app-runner"]) };
+    let files = rendered("terraform", named).unwrap().files;
+    for file in files.iter().filter(|file| file.path.starts_with("aws-app-runner/")) {
+        assert!(file.text.contains("takes no new customers since 2026-04-30"), "{}", file.path);
+    }
+}
+
+#[test]
+fn what_a_platform_cannot_do_is_an_error_where_it_is_named_and_said_where_it_is_not() {
+    let error = rendered("terraform", named(&["aws-app-runner"])).unwrap_err();
+    assert!(error.message().contains("pulls from ECR alone"), "{error:?}");
+    let large = Sizing { memory_bytes: 64 << 30, ..Environment::Prod.sizing() };
+    let environments = [(Environment::Prod, large)].into_iter().collect();
+    let rendered = rendered("terraform", Deploy { environments, ..deploy() }).unwrap();
+    let folders: Vec<&str> =
+        rendered.files.iter().filter_map(|file| file.path.strip_suffix("/main.tf")).collect();
+    assert_eq!(folders, ["aws-fargate"]);
+    for name in ["aws-ecs-express", "azure-container-apps", "digitalocean-kubernetes", "gcp-cloud-run"] {
+        let said =
+            rendered.notes.iter().any(|note| note.starts_with(&format!("`terraform/{name}` is not written")));
+        assert!(said, "{:?}", rendered.notes);
+    }
+}
+
+#[test]
+fn no_file_names_an_image_by_latest_and_every_provider_stands_by_its_version() {
+    for file in rendered("terraform", deploy()).unwrap().files {
+        assert!(!file.text.contains("desk:latest"), "{}", file.path);
+        if file.path.ends_with("versions.tf") {
+            let exact = file
+                .text
+                .lines()
+                .any(|line| line.trim().starts_with("version = \"") && !line.contains(['~', '>']));
+            assert!(exact, "{}", file.text);
+        }
+    }
 }
 
 #[test]
