@@ -323,6 +323,7 @@ def main():
         checklist(given.mainstay, spec, given.work)
     hostile(HERE / "specs/hostile", given.work)
     inside(given.mainstay, given.work)
+    modules.others(given.mainstay, given.work, ship)
     bad_ones(bin_, given.work)
     judge.bad_ones(given.work)
     watch.bad_ones(given.work / "declared", given.work)

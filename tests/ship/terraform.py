@@ -12,6 +12,7 @@ import subprocess
 import agreement
 import yaml as pyyaml
 
+HERE = pathlib.Path(__file__).parent
 ENVIRONMENTS = ["dev", "staging", "prod"]
 MIB = 1 << 20
 
@@ -214,6 +215,34 @@ class Judge:
                 reference = {(one["kind"], one["metadata"]["name"]): one for one in map(pyyaml.safe_load, texts)}
                 found = disagreements(of_terraform(platform, one["files"], environment), of_kubernetes(reference))
                 self.note("terraform-agreement", not found, f"{name} {platform} {environment}: {found}")
+
+    def others(self, mainstay, work, ship):
+        """Specs of Terraform's alone: platforms that the spec names, and services that platforms refuse."""
+        for spec in sorted((HERE / "specs-terraform").iterdir()):
+            ship(mainstay, spec, work / spec.name, "terraform")
+            for environment in ENVIRONMENTS:
+                ship(mainstay, spec, work / f"{spec.name}-{environment}", "kubernetes", "--env", environment)
+            self.spec(spec.name, work / spec.name, work)
+        made = work / "legacy/terraform/aws-app-runner"
+        for path in made.iterdir():
+            self.note("terraform", "takes no new customers" in path.read_text(), f"{path.name} does not warn")
+        for spec, platform, why in [
+            (work / "inside", None, "not written: what `books` (state.embedded) holds"),
+            (work / "inside", "gcp-cloud-run", "SHIP_UNSUPPORTED"),
+            (HERE / "specs-terraform/files", "azure-container-apps", "SHIP_UNSUPPORTED"),
+            (HERE / "specs-terraform/files", "aws-app-runner", "SHIP_UNSUPPORTED"),
+        ]:
+            asked = work / "refused"
+            shutil.rmtree(asked, ignore_errors=True)
+            shutil.copytree(spec, asked)
+            text = re.sub(r"  terraform: .*\n", "", (asked / "mainstay.yaml").read_text())
+            if platform:
+                text = text.replace("\ndeploy:\n", f"\ndeploy:\n  terraform: {{ platforms: [{platform}] }}\n")
+            (asked / "mainstay.yaml").write_text(text)
+            words = [str(mainstay), "ship", "terraform", "--spec", str(asked), "--out", str(asked / "out")]
+            made = subprocess.run(words, capture_output=True, text=True, timeout=60)
+            said = why in made.stdout + made.stderr and not (asked / "out/terraform/gcp-cloud-run").exists()
+            self.note("can-fail", said, f"{spec.name} on {platform}: {made.stderr}")
 
     def hostile(self, name, wanted):
         """Values that could be read as something else come out of Terraform's parser as they were written."""
