@@ -17,7 +17,7 @@ mod size;
 
 use mainstay_core::{Error, Result, codes};
 
-use super::{Rendered, Target, kustomize};
+use super::{Rendered, Target};
 use crate::workload::Workload;
 use crate::{File, Shipment};
 use fit::Unfit;
@@ -78,7 +78,7 @@ impl Ground<'_> {
 
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
-    let ground = Ground { shipment, workloads: kustomize::environments(shipment)? };
+    let ground = Ground { shipment, workloads: super::environments(shipment.project)? };
     let asked = &shipment.project.plan.deploy.platforms;
     let mut files = Vec::new();
     let mut said = Vec::new();

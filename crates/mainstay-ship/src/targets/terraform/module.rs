@@ -336,7 +336,8 @@ impl Module {
         }
         out.push_str(
             "A root module of its own. Where its state is kept is yours to say, in a `backend.tf` beside these files. Each\n\
-             environment has a workspace, whose name is checked against its values.\n\n",
+             environment has a workspace, whose name is checked against its values. What the spec cannot say goes into an\n\
+             `override.tf`, which Terraform puts over these files.\n\n",
         );
         out.push_str(&format!(
             "```sh\n{first}cp account.tfvars.example account.tfvars   # and put yours in\n\
