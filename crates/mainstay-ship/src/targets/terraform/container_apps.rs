@@ -2,16 +2,16 @@
 //! revision.
 
 mod beside;
+mod revision;
 
 use std::time::Duration;
 
 use super::fit::{self, Unfit};
-use super::module::{self, LIVENESS, Module, READINESS, Variable};
+use super::module::{self, Module, Variable};
 use super::{Ground, Platform, size};
 use crate::hcl::{Body, Expr, raw};
 use crate::label::slug;
-use crate::targets::kubernetes::scaling::{COOLDOWN_SECONDS, POLLING_SECONDS};
-use crate::workload::{DATA, PORT, Workload};
+use crate::workload::Workload;
 
 pub(super) const PLATFORM: Platform = Platform {
     name: "azure-container-apps",
@@ -32,8 +32,6 @@ const STOP_MAX: Duration = Duration::from_secs(600);
 const IDLE: u64 = 240;
 /// Characters of an app's name, less those of the environment.
 const NAME_MAX: usize = 32 - "-staging".len();
-/// Failures in a row that a probe can wait for.
-const FAILURES_MAX: u64 = 10;
 /// Where an image's registry lets the app's own identity in.
 const REGISTRY: &str = ".azurecr.io";
 
@@ -268,7 +266,8 @@ fn app(ground: &Ground<'_>, beside: &beside::Beside) -> Body {
     let waited: Vec<Expr> =
         [(secrets, "azurerm_role_assignment.secrets"), (is_azure(ground), "azurerm_role_assignment.images")]
             .into_iter()
-            .filter_map(|(has, what)| has.then(|| raw(what)))
+            .filter(|(has, _)| *has)
+            .map(|(_, what)| raw(what))
             .collect();
     let secret = Body::new()
         .set("name", raw("secret.value"))
@@ -286,8 +285,8 @@ fn app(ground: &Ground<'_>, beside: &beside::Beside) -> Body {
         .when(secrets, |body| body.dynamic("secret", "local.secret_names", secret));
     beside
         .on_app(pulling(body, ground))
-        .block("ingress", ingress())
-        .block("template", template(ground, beside))
+        .block("ingress", revision::ingress())
+        .block("template", revision::template(ground, beside))
         .block("lifecycle", module::guard())
 }
 
@@ -313,84 +312,6 @@ fn pulling(body: Body, ground: &Ground<'_>) -> Body {
         "var.registry_username[*]",
         registry,
     )
-}
-
-fn ingress() -> Body {
-    let latest = Body::new()
-        .set("latest_revision", true)
-        .set("percentage", raw("var.stable_revision == null ? 100 : var.canary_percent"))
-        .set("label", raw("var.stable_revision == null ? null : \"canary\""));
-    let stable = Body::new()
-        .set("revision_suffix", raw("traffic_weight.value"))
-        .set("percentage", raw("100 - var.canary_percent"))
-        .set("label", "stable");
-    Body::new()
-        .set("external_enabled", raw("var.public"))
-        .set("allow_insecure_connections", false)
-        .set("target_port", PORT)
-        .set("transport", "auto")
-        .block("traffic_weight", latest)
-        .dynamic("traffic_weight", "var.stable_revision[*]", stable)
-}
-
-fn template(ground: &Ground<'_>, beside: &beside::Beside) -> Body {
-    let workload = ground.workload();
-    let volume = |name: &str| Body::new().set("name", name).set("storage_type", "EmptyDir");
-    let in_flight =
-        Body::new().set("name", "in-flight").set("concurrent_requests", raw("tostring(var.in_flight)"));
-    let cpu = Body::new().set("name", "cpu").set("custom_rule_type", "cpu").set(
-        "metadata",
-        Expr::Map(vec![
-            ("type".to_owned(), "Utilization".into()),
-            ("value".to_owned(), raw("tostring(custom_scale_rule.value)")),
-        ]),
-    );
-    Body::new()
-        .set("min_replicas", raw("var.replicas_min"))
-        .set("max_replicas", raw("var.replicas_max"))
-        .set("polling_interval_in_seconds", POLLING_SECONDS)
-        .set("cooldown_period_in_seconds", COOLDOWN_SECONDS)
-        .set("termination_grace_period_seconds", workload.grace().min(STOP_MAX).as_secs())
-        .block("volume", volume("data"))
-        .block("volume", volume("tmp"))
-        .block("container", container(ground, beside))
-        .block("http_scale_rule", in_flight)
-        .when(by_cpu(ground), |body| body.dynamic("custom_scale_rule", "var.cpu_percent[*]", cpu))
-}
-
-fn container(ground: &Ground<'_>, beside: &beside::Beside) -> Body {
-    let workload = ground.workload();
-    let mount = |name: &str, path: &str| Body::new().set("name", name).set("path", path);
-    let secret = Body::new()
-        .set("name", raw("env.value.variable"))
-        .set("secret_name", raw("local.secret_names[env.value.key]"));
-    let period = workload.start.as_secs().div_ceil(FAILURES_MAX).clamp(1, 240);
-    Body::new()
-        .set("name", "agent")
-        .set("image", raw("var.image"))
-        .set("cpu", raw("var.cpu"))
-        .set("memory", raw("var.memory"))
-        .dynamic(
-            "env",
-            beside.plain(),
-            Body::new().set("name", raw("env.key")).set("value", raw("env.value")),
-        )
-        .when(module::has_secrets(ground), |body| body.dynamic("env", "var.secret_variables", secret))
-        .block("volume_mounts", mount("data", DATA))
-        .block("volume_mounts", mount("tmp", "/tmp"))
-        .block("startup_probe", probe("/health", (period, 3, FAILURES_MAX)))
-        .block("liveness_probe", probe("/health", LIVENESS))
-        .block("readiness_probe", probe("/ready", READINESS))
-}
-
-fn probe(path: &str, (period, timeout, failures): (u64, u64, u64)) -> Body {
-    Body::new()
-        .set("transport", "HTTP")
-        .set("path", path)
-        .set("port", PORT)
-        .set("interval_seconds", period)
-        .set("timeout", timeout)
-        .set("failure_count_threshold", failures)
 }
 
 fn outputs() -> Vec<(&'static str, &'static str, Expr)> {

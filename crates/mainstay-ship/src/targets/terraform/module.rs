@@ -250,13 +250,13 @@ pub(super) fn guard() -> Body {
         Body::new()
             .set(
                 "condition",
-                raw("terraform.workspace == \"default\" || endswith(terraform.workspace, var.environment)"),
+                raw("contains([\"default\", var.environment, local.name], terraform.workspace)"),
             )
             .set(
                 "error_message",
                 raw(
                     "\"The values are those of ${var.environment}, and the workspace is ${terraform.workspace}: select the \
-                     one whose name ends so.\"",
+                     one of that name.\"",
                 ),
             ),
     )

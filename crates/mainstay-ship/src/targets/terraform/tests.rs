@@ -1,3 +1,5 @@
+//! Which modules are made of a service, and what is refused; what stands in them is judged in `tests/ship`.
+
 use mainstay_core::plan::{Deploy, Environment, Sizing};
 
 use super::*;
