@@ -101,6 +101,9 @@ const SCALER: &str = "deploy/kubernetes/06-autoscaler.yaml";
 const POLICY: &str = "deploy/kubernetes/08-network-policy.yaml";
 
 const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: { name: x }\ndata: { a: aHVudGVyMg== }\n";
+const PARAMETER: &str = "resource \"aws_ssm_parameter\" \"key\" {\n  value = var.key\n}";
+const LATEST: &str = "variable \"image\" {\n  default = \"ghcr.io/acme/other:latest\"\n}";
+const TAGGED: &str = "variable \"image\" {\n  default = \"ghcr.io/acme/support-desk:1.4.0\"\n}";
 const INGRESS: &str =
     "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: { name: x }\nspec: { rules: [] }\n";
 const COMPONENT: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: store }\n\
@@ -112,7 +115,9 @@ static CHANGES: &[Change] = &[
     change(&["container/user"], PODS, "runAsNonRoot: true", "runAsNonRoot: false"),
     change(&["container/user"], PODS, "runAsUser: 10001", "runAsUser: 0"),
     change(&["container/no-latest"], COMPOSE, "prometheus:v2.55.1", "prometheus:latest"),
+    change(&["container/no-latest"], "deploy/terraform/own/image.tf", "", LATEST),
     change(&["container/digest"], PODS, DIGEST_AT, ":1.4.0"),
+    change(&["container/digest"], "deploy/terraform/own/image.tf", "", TAGGED),
     change(
         &["container/entrypoint"],
         DOCKER,
@@ -152,6 +157,8 @@ static CHANGES: &[Change] = &[
     change(&["config/no-secrets"], "notes.txt", "", "redis://desk:hunter2@redis:6379"),
     change(&["config/no-secrets"], "settings.toml", "", "signing_key = \"changeme\""),
     change(&["config/secret-objects"], "deploy/kubernetes/10-secret.yaml", "", SECRET),
+    change(&["config/secret-objects"], "deploy/terraform/own/secret.tf", "", PARAMETER),
+    change(&["config/no-secrets"], "deploy/terraform/own/own.tfvars", "", "api_token = \"hunter2\""),
     change(&["config/fails-fast"], PODS, "key: WEB_KEY", "key: WEB_KEY\n              optional: true"),
     change(
         &["config/fails-fast"],
@@ -241,6 +248,12 @@ static CHANGES: &[Change] = &[
     ),
     change(&["security/published-ports"], COMPOSE, "127.0.0.1:8080:8080", "8080:8080"),
     change(&["security/published-ports"], PODS, "containerPort: 8080", "containerPort: 3500"),
+    change(
+        &["security/tls"],
+        "deploy/terraform/own/app.tf",
+        "",
+        "ingress {\n  allow_insecure_connections = true\n}",
+    ),
     change(&["security/tls"], "deploy/kubernetes/10-ingress.yaml", "", INGRESS),
 ];
 
