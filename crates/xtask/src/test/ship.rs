@@ -1,6 +1,6 @@
 //! What `mainstay ship` writes, judged by tools that others wrote: `tests/ship/check.py` says which and how.
 
-mod debian;
+pub(super) mod debian;
 
 use std::process::Command;
 use std::time::Duration;
