@@ -50,7 +50,10 @@ def refused(what, check, because=""):
 def attempt(*words, **options):
     """Runs a program; gives its exit code and what it said."""
     options.setdefault("timeout", 600)
-    made = subprocess.run([str(word) for word in words], capture_output=True, text=True, **options)
+    try:
+        made = subprocess.run([str(word) for word in words], capture_output=True, text=True, **options)
+    except subprocess.TimeoutExpired as late:
+        raise Failed(f"`{words[0]}` took longer than {late.timeout} s: {late.stdout!r} {late.stderr!r}"[-4000:]) from late
     return made.returncode, made.stdout, made.stderr
 
 
@@ -183,10 +186,16 @@ class Engine:
         self.try_podman("pod", "rm", "--all", "--force")
         self.try_podman("rm", "--all", "--force", "--volumes")
         self.try_podman("image", "unmount", "--all", "--force")
-        attempt("umount", self.work / "storage/overlay")
+        attempt("buildah", *self.storage, "rm", "--all", env=self.environment)
+        mounts = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+        for place in sorted(mounts, reverse=True):
+            if place.startswith(f"{self.work}/"):
+                attempt("umount", place)
+        for folder in ("storage", "run", "tmp"):
+            shutil.rmtree(self.work / folder, ignore_errors=True)
 
 
-def faults_of_rights(engine, container):
+def faults_of_rights(engine, container, memory=256 << 20):
     """What a process of a container may do that it need not, as the kernel says it."""
     pid = engine.state(container)["State"]["Pid"]
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -199,7 +208,7 @@ def faults_of_rights(engine, container):
         "it may gain rights": said["NoNewPrivs"] != "1",
         "its system calls are not filtered": said["Seccomp"] != "2",
         "its root can be written": "ro" not in root,
-        "its memory has no bound": memory_max(pid) != 256 << 20,
+        "its memory has another bound": memory_max(pid) != memory,
     }
     return [fault for fault, is_so in wrong.items() if is_so]
 

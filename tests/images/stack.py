@@ -1,0 +1,179 @@
+"""The generated Compose file, brought up by Docker Compose over podman: an app, Redis and Prometheus. The checklist passes
+against it, state outlives a restart, a dead Redis is told from a dead process, and nothing is left behind."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import threading
+import time
+
+import apps
+from bases import PACKAGES, Bases, owned
+from engine import KEY, Failed, asked, attempt, demand, faults_of_rights, free_port, refused, run, until
+
+# Images that Compose names, from Debian's packages; who owns their data, and what starts them.
+SERVERS = {
+    "docker.io/library/redis:7.4-alpine": ("redis", ("data", 999, 1000), []),
+    "docker.io/prom/prometheus:v2.55.1": ("prometheus", ("prometheus", 65534, 65534), ["/usr/bin/prometheus"]),
+}
+# Items that nothing can show about this stack, and why.
+UNSHOWN = {
+    "api/live-idempotency": "the app counts each question",
+}
+UP_S = 120
+
+
+class Stack:
+    """Compose over podman, in the folder that `ship` wrote."""
+
+    def __init__(self, given, engine, spec):
+        self.engine, self.out = engine, given.work / "stack-deploy"
+        run(given.mainstay, "ship", "compose", "--spec", spec, "--out", self.out)
+        self.folder = self.out / "compose"
+        self.port, self.prometheus = free_port(), free_port()
+        # The ports that the file publishes may be in use here.
+        (self.folder / "ports.yaml").write_text(
+            f'services:\n  tally:\n    ports: !override ["127.0.0.1:{self.port}:8080"]\n'
+            f'  prometheus:\n    ports: !override ["127.0.0.1:{self.prometheus}:9090"]\n'
+        )
+        filled = [f"{line}{KEY}" if line.endswith("=") else line for line in (self.folder / "env.example").read_text().splitlines()]
+        (self.folder / ".env").write_text("\n".join(filled) + "\n")
+        self.socket = given.work / "podman.sock"
+        self.compose = [
+            given.tools / "usr/libexec/docker/cli-plugins/docker-compose",
+            "--file", "compose.yaml", "--file", "ports.yaml",
+        ]
+        self.base = f"http://127.0.0.1:{self.port}"
+
+    def __call__(self, *words, **options):
+        """Runs Compose."""
+        environment = {**self.engine.environment, "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.folder)}
+        return run(*self.compose, *words, cwd=self.folder, env=environment, **options)
+
+    def containers(self):
+        """The ids of all containers."""
+        return self.engine.podman("ps", "--all", "--quiet").split()
+
+    def container(self, service):
+        """The id of a service's container."""
+        return self("ps", "--all", "--quiet", service).strip()
+
+    @contextlib.contextmanager
+    def served(self):
+        """podman's socket, and checks of health where no systemd runs them."""
+        words = ["podman", *self.engine.storage, "system", "service", "--time", "0", f"unix://{self.socket}"]
+        service = subprocess.Popen([str(word) for word in words], env=self.engine.environment)
+        ended = threading.Event()
+
+        def look():
+            while not ended.wait(1):
+                for container in self.engine.try_podman("ps", "--quiet")[1].split():
+                    self.engine.try_podman("healthcheck", "run", container)
+
+        looking = threading.Thread(target=look)
+        try:
+            until("podman listens", self.socket.exists)
+            looking.start()
+            yield
+        finally:
+            ended.set()
+            if looking.is_alive():
+                looking.join()
+            service.terminate()
+            service.wait(timeout=30)
+
+
+def images(given, engine, spec):
+    """The images that the file names, made here."""
+    bases = Bases(given.cache)
+    for image, (name, data, entry) in SERVERS.items():
+        def make(root, name=name, data=data):
+            bases.unpack(root, PACKAGES[name])
+            owned(root, [data])
+        archive = bases.archive(f"{name}-server", make, name, data)
+        changes = ["ENV PATH=/usr/bin:/bin", f"WORKDIR /{data[0]}"]
+        changes += [f"ENTRYPOINT {json.dumps(entry)}"] if entry else []
+        words = [part for change in changes for part in ("--change", change)]
+        engine.podman("import", "--quiet", *words, archive, image)
+    app = apps.built(given, engine, spec, "python", bases)
+    engine.podman("tag", app, "registry.example.com/acme/tally:1.0.0")
+
+
+def answered(base, count):
+    """A question is answered, and counted in Redis."""
+    status, said = asked(f"{base}/v1/invoke", {"query": "hello"}, KEY)
+    demand(status == 200 and f"{count}: hello" in said, f"question {count}: {status} {said}")
+
+
+def watched(stack):
+    """Prometheus reads the metrics with its key, and has the rules."""
+    base = f"http://127.0.0.1:{stack.prometheus}/api/v1"
+
+    def targets():
+        data = json.loads(asked(f"{base}/targets")[1] or "{}").get("data", {})
+        return [one["health"] for one in data.get("activeTargets", [])]
+
+    until("Prometheus reads the metrics", lambda: targets() == ["up"])
+    rules = json.loads(asked(f"{base}/rules")[1])["data"]["groups"]
+    demand(rules, "Prometheus has no rules")
+
+
+def dead_redis(stack):
+    """Without Redis the process lives, says that it cannot work, and recovers by itself."""
+    stack("stop", "redis")
+    until("readiness says that Redis is away", lambda: asked(f"{stack.base}/ready")[0] == 503)
+    demand(asked(f"{stack.base}/health")[0] == 200, "liveness depends on Redis")
+    stack("start", "redis")
+    until("readiness says that Redis is back", lambda: asked(f"{stack.base}/ready")[0] == 200)
+
+
+def checklist(given, stack, spec):
+    """The live items of the checklist; at the end it ends the service, with a stream open."""
+    pid = stack.engine.state(stack.container("tally"))["State"]["Pid"]
+    words = ["check", "--production", spec, "--out", stack.out, "--url", stack.base, "--drain", pid, "--format", "json"]
+    environment = {**stack.engine.environment, "MAINSTAY_API_KEY": KEY, "WEB_KEY": KEY}
+    _, said, complained = attempt(given.mainstay, *words, env=environment)
+    demand(said.startswith("{"), complained)
+    return [item for item in json.loads(said)["items"] if item["layer"] == "live"]
+
+
+def check(given, engine):
+    """Everything of the stack."""
+    if given.tools is None:
+        given.say("Compose: not run, since Debian's docker-compose could not be fetched")
+        return
+    spec = given.work / "stack-spec"
+    shutil.copytree(given.specs / "stack", spec)
+    images(given, engine, spec)
+    stack = Stack(given, engine, spec)
+    before = engine.podman("network", "ls", "--quiet").split()
+    with stack.served():
+        try:
+            begin = time.monotonic()
+            stack("up", "--detach", "--no-build", "--pull", "never", "--wait", timeout=UP_S)
+            given.say(f"Compose: healthy after {time.monotonic() - begin:.0f} s")
+            demand(not (faults := faults_of_rights(engine, stack.container("tally"), 512 << 20)), f"{faults}")
+            answered(stack.base, 1)
+            watched(stack)
+            stack("restart", "--timeout", "45", "tally")
+            until("it is ready again", lambda: asked(f"{stack.base}/ready")[0] == 200)
+            answered(stack.base, 2)
+            dead_redis(stack)
+            answered(stack.base, 3)
+            items = checklist(given, stack, spec)
+            bad = [item for item in items if item["verdict"] != "pass" and item["id"] not in UNSHOWN]
+            demand(not bad, f"{json.dumps(bad, indent=1)}")
+            given.say(f"Compose: {len(items)} live items of the checklist pass")
+        except Failed:
+            for container in stack.containers():
+                print(container, engine.log(container)[-1500:])
+            raise
+        finally:
+            stack("down", "--volumes", "--timeout", "45")
+        left = stack.containers() + engine.podman("volume", "ls", "--quiet").split()
+        left += [one for one in engine.podman("network", "ls", "--quiet").split() if one not in before]
+        demand(not left, f"`down` left {left}")
+        # What is not filled in is said, and nothing starts.
+        (stack.folder / ".env").unlink()
+        refused("a stack without its secrets", lambda: stack("up", "--detach", "--no-build"), because="WEB_KEY")
