@@ -28,7 +28,7 @@ PACKAGES = {
     "runtime": [*COMMON, "libgcc-s1", "libstdc++6"],
     "node-build": [*SHELL, "libgcc-s1", "libstdc++6"],
     "rust-build": [*SHELL, "gcc", "libc6-dev"],
-    "redis": [*COMMON, "redis-server"],
+    "redis": [*COMMON, "dash", "redis-server"],
     "prometheus": [*COMMON, "prometheus", "busybox"],
 }
 # Links that scripts of packages would make, and folders that images have.

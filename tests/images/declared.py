@@ -141,13 +141,13 @@ def push(given, engine):
 
 
 def answers(base):
-    """Whoever has a key is answered, and nobody else."""
-    status, said = asked(f"{base}/v1/invoke", {"query": "hello"}, KEY)
-    demand(status == 200, f"a question with a key: {status} {said}")
+    """Whoever has a key is answered, and nobody else. Gives the answer."""
+    status, answer = asked(f"{base}/v1/invoke", {"query": "hello"}, KEY)
+    demand(status == 200, f"a question with a key: {status} {answer}")
     for key in (None, "sk-another"):
         status, said = asked(f"{base}/v1/invoke", {"query": "hello"}, key)
         demand(status == 401, f"a question with the key {key}: {status} {said}")
-    return said
+    return answer
 
 
 def drained(engine, container, base, stop):
@@ -176,7 +176,7 @@ def stop_of(engine, container):
 
 def serve(given, engine, image):
     """It runs without a right, answers, says how it is, and ends in order."""
-    container, base = engine.hardened(image, "--volume", "desk-data:/data")
+    container, base = engine.hardened(image, "--volume", "/data")
     try:
         until("it is ready", lambda: asked(f"{base}/ready")[0] == 200)
         demand(not (faults := faults_of_rights(engine, container)), f"{faults}")
