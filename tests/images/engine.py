@@ -146,7 +146,8 @@ class Engine:
 
     def tag(self, layout, name):
         """Takes in the image of an OCI layout, under a name."""
-        told = self.podman("pull", "--quiet", f"oci:{layout}").split()[-1]
+        # Its path would become a name, in which podman allows no capitals.
+        told = self.podman("pull", "--quiet", f"oci:{layout.name}", cwd=layout.parent).split()[-1]
         self.podman("tag", told, name)
 
     @contextlib.contextmanager
