@@ -160,7 +160,7 @@ def dapr(bin_, mainstay, spec, environment, out, reference):
     """Beside Dapr: the objects are those of the plain files, with annotations, one variable and the components."""
     if not (spec / "components").exists():
         code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", out)
-        note("dapr", code != 0 and "SHIP_UNSUPPORTED" in said, f"{spec.name}: not refused: {said}")
+        note("dapr", code != 0 and "SHIP_INCOMPLETE" in said, f"{spec.name}: not refused: {said}")
         return
     ship(mainstay, spec, out, "dapr", "--env", environment)
     code, said = run(bin_ / "kubectl", "kustomize", out / "dapr")
@@ -195,6 +195,26 @@ def inside(mainstay, work):
     (spec / "components/books.yaml").write_text(kind)
     code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", work / "inside-out")
     note("can-fail", code != 0 and "SHIP_UNSUPPORTED" in said, f"`state.embedded` is shipped to Dapr: {said}")
+
+
+def patched(mainstay, work):
+    """Patches are in every target that has the object, and the checklist judges what they made."""
+    for path in ["python/kubernetes/*-deployment.yaml", "python/kustomize/base/deployment.yaml", "python/helm/templates/deployment.yaml"]:
+        (found,) = work.glob(path)
+        note("patches", "priorityClassName: business-critical" in found.read_text(), f"{path} is not patched")
+    spec = work / "patched"
+    spec.mkdir()
+    text = (HERE / "specs/declared/mainstay.yaml").read_text()
+    remove = "{ op: remove, path: /spec/template/spec/containers/0/securityContext/readOnlyRootFilesystem }"
+    unsafe = f"\n  patches: [{{ file: kubernetes/deployment.yaml, operations: [{remove}] }}]\n"
+    for name, patches, expected in [("safe", "", "pass"), ("unsafe", unsafe, "fail")]:
+        (spec / "mainstay.yaml").write_text(text.rstrip() + patches)
+        out = work / f"patched-{name}"
+        code, said = run(mainstay, "check", "--production", "--format", "json", "--out", out, spec)
+        note("patches", code in (0, 1), said)
+        items = json.loads(said)["items"]
+        (verdict,) = [item["verdict"] for item in items if item["id"] == "container/read-only-root"]
+        note("can-fail", verdict == expected, f"{name}: a root that can be written is a {verdict}")
 
 
 def hooks(bin_, spec, work):
@@ -318,6 +338,7 @@ def main():
         checklist(given.mainstay, spec, given.work)
     hostile(HERE / "specs/hostile", given.work)
     inside(given.mainstay, given.work)
+    patched(given.mainstay, given.work)
     bad_ones(bin_, given.work)
     judge.bad_ones(given.work)
     watch.bad_ones(given.work / "declared", given.work)

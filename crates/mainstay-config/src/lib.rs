@@ -33,7 +33,7 @@ pub use files::{Disk, Files};
 pub use nearest::{help as nearest_help, nearest};
 pub use place::{Position, Span};
 pub use reference::reference;
-pub use scaffold::scaffold;
+pub use scaffold::{ScaffoldModel, scaffold};
 pub use schema::{lint, schema};
 pub use waivers::{WAIVERS_FILE_NAME, Waiver, waivers};
 

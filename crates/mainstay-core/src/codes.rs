@@ -103,6 +103,7 @@ codes! {
     CONFIG_UNSAFE_LISTEN, InvalidArgument, "listening beyond loopback without a key";
     CONFIG_SECRET_LITERAL, InvalidArgument, "a secret stands in the spec";
     CONFIG_FILE, InvalidArgument, "a file of the spec cannot be read";
+    SHIP_PATCH, InvalidArgument, "a patch of a deployment file cannot be made";
     SHIP_INCOMPLETE, InvalidArgument, "a deployment target needs more than the spec says";
     SHIP_UNSUPPORTED, Unsupported, "a deployment target cannot run this";
 }

@@ -1,5 +1,9 @@
 //! A file to write, and the lines at its head that say where it comes from.
 
+use serde_json::Value;
+
+use crate::yaml;
+
 /// A file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
@@ -7,12 +11,62 @@ pub struct File {
     pub path: String,
     /// Its text.
     pub text: String,
+    /// What it was written from, where that is a value.
+    pub(crate) document: Option<Document>,
+}
+
+/// A value that is written as a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Document {
+    pub(crate) value: Value,
+    pub(crate) form: Form,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// YAML behind the header.
+    Yaml,
+    /// The same, texts of several lines as such.
+    Scripted,
+    /// JSON, which has no place for a header.
+    Json,
+}
+
+impl Document {
+    fn text(&self, header: &Header<'_>) -> String {
+        match self.form {
+            Form::Yaml => yaml::document(header, &self.value),
+            Form::Scripted => yaml::scripted(header, &self.value),
+            Form::Json => format!("{:#}\n", self.value),
+        }
+    }
 }
 
 impl File {
-    /// A file.
-    pub(crate) fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { path: path.into(), text: text.into() }
+    /// A file that is text.
+    pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { path: path.into(), text: text.into(), document: None }
+    }
+
+    /// A file of YAML.
+    pub(crate) fn yaml(path: impl Into<String>, header: &Header<'_>, value: Value) -> Self {
+        Self::written(path, header, Document { value, form: Form::Yaml })
+    }
+
+    /// A file of YAML whose texts of several lines are written as such.
+    pub(crate) fn scripted(path: impl Into<String>, header: &Header<'_>, value: Value) -> Self {
+        Self::written(path, header, Document { value, form: Form::Scripted })
+    }
+
+    /// A file of JSON.
+    pub(crate) fn json(path: impl Into<String>, header: &Header<'_>, value: Value) -> Self {
+        Self::written(path, header, Document { value, form: Form::Json })
+    }
+
+    /// A file that is written from a value.
+    pub(crate) fn written(path: impl Into<String>, header: &Header<'_>, document: Document) -> Self {
+        Self { path: path.into(), text: document.text(header), document: Some(document) }
     }
 }
 

@@ -61,6 +61,7 @@ pub(crate) fn with<T>(deploy: Deploy, ask: impl FnOnce(&Shipment<'_>) -> T) -> T
     let project = Project {
         plan: &plan,
         secrets: &[],
+        library_models: &[],
         files: &[],
         hash: "0123456789abcdef",
         version: "1.2.3",

@@ -11,7 +11,7 @@ use mainstay_core::Result;
 
 pub use layer::{Entry, Kind};
 
-use crate::label::hex;
+use crate::label::sha256_hex;
 use crate::workload::{DATA, FOLDER, PORT, USER, Workload};
 
 /// Media types of the image specification.
@@ -32,7 +32,7 @@ pub struct Blob {
 
 impl Blob {
     fn of(bytes: Vec<u8>) -> Self {
-        Self { digest: format!("sha256:{}", hex(&bytes)), bytes }
+        Self { digest: format!("sha256:{}", sha256_hex(&bytes)), bytes }
     }
 }
 

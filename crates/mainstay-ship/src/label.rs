@@ -16,7 +16,7 @@ pub(crate) fn slug(name: &str, max: usize) -> String {
     if faithful {
         return clean.to_owned();
     }
-    let hash = hex(name.as_bytes());
+    let hash = sha256_hex(name.as_bytes());
     let hash = &hash[..HASH_PIECE];
     let stem = if lettered { clean.to_owned() } else { format!("s-{clean}") };
     let room = max.saturating_sub(HASH_PIECE + 1);
@@ -27,7 +27,8 @@ pub(crate) fn slug(name: &str, max: usize) -> String {
 const HASH_PIECE: usize = 6;
 
 /// The SHA-256 of bytes, in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

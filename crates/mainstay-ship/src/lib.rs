@@ -11,6 +11,7 @@ mod fixture;
 pub mod image;
 mod label;
 mod patch;
+mod patched;
 mod pins;
 mod promql;
 mod repository;
@@ -23,6 +24,7 @@ mod workload;
 mod yaml;
 
 pub use file::{File, Header};
+pub use label::sha256_hex;
 pub use pins::Pins;
 pub use targets::{Rendered, Target};
 pub use workload::{Build, Project, Secret, Source, Workload};
@@ -33,11 +35,13 @@ use mainstay_core::plan::Environment;
 /// The files of a target for one environment, in the order of their paths, and what the target cannot express.
 ///
 /// Errors: `SHIP_UNSUPPORTED`, where the target cannot run such a service; `SHIP_INCOMPLETE`, where the spec does not say what
-/// the target must know; `CONFIG_UNSAFE_LISTEN`, where the service would
-/// be open to anyone who reaches its port and the spec does not say so.
+/// the target must know; `SHIP_PATCH`, where a change that the spec asks for cannot be made; `CONFIG_UNSAFE_LISTEN`, where the
+/// service would be open to anyone who reaches its port and the spec does not say so.
 pub fn ship(project: &Project<'_>, target: &Target, environment: Environment) -> Result<Rendered> {
+    patched::known(project)?;
     let workload = Workload::of(project, environment)?;
     let mut rendered = (target.render)(&Shipment { project, workload: &workload })?;
+    patched::files(project, target, &mut rendered.files)?;
     rendered.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(rendered)
 }

@@ -28,6 +28,8 @@ pub struct Service {
     pub user: &'static str,
     /// The command that says whether it is well, run in its container.
     pub health: &'static [&'static str],
+    /// Whether it watches the service through its metrics: the service calls the others, and waits for them.
+    pub watches: bool,
     /// Types of component that need it, up to their first point or whole.
     pub kinds: &'static [&'static str],
 }
@@ -46,6 +48,7 @@ pub static ALL: &[Service] = &[
         scratch: &["/tmp"],
         user: "10001:10001",
         health: &["/bin/bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8000"],
+        watches: false,
         kinds: &[],
     },
     Service {
@@ -60,6 +63,7 @@ pub static ALL: &[Service] = &[
         scratch: &["/tmp", "/var/run/postgresql"],
         user: "70:70",
         health: &["pg_isready", "--username", "mainstay"],
+        watches: false,
         kinds: &["state.postgresql", "configuration.postgresql", "bindings.postgresql", "bindings.postgres"],
     },
     Service {
@@ -74,6 +78,7 @@ pub static ALL: &[Service] = &[
         scratch: &[],
         user: "65534:65534",
         health: &["/bin/wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9090/-/ready"],
+        watches: true,
         kinds: &[],
     },
     Service {
@@ -88,6 +93,7 @@ pub static ALL: &[Service] = &[
         scratch: &["/tmp"],
         user: "999:1000",
         health: &["redis-cli", "ping"],
+        watches: false,
         kinds: &["state.redis", "pubsub.redis", "lock.redis", "configuration.redis", "bindings.redis"],
     },
 ];

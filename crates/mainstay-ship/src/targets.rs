@@ -18,9 +18,10 @@ pub(crate) mod kubernetes;
 mod kustomize;
 mod pipeline;
 
-use mainstay_core::{Plan, Result};
+use mainstay_core::Result;
+use mainstay_core::plan::Environment;
 
-use crate::{File, Shipment};
+use crate::{File, Project, Shipment, Workload};
 
 /// A kind of place.
 #[derive(Clone, Copy, Debug)]
@@ -60,16 +61,15 @@ pub static ALL: &[Target] = &[
     grafana::TARGET,
 ];
 
+/// The service in each environment.
+pub(crate) fn environments(project: &Project<'_>) -> Result<Vec<Workload>> {
+    Environment::ALL.into_iter().map(|environment| Workload::of(project, environment)).collect()
+}
+
 /// The target of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Target> {
     ALL.iter().find(|target| target.name == name)
-}
-
-/// Whether a target has something to do for a plan: the others are left out where every target is asked for.
-#[must_use]
-pub fn suits(target: &Target, plan: &Plan) -> bool {
-    target.name != dapr::TARGET.name || dapr::suits(plan)
 }
 
 /// The targets asked for and those whose files they use, in the order of the list.

@@ -8,7 +8,7 @@ mod variables;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mainstay_core::plan::{AgentKind, Anonymous, Environment, Model, Sizing};
+use mainstay_core::plan::{AgentKind, Anonymous, Environment, FilePatch, Model, Sizing};
 use mainstay_core::{Error, Name, Plan, Result, SecretRef, codes};
 
 pub use source::{Build, Source};
@@ -27,6 +27,8 @@ pub struct Project<'a> {
     pub secrets: &'a [SecretRef],
     /// Names of the files and folders beside the spec, without their paths.
     pub files: &'a [String],
+    /// Providers that run a model inside the process, and the model's name in the library of this machine.
+    pub library_models: &'a [(String, String)],
     /// A hash of what the spec says, in hexadecimal.
     pub hash: &'a str,
     /// Mainstay's version.
@@ -101,6 +103,8 @@ pub struct Workload {
     pub fallovers: Vec<(String, String)>,
     /// What is worth knowing before it is deployed.
     pub notes: Vec<String>,
+    /// Changes of generated files.
+    pub patches: Vec<FilePatch>,
 }
 
 /// Characters of a service's name outside.
@@ -135,9 +139,10 @@ impl Workload {
             failures_ppm: plan.deploy.failures_ppm,
             fallovers: fallovers(plan),
             notes: Vec::new(),
+            patches: plan.deploy.patches.clone(),
             sizing,
         };
-        workload.notes = notes(plan, &workload);
+        workload.notes = notes(project, &workload);
         Ok(workload)
     }
 
@@ -160,7 +165,7 @@ impl Workload {
     #[must_use]
     pub fn variables_hash(&self) -> String {
         let text: String = self.variables.iter().map(|(name, value)| format!("{name}={value}\0")).collect();
-        label::hex(text.as_bytes())[..10].to_owned()
+        label::sha256_hex(text.as_bytes())[..10].to_owned()
     }
 
     /// The name of the secret that holds the values.
@@ -173,6 +178,17 @@ impl Workload {
     #[must_use]
     pub fn several(&self) -> bool {
         self.sizing.replicas_max > 1
+    }
+
+    /// The server that watches this one, if the spec wants one beside it.
+    #[must_use]
+    pub fn watcher(&self) -> Option<&'static Service> {
+        self.services.iter().copied().find(|service| service.watches)
+    }
+
+    /// The servers that it calls.
+    pub fn called(&self) -> impl Iterator<Item = &'static Service> {
+        self.services.iter().copied().filter(|service| !service.watches)
     }
 
     /// Whether something adds and removes replicas.
@@ -217,7 +233,7 @@ fn fallovers(plan: &Plan) -> Vec<(String, String)> {
 pub(crate) const UNKEPT: &str = "The data folder goes with its replica: what was recorded of runs is gone after a restart. \
                                  Give `deploy.base.storage` a size to keep it.";
 
-fn notes(plan: &Plan, workload: &Workload) -> Vec<String> {
+fn notes(project: &Project<'_>, workload: &Workload) -> Vec<String> {
     let mut notes = Vec::new();
     if workload.several() {
         notes.push(
@@ -229,11 +245,10 @@ fn notes(plan: &Plan, workload: &Workload) -> Vec<String> {
     if workload.sizing.storage_bytes.is_none() {
         notes.push(UNKEPT.to_owned());
     }
-    let local = plan.providers.iter().filter(|(_, member)| member.kind == "local");
-    for (name, _) in local {
+    for (provider, model) in project.library_models {
         notes.push(format!(
-            "Provider `{name}` runs a model inside the process. The model is not in the image: mount it, and name its \
-             folder in MAINSTAY_MODELS_FOLDER."
+            "Provider `{provider}` runs `{model}` inside the process. The model is not in the image: mount it, and name \
+             its folder in MAINSTAY_MODELS_FOLDER."
         ));
     }
     notes
@@ -265,6 +280,7 @@ pub(crate) mod tests {
             failures_ppm: 1_000,
             fallovers: Vec::new(),
             notes: Vec::new(),
+            patches: Vec::new(),
         }
     }
 }

@@ -80,6 +80,11 @@ fn folder_argument() -> Arg {
         .help("The folder of `mainstay.yaml`, or the file itself")
 }
 
+/// The argument that names the spec's folder where the words of the command are something else.
+fn spec_argument() -> Arg {
+    folder_argument().id("spec").long("spec")
+}
+
 /// The argument that overrides the spec's address.
 fn listen_argument() -> Arg {
     Arg::new("listen")

@@ -8,8 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
-use mainstay_ship::{File, Header};
-use sha2::{Digest as _, Sha256};
+use mainstay_ship::{File, Header, sha256_hex};
 use similar::TextDiff;
 
 /// The record, in a target's folder.
@@ -66,10 +65,11 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> anyhow::Resul
     let before = record(folder)?;
     let mut after = BTreeMap::new();
     let mut written = Written::default();
-    for File { path, text } in files {
+    for File { path, text, .. } in files {
         let at = folder.join(path);
         let present = read(&at)?;
-        let ours = present.as_ref().is_none_or(|present| before.get(path) == Some(&hex(present.as_bytes())));
+        let ours =
+            present.as_ref().is_none_or(|present| before.get(path) == Some(&sha256_hex(present.as_bytes())));
         if present.as_deref() == Some(text) {
             written.same += 1;
         } else if ours || force {
@@ -80,11 +80,11 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> anyhow::Resul
             after.extend(before.get_key_value(path).map(|(path, hash)| (path.clone(), hash.clone())));
             continue;
         }
-        after.insert(path.clone(), hex(text.as_bytes()));
+        after.insert(path.clone(), sha256_hex(text.as_bytes()));
     }
     for (path, hash) in before.iter().filter(|(path, _)| !files.iter().any(|file| file.path == **path)) {
         let at = folder.join(path);
-        if read(&at)?.is_some_and(|present| hex(present.as_bytes()) == *hash) {
+        if read(&at)?.is_some_and(|present| sha256_hex(present.as_bytes()) == *hash) {
             std::fs::remove_file(&at).with_context(|| format!("remove `{}`", at.display()))?;
             written.gone += 1;
         }
@@ -97,7 +97,7 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> anyhow::Resul
 /// What would change, as a unified diff; nothing where all is as it would be written.
 pub(crate) fn difference(folder: &Path, target: &str, files: &[File]) -> anyhow::Result<String> {
     let mut out = String::new();
-    for File { path, text } in files {
+    for File { path, text, .. } in files {
         let present = read(&folder.join(path))?.unwrap_or_default();
         if present != *text {
             let names = (format!("a/{target}/{path}"), format!("b/{target}/{path}"));
@@ -152,17 +152,12 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("write `{}`", path.display()))
 }
 
-/// The SHA-256 of bytes, in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> File {
-        File { path: path.to_owned(), text: text.to_owned() }
+        File::new(path, text)
     }
 
     #[test]

@@ -32,6 +32,16 @@ fn of_provider(plan: &Plan, name: &Name, member: &Member) -> Vec<Fault> {
     files.chain(models).collect()
 }
 
+/// Providers that run a model of the library inside the process, and the model.
+pub(crate) fn library_models(plan: &Plan) -> Vec<(String, String)> {
+    let of = |(name, member): (&Name, &Member)| {
+        let models = mainstay_providers::providers::find(&member.kind)
+            .map_or_else(Vec::new, |def| (def.library_models)(&member.settings));
+        models.into_iter().map(|model| (name.to_string(), model)).collect::<Vec<_>>()
+    };
+    plan.providers.iter().flat_map(of).collect()
+}
+
 /// The key of the setting with this value.
 fn key_of<'s>(settings: &'s Value, value: &str) -> &'s str {
     let keys = settings.as_object().into_iter().flatten();

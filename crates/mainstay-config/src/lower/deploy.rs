@@ -1,7 +1,7 @@
 //! `deploy`: each environment has what it says itself, else what `base` says, else a default.
 
 use mainstay_core::codes;
-use mainstay_core::plan::{Deploy, Environment, Language, Route, Scaler, Sizing};
+use mainstay_core::plan::{Deploy, Environment, FilePatch, Language, Route, Scaler, Sizing};
 
 use super::Lowering;
 use super::agent::env_value;
@@ -19,6 +19,7 @@ impl Lowering<'_, '_> {
             objective_percent,
             base,
             overlays,
+            patches,
         } = raw;
         let failures_ppm = failures_ppm(objective_percent);
         let language = language.map(|language| match language {
@@ -34,7 +35,49 @@ impl Lowering<'_, '_> {
         });
         let environments: Vec<Option<_>> = sized.collect();
         let environments = environments.into_iter().collect::<Option<_>>()?;
-        Some(Deploy { image, version, repository, branch, language, services, failures_ppm, environments })
+        let patches = patches.into_iter().enumerate();
+        let patches: Vec<Option<_>> = patches.map(|(n, patch)| self.file_patch(n, patch)).collect();
+        let patches = patches.into_iter().collect::<Option<_>>()?;
+        Some(Deploy {
+            image,
+            version,
+            repository,
+            branch,
+            language,
+            services,
+            failures_ppm,
+            environments,
+            patches,
+        })
+    }
+
+    /// A change of a file, each of whose operations has what its kind wants and nothing else.
+    fn file_patch(&mut self, n: usize, raw: raw::FilePatch) -> Option<FilePatch> {
+        use raw::Op;
+        let mut fits = true;
+        for (m, operation) in raw.operations.iter().enumerate() {
+            let (value, from) = match operation.op {
+                Op::Add | Op::Replace | Op::Test => (true, false),
+                Op::Move | Op::Copy => (false, true),
+                Op::Remove => (false, false),
+            };
+            let keys =
+                [("value", value, operation.value.is_some()), ("from", from, operation.from.is_some())];
+            for (key, wanted, given) in keys.into_iter().filter(|(_, wanted, given)| wanted != given) {
+                let at = format!("/deploy/patches/{n}/operations/{m}");
+                let at = if given { format!("{at}/{key}") } else { at };
+                let message = if wanted {
+                    format!("this operation lacks `{key}`")
+                } else {
+                    format!("`{key}` has no meaning for this operation")
+                };
+                let help = "`add`, `replace` and `test` take `value`, `move` and `copy` take `from`";
+                self.fault(&at, &codes::CONFIG_VALUE, message, Some(help.to_owned()));
+                fits = false;
+            }
+        }
+        let operations = raw.operations.iter().filter_map(|operation| serde_json::to_value(operation).ok());
+        fits.then(|| FilePatch { file: raw.file, operations: operations.collect() })
     }
 
     /// Whether what an environment has fits together.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::quantity::Size;
 
@@ -53,6 +54,65 @@ pub(crate) struct Deploy {
     pub(crate) base: Sizing,
     /// What is different in an environment.
     pub(crate) overlays: Overlays,
+    /// Changes of generated files, for what no key says. They are made in this order, for every environment, before
+    /// anything judges the files.
+    #[schemars(length(max = 100))]
+    pub(crate) patches: Vec<FilePatch>,
+}
+
+/// A change of a generated file.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FilePatch {
+    /// The file: a target and the path below its folder, e.g. `compose/compose.yaml`. An object of Kubernetes is named
+    /// without its number, e.g. `kubernetes/deployment.yaml`, and is changed in what Kustomize and Helm get, too.
+    #[schemars(length(max = 255), regex(pattern = "^[a-z]+(/[A-Za-z0-9_.-]+)+$"))]
+    pub(crate) file: String,
+    /// What is done to it, in order.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// An operation of a JSON Patch (RFC 6902).
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Operation {
+    /// What is done.
+    pub(crate) op: Op,
+    /// Where: a JSON Pointer (RFC 6901), e.g. `/spec/template/spec/priorityClassName`. `-` is the place behind a list's
+    /// last entry.
+    #[schemars(length(max = 1024), regex(pattern = "^(/[^/]*)*$"))]
+    pub(crate) path: String,
+    /// Where from, for `move` and `copy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = "^(/[^/]*)*$"))]
+    pub(crate) from: Option<String>,
+    /// The value, for `add`, `replace` and `test`.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<Value>,
+}
+
+/// A value that is there, be it `null`.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// What is done to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Op {
+    /// Put a value there.
+    Add,
+    /// Take it away.
+    Remove,
+    /// Put another value there.
+    Replace,
+    /// Take a value from elsewhere.
+    Move,
+    /// Put there what is elsewhere.
+    Copy,
+    /// Refuse unless this value is there.
+    Test,
 }
 
 impl Default for Deploy {
@@ -68,6 +128,7 @@ impl Default for Deploy {
             objective_percent: 99.9,
             base: Sizing::default(),
             overlays: Overlays::default(),
+            patches: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mainstay_config::{Disk, Files as _, Overrides, Source, scaffold};
+use mainstay_config::{Disk, Files as _, Overrides, ScaffoldModel, Source, scaffold};
 use mainstay_core::plan::{
     Access, Agent, AgentKind, Anonymous, AppPlan, Data, Declared, EnvValue, Fallback, Key, Member, Metrics,
     Model, OnDisconnect, Server, SessionPolicy, Target,
@@ -345,17 +345,36 @@ fn without_the_local_kind_no_model_appears_from_nowhere() {
     assert_eq!(faults.faults()[0].code.id, "CONFIG_MISSING_KEY");
 }
 
-#[test]
-fn the_scaffold_loads_without_a_fault() {
-    let files = scaffold(&name("my-agent"));
-    let spec = files
-        .iter()
-        .find(|(path, _)| path == Path::new("mainstay.yaml"))
-        .map(|(_, text)| text.clone())
-        .unwrap();
+/// The spec of a scaffold, its files, and the plan that they make.
+fn scaffolded(model: Option<ScaffoldModel<'_>>) -> (String, Memory, mainstay_core::Plan) {
+    let files = scaffold(&name("my-agent"), model);
+    let spec = files.iter().find(|(path, _)| path == Path::new("mainstay.yaml"));
+    let spec = spec.map(|(_, text)| text.clone()).unwrap();
     let memory = Memory(files.into_iter().map(|(path, text)| (Path::new("/srv").join(path), text)).collect());
     let source = Source { name: "mainstay.yaml", text: &spec, folder: Path::new("/srv") };
-    let plan = mainstay_config::load(source, &KINDS, &memory, &Overrides::default()).unwrap();
+    let kinds = mainstay_config::Kinds { services: &["prometheus"], ..KINDS };
+    let plan = mainstay_config::load(source, &kinds, &memory, &Overrides::default());
+    let plan = plan.unwrap_or_else(|faults| panic!("{spec}\n{}", faults.render(false)));
+    (spec, memory, plan)
+}
+
+#[test]
+fn a_scaffold_with_a_model_has_what_production_begins_with() {
+    let key = Some("env:OPENAI_API_KEY");
+    for model in [
+        ScaffoldModel { provider: "openai", model: "gpt-5-mini", key },
+        ScaffoldModel { provider: "openai", model: "acme/gpt-oss:20b-'q4'", key },
+    ] {
+        let (_, _, plan) = scaffolded(Some(model));
+        let target = &plan.models.values().next().unwrap().targets[0];
+        assert_eq!((target.provider.as_str(), target.model.as_str()), (model.provider, model.model));
+        assert_eq!((plan.access.keys.len(), plan.deploy.services.len()), (1, 1));
+    }
+}
+
+#[test]
+fn the_scaffold_loads_without_a_fault() {
+    let (spec, memory, plan) = scaffolded(None);
     assert_eq!((plan.name.as_str(), plan.agents.len()), ("my-agent", 1));
     // What stands behind comments works too, once uncommented.
     let uncommented = spec.replace("\n# ", "\n").replace("\n#\n", "\n\n");
@@ -366,7 +385,7 @@ fn the_scaffold_loads_without_a_fault() {
         })
         .map(|line| format!("{line}\n"))
         .collect();
-    let source = Source { text: &yaml, ..source };
+    let source = Source { name: "mainstay.yaml", text: &yaml, folder: Path::new("/srv") };
     let plan = mainstay_config::load(source, &KINDS, &memory, &Overrides::default());
     let plan = plan.unwrap_or_else(|faults| panic!("{yaml}\n{}", faults.render(false)));
     assert_eq!((plan.access.keys.len(), plan.models.len()), (1, 1));

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde_json::Value;
+
 use super::EnvValue;
 
 /// What deployment files are written from, beside the rest of the plan.
@@ -24,6 +26,17 @@ pub struct Deploy {
     pub failures_ppm: u32,
     /// What each environment gives the service.
     pub environments: BTreeMap<Environment, Sizing>,
+    /// Changes of generated files, in the order in which they are made.
+    pub patches: Vec<FilePatch>,
+}
+
+/// A change of a generated file, made before anything judges it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePatch {
+    /// The file: the target's name, `/`, and the path below the target's folder.
+    pub file: String,
+    /// Operations of a JSON Patch (RFC 6902).
+    pub operations: Vec<Value>,
 }
 
 /// Where a service runs.
@@ -168,6 +181,7 @@ impl Default for Deploy {
             services: Vec::new(),
             failures_ppm: 1_000,
             environments: environments.into_iter().collect(),
+            patches: Vec::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use flate2::{Compression, GzBuilder};
 use mainstay_core::{Error, Result, codes};
 use tar::{EntryType, Header};
 
-use crate::label::hex;
+use crate::label::sha256_hex;
 
 /// A file or folder of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(super) fn layer(mut entries: Vec<Entry>) -> Result<Layer> {
     let mut packer = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
     let packed = packer.write_all(&archive).and_then(|()| packer.finish());
     let packed = packed.map_err(|error| unfit("the archive", &error))?;
-    Ok(Layer { diff: format!("sha256:{}", hex(&archive)), packed, unpacked })
+    Ok(Layer { diff: format!("sha256:{}", sha256_hex(&archive)), packed, unpacked })
 }
 
 fn unfit(path: &str, error: &std::io::Error) -> Error {

@@ -198,7 +198,7 @@ mod tests {
             let (requests_per_minute, minutes, seed) = (60, 10, 1);
             let (input_tokens, output_tokens) = (1500, 200);
             let asked = Synthetic { kind, requests_per_minute, minutes, seed, input_tokens, output_tokens };
-            let hash = crate::label::hex(asked.trace().unwrap().to_csv().as_bytes());
+            let hash = crate::label::sha256_hex(asked.trace().unwrap().to_csv().as_bytes());
             format!("{} {}", kind.name, &hash[..12])
         });
         assert_eq!(

@@ -18,7 +18,7 @@ use super::{Rendered, Target};
 use crate::promql::Scope;
 use crate::value::dense;
 use crate::workload::Workload;
-use crate::{File, Header, Shipment, yaml};
+use crate::{File, Header, Shipment};
 
 pub(super) const TARGET: Target = Target {
     name: "alerts",
@@ -34,7 +34,7 @@ const TRIALS: &str = "rules_test.yaml";
 
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let (header, workload) = (shipment.project.header(), shipment.workload);
-    let file = |path: &str, value: Value| File::new(path, yaml::document(&header, &dense(value)));
+    let file = |path: &str, value: Value| File::yaml(path, &header, dense(value));
     let files = vec![
         rules(&header, workload),
         file(TRIALS, trials(workload)),
@@ -47,7 +47,7 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
 
 /// The file of the rules.
 pub(super) fn rules(header: &Header<'_>, workload: &Workload) -> File {
-    File::new(RULES, yaml::document(header, &json!({ "groups": groups(workload) })))
+    File::yaml(RULES, header, json!({ "groups": groups(workload) }))
 }
 
 /// Every alert of a service, in the order of the groups.

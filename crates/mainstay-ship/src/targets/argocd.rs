@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use mainstay_core::Result;
 
 use super::pipeline::access::kinds;
-use super::{Rendered, Target, kubernetes, kustomize, pipeline};
+use super::{Rendered, Target, environments, kubernetes, pipeline};
 use crate::repository::Repository;
 use crate::value::dense;
 use crate::workload::Workload;
-use crate::{File, Shipment, yaml};
+use crate::{File, Shipment};
 
 pub(super) const TARGET: Target = Target {
     name: "argocd",
@@ -27,8 +27,8 @@ const CLUSTER: &str = "https://kubernetes.default.svc";
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
     let repository = Repository::demanded(&shipment.project.plan.deploy, "Argo CD")?;
-    let workloads = kustomize::environments(shipment)?;
-    let file = |path: String, value: Value| File::new(path, yaml::document(&header, &dense(value)));
+    let workloads = environments(shipment.project)?;
+    let file = |path: String, value: Value| File::yaml(path, &header, dense(value));
     let mut files = vec![file("project.yaml".to_owned(), project(shipment, &repository, &workloads)?)];
     for workload in &workloads {
         let value = application(shipment, &repository, workload);
@@ -134,7 +134,7 @@ mod tests {
     fn applications(deploy: Deploy) -> Vec<Value> {
         with(deploy, |shipment| {
             let repository = Repository::of(&shipment.project.plan.deploy).unwrap();
-            let workloads = kustomize::environments(shipment).unwrap();
+            let workloads = environments(shipment.project).unwrap();
             workloads.iter().map(|workload| dense(application(shipment, &repository, workload))).collect()
         })
     }

@@ -8,7 +8,7 @@ use super::{Rendered, Target, alerts, docker};
 use crate::services::Service;
 use crate::value::{dense, texts};
 use crate::workload::{DATA, PORT, UNKEPT, USER, Workload};
-use crate::{File, Secret, Shipment, text, yaml};
+use crate::{File, Secret, Shipment, text};
 
 pub(super) const TARGET: Target = Target {
     name: "compose",
@@ -23,9 +23,9 @@ const SECRETS: &str = "/run/secrets";
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
     let workload = shipment.workload;
-    let mut files = vec![File::new("compose.yaml", yaml::document(&header, &file(shipment)))];
-    if workload.services.iter().any(|service| service.name == "prometheus") {
-        files.push(File::new("prometheus.yaml", yaml::document(&header, &scraping(workload))));
+    let mut files = vec![File::yaml("compose.yaml", &header, file(shipment))];
+    if workload.watcher().is_some() {
+        files.push(File::yaml("prometheus.yaml", &header, scraping(workload)));
         files.push(alerts::rules(&header, workload));
     }
     let names = workload.secrets.iter().map(Secret::key).chain(passwords(workload).map(|(_, key)| key));
@@ -72,7 +72,7 @@ fn file(shipment: &Shipment<'_>) -> Value {
         "volumes": volumes,
         "networks": (!workload.services.is_empty()).then(|| json!({ "servers": { "internal": true } })),
         "secrets": secrets(workload),
-        "configs": workload.services.iter().any(|s| s.name == "prometheus").then(|| json!({
+        "configs": workload.watcher().map(|_| json!({
             "prometheus": { "file": "./prometheus.yaml" },
             "rules": { "file": format!("./{}", alerts::RULES) },
         })),
@@ -93,9 +93,7 @@ fn agent(shipment: &Shipment<'_>) -> Value {
         }
     }
     let depends: Map<String, Value> = workload
-        .services
-        .iter()
-        .filter(|service| service.name != "prometheus")
+        .called()
         .map(|service| (service.name.to_owned(), json!({ "condition": "service_healthy" })))
         .collect();
     json!({
@@ -146,8 +144,9 @@ fn server(service: &Service, workload: &Workload) -> Value {
         secrets.push(json!(key));
     }
     let test: Vec<&str> = std::iter::once("CMD").chain(service.health.iter().copied()).collect();
-    let prometheus = service.name == "prometheus";
-    if prometheus && let Some(key) = &workload.metrics_key {
+    if service.watches
+        && let Some(key) = &workload.metrics_key
+    {
         secrets.push(json!(key));
     }
     json!({
@@ -155,18 +154,18 @@ fn server(service: &Service, workload: &Workload) -> Value {
         "command": (!service.command.is_empty()).then_some(service.command),
         "environment": (!environment.is_empty()).then_some(environment),
         "secrets": (!secrets.is_empty()).then_some(secrets),
-        "configs": prometheus.then(|| json!([
+        "configs": service.watches.then(|| json!([
             { "source": "prometheus", "target": "/etc/prometheus/prometheus.yaml" },
             { "source": "rules", "target": format!("/etc/prometheus/{}", alerts::RULES) },
         ])),
         "volumes": service.data.map(|folder| json!([format!("{}:{folder}", service.name)])),
         "tmpfs": (!service.scratch.is_empty()).then_some(service.scratch),
-        "ports": prometheus.then(|| json!([format!("127.0.0.1:{0}:{0}", service.port)])),
+        "ports": service.watches.then(|| json!([format!("127.0.0.1:{0}:{0}", service.port)])),
         "healthcheck": {
             "test": test,
             "interval": "5s", "timeout": "3s", "retries": 10, "start_period": "10s",
         },
-        "networks": if prometheus { json!(["default", "servers"]) } else { json!(["servers"]) },
+        "networks": if service.watches { json!(["default", "servers"]) } else { json!(["servers"]) },
         "user": service.user,
         "read_only": true,
         "cap_drop": ["ALL"],
@@ -195,8 +194,7 @@ fn scraping(workload: &Workload) -> Value {
 fn secrets(workload: &Workload) -> Option<Value> {
     let files =
         workload.secrets.iter().filter(|secret| matches!(secret, Secret::File { .. })).map(Secret::key);
-    let scraped = workload.services.iter().any(|service| service.name == "prometheus");
-    let metrics = workload.metrics_key.as_deref().filter(|_| scraped);
+    let metrics = workload.metrics_key.as_deref().filter(|_| workload.watcher().is_some());
     let names = files.chain(passwords(workload).map(|(_, key)| key)).chain(metrics);
     let entries: Map<String, Value> =
         names.map(|name| (name.to_owned(), texts([("environment", variable(name))]))).collect();

@@ -15,7 +15,7 @@ use super::{Rendered, Target};
 use crate::label::slug;
 use crate::value::texts;
 use crate::workload::{PORT, PRE_STOP, Workload};
-use crate::{File, Shipment, yaml};
+use crate::{File, Shipment};
 
 pub(super) const TARGET: Target = Target {
     name: "dapr",
@@ -38,14 +38,14 @@ const OFF: (&str, &str) = ("MAINSTAY_SIDECAR", "off");
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let Shipment { project, workload } = shipment;
     let plan = project.plan;
-    if !suits(plan) {
+    if plan.sidecar.is_none() {
         let message = "the spec has no `components`, so there is nothing that Dapr would do for it";
-        return Err(Error::new(&codes::SHIP_UNSUPPORTED, message)
+        return Err(Error::new(&codes::SHIP_INCOMPLETE, message)
             .with_help("leave the target out: a service without components needs no sidecar"));
     }
     let (header, app_id) = (project.header(), app_id(plan));
     let resources::Found { objects: components, mut notes } = resources::of(plan, workload, &app_id)?;
-    let file = |path: String, value: &Value| File::new(path, yaml::document(&header, value));
+    let file = |path: String, value: &Value| File::yaml(path, &header, value.clone());
     let mut files = vec![
         file("kustomization.yaml".to_owned(), &kustomization(workload)),
         file("component/kustomization.yaml".to_owned(), &component(workload, &components)),
@@ -60,11 +60,6 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
         notes.push(format!("The app id is `{app_id}`: Dapr takes no such name as `{}`.", plan.name));
     }
     Ok(Rendered { files, notes })
-}
-
-/// Whether a plan has what a sidecar is for.
-pub(super) fn suits(plan: &Plan) -> bool {
-    plan.sidecar.is_some()
 }
 
 /// The service's name, as far as it can be one of Dapr's.

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use mainstay_core::Result;
 use mainstay_core::plan::Environment;
 
-use super::{Rendered, Target, argocd, kubernetes, kustomize, pipeline};
+use super::{Rendered, Target, argocd, environments, kubernetes, pipeline};
 use crate::repository::Repository;
 use crate::value::dense;
 use crate::workload::Workload;
-use crate::{File, Shipment, yaml};
+use crate::{File, Shipment};
 
 pub(super) const TARGET: Target = Target {
     name: "flux",
@@ -26,8 +26,8 @@ const NAMESPACE: &str = "flux-system";
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
     let repository = Repository::demanded(&shipment.project.plan.deploy, "Flux")?;
-    let workloads = kustomize::environments(shipment)?;
-    let file = |path: String, value: Value| File::new(path, yaml::document(&header, &dense(value)));
+    let workloads = environments(shipment.project)?;
+    let file = |path: String, value: Value| File::yaml(path, &header, dense(value));
     let mut files = vec![file("source.yaml".to_owned(), source(shipment, &repository))];
     let mut before: Option<&Workload> = None;
     for workload in &workloads {
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn an_environment_waits_for_the_one_before_it() {
         with(deploy(), |shipment| {
-            let workloads = kustomize::environments(shipment).unwrap();
+            let workloads = environments(shipment.project).unwrap();
             for make in [kustomization, release] {
                 let first = dense(make(shipment, &workloads[0], None));
                 assert!(first["spec"].get("dependsOn").is_none());
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_release_takes_the_values_of_its_environment() {
         with(deploy(), |shipment| {
-            let workloads = kustomize::environments(shipment).unwrap();
+            let workloads = environments(shipment.project).unwrap();
             let names =
                 workloads.iter().map(|one| release(shipment, one, None)["spec"]["releaseName"].clone());
             let mut names: Vec<String> = names.map(|name| name.to_string()).collect();

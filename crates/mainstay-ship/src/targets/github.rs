@@ -14,7 +14,7 @@ use super::pipeline::access::{self, Forge};
 use super::pipeline::{Pipeline, scripts};
 use super::{Rendered, Target};
 use crate::value::dense;
-use crate::{File, Shipment, yaml};
+use crate::{File, Shipment};
 
 pub(super) const TARGET: Target = Target {
     name: "github",
@@ -27,8 +27,8 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let pipeline = Pipeline::of(shipment)?;
     let header = shipment.project.header();
     let file = |name: &str, value: Value| {
-        let text = yaml::scripted(&header, &dense(value));
-        File::new(format!("workflows/{name}.yaml"), pipeline.pins().explained(&text))
+        let file = File::scripted(format!("workflows/{name}.yaml"), &header, dense(value));
+        File { text: pipeline.pins().explained(&file.text), ..file }
     };
     let mut files = vec![file("ship", ship(&pipeline)), file("release", release(&pipeline))];
     let forge = Forge {

@@ -14,7 +14,7 @@ use super::pipeline::Pipeline;
 use super::pipeline::access::{self, Forge};
 use super::{Rendered, Target};
 use crate::value::dense;
-use crate::{File, Shipment, yaml};
+use crate::{File, Shipment};
 
 pub(super) const TARGET: Target = Target {
     name: "gitlab",
@@ -29,7 +29,7 @@ const HOST: &str = "gitlab.com";
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let pipeline = Pipeline::of(shipment)?;
     let header = shipment.project.header();
-    let mut files = vec![File::new("gitlab-ci.yaml", yaml::scripted(&header, &dense(file(&pipeline))))];
+    let mut files = vec![File::scripted("gitlab-ci.yaml", &header, dense(file(&pipeline)))];
     let host = pipeline.repository.map_or(HOST, |repository| repository.host);
     let forge = Forge {
         name: "gitlab",

@@ -16,7 +16,7 @@ use crate::label::slug;
 use crate::promql::quoted;
 use crate::value::dense;
 use crate::workload::Workload;
-use crate::{File, Shipment, yaml};
+use crate::{File, Shipment};
 
 pub(super) const TARGET: Target =
     Target { name: "grafana", about: "Grafana: a dashboard, and what provisions it", needs: &[], render };
@@ -35,9 +35,9 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let text = dashboard_text(workload);
     let map = config_map(workload, &text);
     let files = vec![
-        File::new("config-map.yaml", yaml::document(&header, &map)),
+        File::yaml("config-map.yaml", &header, map),
         File::new("dashboard.json", text),
-        File::new("provisioning.yaml", yaml::document(&header, &provisioning())),
+        File::yaml("provisioning.yaml", &header, provisioning()),
         File::new("README.md", header.lines("<!--") + "\n" + &readme(workload)),
     ];
     Ok(Rendered { files, notes: Vec::new() })

@@ -12,10 +12,10 @@ use mainstay_core::plan::Environment;
 use mainstay_core::{Error, Result, codes};
 
 use super::kubernetes::{self, Object};
-use super::{Rendered, Target, kustomize};
+use super::{Rendered, Target, environments};
 use crate::value::dense;
 use crate::workload::Workload;
-use crate::{File, Shipment, yaml};
+use crate::{File, Shipment, patched};
 
 pub(super) const TARGET: Target = Target {
     name: "helm",
@@ -26,12 +26,12 @@ pub(super) const TARGET: Target = Target {
 
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
-    let workloads = kustomize::environments(shipment)?;
+    let workloads = environments(shipment.project)?;
     alike(&workloads)?;
     let mut files = vec![
-        File::new("Chart.yaml", yaml::document(&header, &chart(shipment.workload))),
+        File::yaml("Chart.yaml", &header, chart(shipment.workload)),
         File::new(".helmignore", header.lines("#") + ".git\n*.orig\n*.tmp\n"),
-        File::new("values.schema.json", pretty(&values::schema())),
+        File::json("values.schema.json", &header, values::schema()),
         File::new("templates/_helpers.tpl", helpers(shipment.workload)),
         File::new("templates/NOTES.txt", values::notes(shipment.workload)),
     ];
@@ -41,10 +41,12 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
             Environment::Prod => "values.yaml".to_owned(),
             environment => format!("values-{environment}.yaml"),
         };
-        files.push(File::new(name, yaml::document(&header, &values::of(workload))));
+        files.push(File::yaml(name, &header, values::of(workload)));
     }
     for object in union(&workloads)? {
-        let text = holes::template(&values::cut(&object, shipment.workload), values::condition(object.file));
+        let template = values::cut(&object, shipment.workload);
+        patched::holds(&shipment.workload.patches, &object, &template)?;
+        let text = holes::template(&template, values::condition(object.file));
         files.push(File::new(format!("templates/{}.yaml", object.file), text));
     }
     files.push(File::new("templates/tests/ready.yaml", holes::template(&test(shipment.workload), None)));
@@ -249,8 +251,4 @@ fn scaling() -> String {
         metric = kubernetes::IN_FLIGHT,
         prometheus = kubernetes::PROMETHEUS,
     )
-}
-
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }

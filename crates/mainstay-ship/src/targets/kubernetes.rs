@@ -17,7 +17,7 @@ use mainstay_core::Result;
 use super::{Rendered, Target};
 use crate::value::{dense, texts};
 use crate::workload::{PORT, Workload};
-use crate::{File, Shipment, text, yaml};
+use crate::{File, Shipment, patched, text};
 
 pub(super) const TARGET: Target = Target {
     name: "kubernetes",
@@ -41,9 +41,7 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let mut files: Vec<File> = objects
         .iter()
         .enumerate()
-        .map(|(n, object)| {
-            File::new(format!("{n:02}-{}.yaml", object.file), yaml::document(&header, &object.value))
-        })
+        .map(|(n, object)| File::yaml(format!("{n:02}-{}.yaml", object.file), &header, object.value.clone()))
         .collect();
     files.push(File::new("README.md", header.lines("<!--") + "\n" + &readme(shipment.workload)));
     Ok(Rendered { files, notes: notes(shipment.workload) })
@@ -67,6 +65,7 @@ pub(crate) fn objects(workload: &Workload) -> Result<Vec<Object>> {
     objects.extend(network::objects(workload));
     for object in &mut objects {
         object.value = dense(object.value.take());
+        patched::object(&workload.patches, object)?;
     }
     Ok(objects)
 }
@@ -76,8 +75,7 @@ pub(crate) fn notes(workload: &Workload) -> Vec<String> {
     let mut notes = workload.notes.clone();
     notes.extend(scaling::notes(workload));
     notes.extend(network::notes(workload));
-    let servers: Vec<&str> =
-        workload.services.iter().map(|service| service.name).filter(|name| *name != "prometheus").collect();
+    let servers: Vec<&str> = workload.called().map(|service| service.name).collect();
     if !servers.is_empty() {
         notes.push(format!(
             "The cluster is expected to have {}: no database is made here. Point the components at it through \

@@ -8,9 +8,9 @@ use mainstay_core::Result;
 use mainstay_core::plan::Environment;
 
 use super::kubernetes::{self, Object};
-use super::{Rendered, Target};
+use super::{Rendered, Target, environments};
 use crate::workload::Workload;
-use crate::{File, Header, Shipment, patch, yaml};
+use crate::{File, Header, Shipment, patch};
 
 pub(super) const TARGET: Target = Target {
     name: "kustomize",
@@ -24,7 +24,7 @@ const BASE: Environment = Environment::Prod;
 
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let header = shipment.project.header();
-    let workloads = environments(shipment)?;
+    let workloads = environments(shipment.project)?;
     let all: Vec<Vec<Object>> = workloads.iter().map(kubernetes::objects).collect::<Result<_>>()?;
     let base_at = Environment::ALL.iter().position(|environment| *environment == BASE).unwrap_or_default();
     let shared: Vec<Object> = all[base_at]
@@ -40,11 +40,6 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
         overlay(&header, workload, objects, &shared, &mut files);
     }
     Ok(Rendered { files, notes: kubernetes::notes(shipment.workload) })
-}
-
-/// The service in each environment.
-pub(super) fn environments(shipment: &Shipment<'_>) -> Result<Vec<Workload>> {
-    Environment::ALL.into_iter().map(|environment| Workload::of(shipment.project, environment)).collect()
 }
 
 fn overlay(
@@ -66,8 +61,7 @@ fn overlay(
         let operations = patch::difference(&base.value, &bare(object).value);
         if !operations.is_empty() {
             let path = format!("patches/{}.yaml", object.file);
-            let text = yaml::document(header, &Value::Array(operations));
-            files.push(File::new(format!("{folder}/{path}"), text));
+            files.push(File::yaml(format!("{folder}/{path}"), header, Value::Array(operations)));
             let target = json!({ "kind": object.value["kind"], "name": object.value["metadata"]["name"] });
             patches.push(json!({ "path": path, "target": target }));
         }
@@ -80,7 +74,7 @@ fn overlay(
 }
 
 fn file(header: &Header<'_>, path: &str, value: &Value) -> File {
-    File::new(format!("{path}.yaml"), yaml::document(header, value))
+    File::yaml(format!("{path}.yaml"), header, value.clone())
 }
 
 fn kustomization(content: Value) -> Value {

@@ -11,7 +11,7 @@ pub(super) mod tests;
 use mainstay_core::{Error, Result, codes};
 
 use super::kubernetes::{self, Object};
-use super::{docker, kustomize};
+use super::{docker, environments};
 use crate::repository::Repository;
 use crate::workload::Workload;
 use crate::{Pins, Shipment};
@@ -40,7 +40,7 @@ impl<'a> Pipeline<'a> {
             return Err(Error::new(&codes::SHIP_INCOMPLETE, message)
                 .with_help("write it under `deploy.image`, e.g. `ghcr.io/acme/support-desk`"));
         };
-        let environments = kustomize::environments(shipment)?;
+        let environments = environments(shipment.project)?;
         let objects = environments.iter().map(kubernetes::objects).collect::<Result<_>>()?;
         let repository = Repository::of(deploy);
         Ok(Self { shipment, environments, objects, image, registry: registry(image), repository })

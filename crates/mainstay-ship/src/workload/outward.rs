@@ -15,7 +15,7 @@ const HTTPS: u16 = 443;
 
 pub(super) fn ports(plan: &Plan, services: &[&Service]) -> Vec<u16> {
     let mut ports = BTreeSet::from([HTTPS]);
-    ports.extend(services.iter().filter(|service| service.name != "prometheus").map(|service| service.port));
+    ports.extend(services.iter().filter(|service| !service.watches).map(|service| service.port));
     for member in plan.providers.values().chain(plan.tools.values()) {
         within(&member.settings, &mut ports);
     }

@@ -10,7 +10,7 @@ use mainstay_core::{Error, codes};
 use mainstay_ship::image::{self, Image, Parts};
 use mainstay_ship::{Build, Workload};
 
-use super::{Def, client_runtime};
+use super::{Def, client_runtime, spec_argument};
 use crate::image::registry::{Reference, Registry};
 use crate::image::{binary, layout};
 use crate::wire::sidecar::plugged;
@@ -29,14 +29,7 @@ fn command() -> Command {
 fn build() -> Command {
     Command::new("build")
         .about("Build the image: this binary, the spec and the files it names; the same files give the same digest")
-        .arg(
-            Arg::new("spec")
-                .long("spec")
-                .value_name("FOLDER")
-                .default_value(".")
-                .value_parser(value_parser!(PathBuf))
-                .help("The folder of `mainstay.yaml`, or the file itself"),
-        )
+        .arg(spec_argument())
         .arg(
             Arg::new("out")
                 .long("out")

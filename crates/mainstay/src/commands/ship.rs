@@ -10,7 +10,7 @@ use mainstay_core::plan::Environment;
 use mainstay_core::{Plan, SecretRef};
 use mainstay_ship::{File, Pins, Project, Target, Workload, targets};
 
-use super::{Def, client_runtime};
+use super::{Def, client_runtime, spec_argument};
 use crate::ship::{self, Written};
 use crate::wire::sidecar::plugged;
 use crate::{exit, spec, surroundings, terminal};
@@ -31,14 +31,7 @@ fn command() -> Command {
         .arg(Arg::new("target").value_name("TARGET").required(true).num_args(1..).help(
             "What to write; `diff TARGET…` shows what would change, `eject TARGET…` makes the files yours",
         ))
-        .arg(
-            Arg::new("spec")
-                .long("spec")
-                .value_name("FOLDER")
-                .default_value(".")
-                .value_parser(value_parser!(PathBuf))
-                .help("The folder of `mainstay.yaml`, or the file itself"),
-        )
+        .arg(spec_argument())
         .arg(
             Arg::new("env")
                 .long("env")
@@ -120,13 +113,6 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     // All are rendered before anything is written: a target that refuses leaves no half of the others.
     let (mut rendered, mut notes) = (Vec::new(), Vec::<String>::new());
     for target in asked {
-        if words == [ALL] && !targets::suits(target, &loaded.plan) {
-            notes.push(format!(
-                "`{}` is left out: there is nothing in the spec that it would be for.",
-                target.name
-            ));
-            continue;
-        }
         match mainstay_ship::ship(&project, target, environment) {
             Ok(found) => rendered.push((target, found)),
             // Every one of them is every one that the spec says enough for.
@@ -153,6 +139,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 pub(super) struct Around {
     secrets: Vec<SecretRef>,
     files: Vec<String>,
+    library_models: Vec<(String, String)>,
     hash: String,
     context: String,
     out: String,
@@ -166,7 +153,8 @@ impl Around {
         Ok(Self {
             secrets: surroundings::references_of(plan),
             files: ship::beside(&plan.folder)?,
-            hash: ship::hex(canonical.as_bytes()),
+            library_models: surroundings::library_models(plan),
+            hash: mainstay_ship::sha256_hex(canonical.as_bytes()),
             context: ship::way(&out.join("target"), &plan.folder),
             out: ship::way(&plan.folder, out),
             pins: Pins::default(),
@@ -178,6 +166,7 @@ impl Around {
             plan,
             secrets: &self.secrets,
             files: &self.files,
+            library_models: &self.library_models,
             hash: &self.hash,
             version: env!("CARGO_PKG_VERSION"),
             context: &self.context,

@@ -7,9 +7,9 @@
 use serde_json::{Value, json};
 
 use super::Pipeline;
+use crate::File;
 use crate::targets::kubernetes::{self, Object};
 use crate::workload::Workload;
-use crate::{File, yaml};
 
 /// Who issues tokens for the jobs of a pipeline.
 pub(in crate::targets) struct Forge {
@@ -27,8 +27,7 @@ pub(in crate::targets) struct Forge {
 pub(in crate::targets) fn files(pipeline: &Pipeline<'_>, forge: &Forge) -> Vec<File> {
     let Some(repository) = pipeline.repository else { return Vec::new() };
     let header = pipeline.shipment.project.header();
-    let file =
-        |name: &str, value: &Value| File::new(format!("cluster/{name}.yaml"), yaml::document(&header, value));
+    let file = |name: &str, value: &Value| File::yaml(format!("cluster/{name}.yaml"), &header, value.clone());
     let mut files = vec![file("authentication", &authentication(pipeline.name(), forge, repository.path))];
     for (workload, objects) in pipeline.environments.iter().zip(&pipeline.objects) {
         let environment = workload.environment;
