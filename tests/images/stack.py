@@ -185,4 +185,4 @@ def check(given, engine):
         demand(not (left := left_over(engine) - before), f"`down` left {left}")
         # What is not filled in is said, and nothing starts.
         (stack.folder / ".env").unlink()
-        refused("a stack without its secrets", lambda: stack("up", "--detach", "--no-build"), because="WEB_KEY")
+        refused("a stack without its secrets", lambda: stack("up", "--detach", "--no-build"), because="in .env")
