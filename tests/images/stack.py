@@ -37,15 +37,24 @@ class Stack:
             f'services:\n  tally:\n    ports: !override ["127.0.0.1:{self.port}:8080"]\n'
             f'  prometheus:\n    ports: !override ["127.0.0.1:{self.prometheus}:9090"]\n'
         )
-        values = {"WEB_KEY=": KEY, "OTHER_KEY=": OTHER_KEY}
-        lines = (self.folder / "env.example").read_text().splitlines()
-        (self.folder / ".env").write_text("\n".join(line + values.get(line, "") for line in lines) + "\n")
+        self.fill((self.folder / "env.example").read_text().splitlines())
         self.socket = given.work / "podman.sock"
         self.compose = [
             given.tools / "usr/libexec/docker/cli-plugins/docker-compose",
             "--file", "compose.yaml", "--file", "ports.yaml",
         ]
         self.base = f"http://127.0.0.1:{self.port}"
+
+    def fill(self, example):
+        """Gives the secrets as the example says: variables in `.env`, files that the servers' users may read."""
+        values = {"WEB_KEY=": KEY, "OTHER_KEY=": OTHER_KEY}
+        (self.folder / ".env").write_text("\n".join(line + values.get(line, "") for line in example) + "\n")
+        (self.folder / "secrets").mkdir(mode=0o700)
+        for line in example:
+            if " cat > secrets/" in line:
+                file = self.folder / line.split(" cat > ")[1].rstrip(")")
+                file.write_text(KEY)
+                file.chmod(0o444)
 
     def __call__(self, *words, **options):
         """Runs Compose."""

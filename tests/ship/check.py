@@ -9,7 +9,6 @@ import argparse
 import copy
 import json
 import pathlib
-import subprocess
 import sys
 
 import agreement
@@ -17,6 +16,7 @@ import helm_python.chart as helm
 import monitoring
 import pipelines
 import yaml as pyyaml
+from programs import kubernetes, run, schema
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 from ruamel.yaml import YAML
 
@@ -36,12 +36,6 @@ def note(kind, ok, text=""):
     if not ok:
         failures.append(f"{kind}: {text}")
         print(f"FAILED {kind}: {text}", flush=True)
-
-
-def run(*words, **options):
-    """Runs a program; gives its exit code and what it said."""
-    made = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=300, **options)
-    return made.returncode, made.stdout + made.stderr
 
 
 def ship(mainstay, spec, out, *words):
@@ -75,18 +69,6 @@ def hadolint(bin_, path):
     """Hadolint's findings."""
     code, said = run(bin_ / "hadolint", "-f", "json", path)
     return [] if code == 0 else json.loads(said)
-
-
-def kubernetes(bin_, paths, version):
-    """What strict schemas of a version say against files."""
-    code, said = run(bin_ / "kubernetes-validate", "-k", version, "--strict", "--quiet", *paths)
-    return "" if code == 0 else said
-
-
-def compose(bin_, path):
-    """What Compose's own schema says against a file."""
-    code, said = run(bin_ / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", path)
-    return "" if code == 0 else said
 
 
 def same(left, right, what):
@@ -220,9 +202,12 @@ def patched(mainstay, work):
 def hooks(bin_, spec, work):
     """The chart's hooks, in full."""
     folder = work / spec.name / "helm"
-    values = {"migration": {"command": ["/app/migrate", "--yes"], "timeoutSeconds": 60}}
+    values = {"migration": {"command": ["/app/migrate", "--yes"], "timeoutSeconds": 60}, "secretName": "elsewhere"}
     with helm.Chart.load(folder) as loaded:
         rendered = loaded.render(values=values, name="demo", namespace="demo")
+    named = pyyaml.safe_load((folder / "values.yaml").read_text()).get("secretName")
+    for name, text in rendered.items():
+        note("helm", f"Name: {named}" not in text, f"{spec.name} {name}: another secret's name in the values is not heard")
     for name in ["templates/migration.yaml", "templates/tests/ready.yaml"]:
         text = next(text for path, text in rendered.items() if path.endswith(name))
         path = work / f"{spec.name}-{pathlib.Path(name).name}"
@@ -299,7 +284,7 @@ def bad_ones(bin_, work):
         note("can-fail", kubernetes(bin_, [path], KUBERNETES[0]), f"kubernetes-validate accepts {what}")
     path = folder / "compose.yaml"
     path.write_text("services: { a: { image: x, reed_only: true } }\n")
-    note("can-fail", compose(bin_, path), "Compose's schema accepts a misspelt key")
+    note("can-fail", schema(bin_, "vendor.compose-spec", path), "Compose's schema accepts a misspelt key")
     beside = agreement.of_compose((work / "declared/compose/compose.yaml").read_text())
     for what, change in [("user", "0:0"), ("memory", 1), ("secret variables", set()), ("plain variables", {})]:
         found = agreement.disagreements({**beside, what: change}, agreement.of_kubernetes(plain(work / "declared/kubernetes")))
@@ -328,7 +313,7 @@ def main():
         out = given.work / spec.name
         found = hadolint(bin_, out / "docker/Dockerfile")
         note("hadolint", not found, f"{spec.name}: {found}")
-        said = compose(bin_, out / "compose/compose.yaml")
+        said = schema(bin_, "vendor.compose-spec", out / "compose/compose.yaml")
         note("compose-spec", not said, f"{spec.name}: {said}")
         environments(bin_, given.mainstay, spec, given.work)
         hooks(bin_, spec, given.work)

@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 import yaml as pyyaml
+from programs import against
 
 # Kinds that `node/check.mjs` has schemas of.
 KINDS = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
@@ -21,10 +22,15 @@ SHOWN_LATER = {"mainstay_shed_total", "mainstay_tool_calls_total", "mainstay_too
 GRAFANA = {"$__rate_interval": "5m"}
 
 
-def run(*words, **options):
-    """Runs a program; gives what it said where it is not content."""
-    made = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=300, **options)
-    return "" if made.returncode == 0 else made.stdout + made.stderr or f"it ended with {made.returncode}"
+def not_started(compose):
+    """The services that Compose reads and will not start: since 2.33 it refuses a secret or a configuration from anywhere
+    but a file where the root cannot be written, for it would have to write there."""
+    found = []
+    for name, service in compose["services"].items():
+        for kind in ["secrets", "configs"] if service.get("read_only") else []:
+            sources = [one if isinstance(one, str) else one["source"] for one in service.get(kind, [])]
+            found += [name for source in sources if "file" not in compose[kind][source]]
+    return found
 
 
 class Judge:
@@ -41,15 +47,15 @@ class Judge:
 
     def objects(self, paths):
         """What schemas of kinds of others say against files."""
-        return run("node", "check.mjs", "objects", *[path.resolve() for path in paths], cwd=self.node)
+        return against("node", "check.mjs", "objects", *[path.resolve() for path in paths], cwd=self.node)
 
     def rules(self, path):
         """What promtool says against a file of rules."""
-        return run(self.promtool, "check", "rules", path)
+        return against(self.promtool, "check", "rules", path)
 
     def trials(self, path):
         """What promtool says of the trials of rules."""
-        return run(self.promtool, "test", "rules", path.name, cwd=path.parent)
+        return against(self.promtool, "test", "rules", path.name, cwd=path.parent)
 
     def scraping(self, path, work):
         """What promtool says against a configuration, with files where it names some that only a container has."""
@@ -63,7 +69,7 @@ class Judge:
         loaded["rule_files"] = [str(path.parent / name) for name in loaded.get("rule_files", [])]
         copied = work / "prometheus.yaml"
         copied.write_text(pyyaml.safe_dump(loaded))
-        return run(self.promtool, "check", "config", copied)
+        return against(self.promtool, "check", "config", copied)
 
     def composed(self, folder, work):
         """What Compose says against its file, with a value for each secret; and the file as Compose reads it."""
@@ -88,7 +94,7 @@ class Judge:
                 rules.append({"record": f"panel:{panel['id']}:{n}", "expr": query})
         path = work / "panels.yaml"
         path.write_text(pyyaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-        return run(self.promtool, "check", "rules", path)
+        return against(self.promtool, "check", "rules", path)
 
     def spec(self, name, out, work):
         """Judges what was shipped of a spec."""
@@ -120,6 +126,8 @@ class Judge:
         if (compose / "prometheus.yaml").exists():
             said = self.scraping(compose / "prometheus.yaml", work)
             self.note("promtool config", not said, f"{name}: {said}")
+        refused = not_started(pyyaml.safe_load((compose / "compose.yaml").read_text()))
+        self.note("docker compose", not refused, f"{name}: {refused} takes a secret that is no file")
         said, read = self.composed(compose, work)
         self.note("docker compose", not said, f"{name}: {said}")
         if read:
@@ -157,7 +165,7 @@ class Judge:
                 ok = name in known or name.removesuffix("_bucket") in known
                 self.note("shown", ok, f"{path.name} asks for {name}, which the service does not show")
         if self.promtool:
-            said = run(self.promtool, "check", "metrics", input=text)
+            said = against(self.promtool, "check", "metrics", input=text)
             self.note("promtool metrics", not said, said)
 
     @staticmethod
@@ -170,6 +178,8 @@ class Judge:
 
     def bad_ones(self, good, work):
         """Each checker refuses what it is there for; `good` is a spec's folder."""
+        unwritten = {"services": {"a": {"read_only": True, "secrets": ["k"]}}, "secrets": {"k": {"environment": "K"}}}
+        self.note("can-fail", not_started(unwritten) == ["a"], "a secret that cannot be written is not seen")
         folder = pathlib.Path(work) / "bad"
         folder.mkdir(exist_ok=True)
         path = folder / "object.yaml"

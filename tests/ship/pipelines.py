@@ -5,8 +5,8 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 
+import programs
 import yaml as pyyaml
 
 HERE = pathlib.Path(__file__).parent
@@ -25,41 +25,26 @@ class Judge:
         self.node = node
         self.note = note
 
-    def run(self, *words, **options):
-        """Runs a program; gives its exit code and what it said."""
-        made = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=300, **options)
-        return made.returncode, made.stdout + made.stderr
-
     def schema(self, name, path):
         """What a schema that check-jsonschema brings along says against a file."""
-        code, said = self.run(self.bin / "check-jsonschema", "--builtin-schema", name, path)
-        return "" if code == 0 else said
+        return programs.schema(self.bin, name, path)
 
     def zizmor(self, *paths):
         """Zizmor's findings."""
-        code, said = self.run(self.bin / "zizmor", "--offline", "--no-progress", *paths)
-        return "" if code == 0 else said
+        return programs.against(self.bin / "zizmor", "--offline", "--no-progress", *paths)
 
     def packages(self, what, *paths):
         """What npm's packages find."""
-        code, said = self.run("node", self.node / "check.mjs", what, *paths)
-        return "" if code == 0 else said
+        return programs.against("node", self.node / "check.mjs", what, *paths)
 
     def gitlab(self, path):
         """What gitlab-ci-verify finds."""
-        folder = path.parent
-        code, said = self.run(self.bin / "gitlab-ci-verify", "--no-lint-api", "--gitlab-ci-file", path, cwd=folder)
-        return "" if code == 0 else said
+        words = ["--no-lint-api", "--gitlab-ci-file", path]
+        return programs.against(self.bin / "gitlab-ci-verify", *words, cwd=path.parent)
 
     def shell(self, script, shell):
         """Whether a shell can read a script."""
-        code, said = self.run(shell, "-n", input=script)
-        return "" if code == 0 else said
-
-    def rights(self, paths, version):
-        """What strict schemas of Kubernetes say against files."""
-        code, said = self.run(self.bin / "kubernetes-validate", "-k", version, "--strict", "--quiet", *paths)
-        return "" if code == 0 else said
+        return programs.against(shell, "-n", input=script)
 
     def spec(self, name, out, version):
         """Everything that a spec was shipped as."""
@@ -67,7 +52,7 @@ class Judge:
         self.gitlab_ci(name, out)
         for target in ["github", "gitlab"]:
             cluster = sorted((out / target / "cluster").glob("*-*.yaml"))
-            said = self.rights(cluster, version) if cluster else ""
+            said = programs.kubernetes(self.bin, cluster, version) if cluster else ""
             self.note("kubernetes-validate", not said, f"{name} {target}/cluster: {said}")
         self.fetched(name, out)
 
@@ -87,6 +72,10 @@ class Judge:
             said = self.packages("workflows", *paths)
             self.note("actionlint", not said, f"{name}: {said}")
         workflow = pyyaml.safe_load((out / "github/workflows/ship.yaml").read_text())
+        release = pyyaml.safe_load((out / "github/workflows/release.yaml").read_text())
+        wait, name_it = [step["run"] for step in release["jobs"]["release"]["steps"][1:]]
+        found = 'FROM="$(sed s/^name=// "$GITHUB_OUTPUT")"'
+        self.released(f"{name} github", out, [wait, found, name_it], {**release["env"], "TAG": "v1.4.0"}, "gh", "bash")
         for environment in ENVIRONMENTS:
             job = workflow["jobs"][f"deploy-{environment}"]
             steps = {step["name"]: step["run"] for step in job["steps"] if "run" in step}
@@ -110,6 +99,10 @@ class Judge:
             for script in [*job.get("script", []), *job.get("after_script", [])] if isinstance(job, dict) else []:
                 said = self.shell(script, "sh")
                 self.note("shell", not said, f"{name} gitlab: {said}\n{script}")
+        script = pipeline["release"]["script"]
+        # Only where images are signed is there a signature to look for.
+        verifier = "cosign" if "sign" in pipeline else "skopeo"
+        self.released(f"{name} gitlab", out, script, {**pipeline["variables"], "CI_COMMIT_TAG": "v1.4.0"}, verifier, "sh")
         for environment in ENVIRONMENTS:
             job = pipeline[f"deploy-{environment}"]
             given = {**pipeline["variables"], **job["variables"], "DIGEST": DIGEST, "CI_JOB_STATUS": "failed"}
@@ -123,12 +116,12 @@ class Judge:
         """The objects that a pipeline applies are those of the overlay, by digest, without the namespace."""
         folder = self.checkout(name, out)
         environment = {**given, "PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": str(folder)}
-        code, said = self.run("bash", "-eo", "pipefail", "-c", script, cwd=folder, env=environment)
+        code, said = programs.run("bash", "-eo", "pipefail", "-c", script, cwd=folder, env=environment)
         self.note("written", code == 0, f"{name}: {said}")
         if code != 0:
             return
         applied = self.printed((folder / "release.yaml").read_text())
-        code, said = self.run(self.bin / "kubectl", "kustomize", folder / given["OVERLAY"])
+        code, said = programs.run(self.bin / "kubectl", "kustomize", folder / given["OVERLAY"])
         wanted = {key: one for key, one in self.printed(said).items() if key[0] != "Namespace"}
         for (kind, _), one in wanted.items():
             if kind in ("Deployment", "StatefulSet"):
@@ -155,11 +148,11 @@ class Judge:
             "KUBE_TOKEN": "of-the-job", "ACTIONS_ID_TOKEN_REQUEST_URL": "https://forge.example.com/?x=1",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of-the-request",
         }
-        code, said = self.run(shell, "-ec", script, env={**environment, "KUBE_SERVER": ""})
+        code, said = programs.run(shell, "-ec", script, env={**environment, "KUBE_SERVER": ""})
         self.note("connected", code != 0 and "KUBE_SERVER" in said, f"{name}: no cluster is none: {said}")
-        code, said = self.run(shell, "-ec", script, env=environment)
+        code, said = programs.run(shell, "-ec", script, env=environment)
         self.note("connected", code == 0, f"{name}: {said}")
-        code, said = self.run(self.bin / "kubectl", "config", "view", "--raw", "--minify", "-o", "json", env=environment)
+        code, said = programs.run(self.bin / "kubectl", "config", "view", "--raw", "--minify", "-o", "json", env=environment)
         self.note("connected", code == 0, f"{name}: {said}")
         config = json.loads(said)
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
@@ -170,7 +163,7 @@ class Judge:
         self.note("connected", where == given["NAMESPACE"], f"{name}: {where}")
         token = user.get("token")
         if "exec" in user and shutil.which("jq"):
-            code, said = self.run(user["exec"]["command"], env=environment)
+            code, said = programs.run(user["exec"]["command"], env=environment)
             self.note("connected", code == 0, f"{name}: {said}")
             token = json.loads(said)["status"]["token"]
         if shutil.which("jq") or "token" in user:
@@ -191,7 +184,7 @@ class Judge:
             for left in ["present", "revisions", "revision", "called"]:
                 (folder / left).unlink(missing_ok=True)
             environment = {**given, "PATH": f"{tools}:{os.environ['PATH']}", "RUNS": runs, "HOME": str(folder)}
-            say = lambda script: self.run(shell, "-ec", script, cwd=folder, env=environment)
+            say = lambda script: programs.run(shell, "-ec", script, cwd=folder, env=environment)
             code, said = say(apply)
             self.note("deployed", code == 0, f"{name}: {said}")
             code, said = say(smoke)
@@ -204,6 +197,32 @@ class Judge:
             self.note("deployed", undone == wanted, f"{name}: {called}")
             order = [line.split()[0] for line in called if line.split()[0] in ("apply", "port-forward")]
             self.note("deployed", order == ["apply", "port-forward"], f"{name}: {called}")
+
+    def released(self, name, out, scripts, given, verifier, shell):
+        """A version's names are given to the image of its commit, and to none that nobody vouches for."""
+        folder = self.checkout(name + " released", out)
+        tools = folder / "tools"
+        tools.mkdir()
+        fakes = {"apk": "", "sleep": "", "cosign": "", "gh": "", "skopeo": SKOPEO}
+        for vouched in [True, False]:
+            asked = fakes if vouched else {**fakes, verifier: "exit 1\n"}
+            for program, text in asked.items():
+                (tools / program).write_text(f"#!/bin/sh\n{text}")
+                (tools / program).chmod(0o755)
+            copied, output = folder / "copied", folder / "output"
+            copied.write_text("")
+            output.write_text("")
+            environment = {
+                **given, "PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(folder), "GITHUB_OUTPUT": str(output),
+                "GITHUB_SHA": "c" * 40, "GITHUB_REPOSITORY": "acme/desk", "CI_COMMIT_SHA": "c" * 40, "CI_PROJECT_URL": "x",
+                "CI_SERVER_URL": "x", "CI_CONFIG_PATH": "x",
+            }
+            script = "\n".join(one for one in scripts if " login " not in one)
+            code, said = programs.run(shell, "-ec", script, cwd=folder, env=environment)
+            self.note("released", (code == 0) == vouched, f"{name}: {said}")
+            names = [line.split()[-1].rsplit(":")[-1] for line in copied.read_text().splitlines()]
+            wanted = ["1.4.0", "1.4"] if vouched else []
+            self.note("released", names == wanted, f"{name}: {names}, vouched for: {vouched}")
 
     def fetched(self, name, out):
         """What Argo CD and Flux fetch: of their kinds, and from where there is something."""
@@ -293,3 +312,9 @@ case "$*" in
 esac
 """
 REFUSES = "#!/bin/sh\nexit 1\n"
+# A registry with one image, that remembers which names it was given.
+SKOPEO = """case "$1" in
+  inspect) echo "sha256:%s" ;;
+  copy) echo "$@" >> copied ;;
+esac
+""" % ("ab" * 32)

@@ -31,10 +31,12 @@ pub fn launch(folder: &Path, resources: &str, words: &[&str]) -> Launch {
     std::fs::create_dir_all(folder.join("resources")).expect("a folder can be made");
     std::fs::write(folder.join("resources/all.yaml"), resources).expect("a file can be written");
     let all = ["sidecar", "--app-id", "shop", "--resources-path", "resources"];
-    let ports = ["--dapr-http-port", "0", "--dapr-grpc-port", "0", "--enable-metrics=false"];
+    // The default port of metrics is one for all.
+    let quiet = (!words.contains(&"--metrics-port")).then_some("--enable-metrics=false");
+    let ports = ["--dapr-http-port", "0", "--dapr-grpc-port", "0"];
     let runtime = folder.join("runtime").display().to_string();
     let launch = Launch::new(folder, &all).variable("MAINSTAY_RUNTIME_FOLDER", &runtime);
-    ports.iter().chain(words).fold(launch, |launch, word| launch.word(word))
+    ports.iter().chain(&quiet).chain(words).fold(launch, |launch, word| launch.word(word))
 }
 
 /// The same, started, with the app met.

@@ -60,6 +60,11 @@ impl Pins {
         format!("{name}:{version}{digest}")
     }
 
+    /// Those of these images whose digest is not known, as a container runtime takes them.
+    pub(crate) fn by_version(&self, names: &[&str]) -> Vec<String> {
+        names.iter().filter(|name| self.of(name).at.is_none()).map(|name| self.image(name)).collect()
+    }
+
     /// A workflow's text with the version behind each action that is named by its commit.
     pub(crate) fn explained(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());

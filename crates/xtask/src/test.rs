@@ -9,6 +9,7 @@ mod guide;
 mod images;
 mod node;
 mod openapi;
+mod opinions;
 mod python;
 mod rust;
 mod rust_sdk;
@@ -85,6 +86,7 @@ static PARTS: &[Part] = &[
         about: "images and Compose, built and run without a Docker engine",
         run: images::run,
     },
+    Part { name: "opinions", about: "second opinions on the same, and what was decided", run: opinions::run },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },
 ];

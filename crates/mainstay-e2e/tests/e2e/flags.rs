@@ -7,27 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use mainstay_e2e::sidecar::{self, STORE_AND_BROKER};
 use mainstay_testkit::loopback::{Loopback, Request, whole};
 use mainstay_testkit::process::{Client, Launch, PATIENCE, Server};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-const RESOURCES: &str = "
-apiVersion: dapr.io/v1alpha1
-kind: Component
-metadata: { name: orders }
-spec: { type: state.in-memory, version: v1, metadata: [] }
----
-apiVersion: dapr.io/v1alpha1
-kind: Component
-metadata: { name: bus }
-spec: { type: pubsub.in-memory, version: v1, metadata: [] }
----
-apiVersion: dapr.io/v2alpha1
-kind: Subscription
-metadata: { name: s }
-spec: { pubsubname: bus, topic: paid, routes: { default: /paid } }
----
+/// Policies beside a store and a broker, so that there is something to tell of.
+const POLICIES: &str = "---
 apiVersion: dapr.io/v1alpha1
 kind: Resiliency
 metadata: { name: patient }
@@ -35,19 +22,11 @@ spec: { policies: { timeouts: { long: 60s } } }
 ";
 
 fn launch(folder: &Path, words: &[&str]) -> Launch {
-    let resources = folder.join("resources");
-    std::fs::create_dir_all(&resources).expect("a folder can be made");
-    std::fs::write(resources.join("all.yaml"), RESOURCES).expect("a file can be written");
-    let all = ["sidecar", "--app-id", "shop", "--resources-path", "resources"];
-    let ports = ["--dapr-http-port", "0", "--dapr-grpc-port", "0"];
-    let words = ports.iter().chain(words);
-    words.fold(Launch::new(folder, &all), |launch, word| launch.word(word))
+    sidecar::launch(folder, &format!("{STORE_AND_BROKER}{POLICIES}"), words)
 }
 
 async fn start(folder: &Path, words: &[&str]) -> Server {
-    let server = launch(folder, words).start().await;
-    server.says("dapr initialized. Status: Running.").await;
-    server
+    sidecar::start(folder, &format!("{STORE_AND_BROKER}{POLICIES}"), words).await
 }
 
 /// What is at the port of which the log says that it is up.

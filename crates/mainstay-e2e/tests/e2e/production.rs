@@ -198,6 +198,14 @@ static CHANGES: &[Change] = &[
         "prometheus.io/scrape: \"false\"",
     ),
     change(&["observability/alerts"], "deploy/alerts/rules.yaml", "alert:", "record:"),
+    change(&["observability/runbooks"], "deploy/alerts/rules.yaml", "runbook_url:", "runbook:"),
+    change(&["observability/runbooks"], "deploy/alerts/rules.yaml", "severity: critical", "severity: \"\""),
+    change(
+        &["observability/logs"],
+        DOCKER,
+        "CMD [\"serve\", ",
+        "CMD [\"serve\", \"--log-format\", \"text\", ",
+    ),
     change(&["observability/dashboard"], "deploy/grafana/dashboard.json", "\"panels\"", "\"rows\""),
     change(
         &["security/pipeline"],

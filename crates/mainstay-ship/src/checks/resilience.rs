@@ -12,6 +12,14 @@ use crate::targets::kubernetes::IN_FLIGHT;
 pub(super) const RULES: &[Rule] = &[
     Rule {
         item: Item::new(
+            "resilience/backup",
+            "what was recorded can be brought back on another disk",
+            "copy the volume by what your platform offers, with the service stopped",
+        ),
+        judge: |_| Verdict::Missing("copies of the data folder while it is written to".to_owned()),
+    },
+    Rule {
+        item: Item::new(
             "resilience/probes",
             "the platform asks each replica how it is",
             "give the container a startupProbe, a livenessProbe and a readinessProbe; Compose: a healthcheck",
@@ -240,8 +248,8 @@ fn disruption(subject: &Subject<'_>) -> Verdict {
         Ok(workload) => workload,
         Err(refused) => return refused,
     };
-    if workload.sizing.replicas_min < 2 {
-        return Verdict::Pass("one replica: a budget would block the cluster's work".to_owned());
+    if !workload.several() {
+        return Verdict::Pass("there is one replica".to_owned());
     }
     let budgets: Vec<_> = subject.objects(&["PodDisruptionBudget"]).collect();
     if budgets.is_empty() {

@@ -60,6 +60,11 @@ impl Artifact {
         Self { target, file, on_disk, documents }
     }
 
+    /// The YAML documents in it.
+    pub(super) fn documents(&self) -> &[Value] {
+        &self.documents
+    }
+
     /// The place of the first line that begins with `needle`, after dashes and quotes.
     pub(super) fn place(&self, needle: &str) -> Place {
         let begins = |line: &str| {

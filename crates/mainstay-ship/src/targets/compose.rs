@@ -1,5 +1,7 @@
 //! Docker Compose: the service and the servers that it needs, on one machine.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use mainstay_core::Result;
@@ -28,12 +30,9 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
         files.push(File::yaml("prometheus.yaml", &header, scraping(workload)));
         files.push(alerts::rules(&header, workload));
     }
-    let names = workload.secrets.iter().map(Secret::key).chain(passwords(workload).map(|(_, key)| key));
-    let mut lines: Vec<String> = names.map(|name| format!("{}=\n", variable(name))).collect();
-    lines.dedup();
-    if !lines.is_empty() {
-        let about = "# The secrets' values: copy this file to `.env` and fill it in. `.env` belongs into no repository.\n";
-        files.push(File::new("env.example", header.lines("#") + about + &lines.concat()));
+    if let Some(example) = example(workload) {
+        files.push(File::new("env.example", header.lines("#") + &example));
+        files.push(File::new(".gitignore", header.lines("#") + "/.env\n/secrets/\n"));
     }
     Ok(Rendered { files, notes: notes(workload) })
 }
@@ -190,15 +189,49 @@ fn scraping(workload: &Workload) -> Value {
     }))
 }
 
-/// Secrets that become files: those that the service reads from one, servers' passwords, and the key for the metrics.
+/// What tells a user how to give the secrets, if there are any: values of variables, and how to make the files.
+fn example(workload: &Workload) -> Option<String> {
+    let variables: BTreeSet<String> = workload
+        .secrets
+        .iter()
+        .filter(|secret| matches!(secret, Secret::Variable { .. }))
+        .map(|secret| format!("{}=\n", variable(secret.key())))
+        .collect();
+    let files = in_files(workload);
+    if variables.is_empty() && files.is_empty() {
+        return None;
+    }
+    let mut out = "# The secrets' values: copy this file to `.env` and fill it in. `.env` belongs into no repository.\n"
+        .to_owned();
+    out.extend(variables);
+    if !files.is_empty() {
+        out.push_str(
+            "# Secrets that are read from files, each with the value alone. The containers' users must be able to read \
+             them;\n# the folder keeps others of this machine out.\n#   mkdir -m 700 secrets\n",
+        );
+        for key in files {
+            let path = text::shell(&format!("secrets/{key}"));
+            out.push_str(&format!("#   (umask 222; cat > {path})\n"));
+        }
+    }
+    Some(out)
+}
+
+/// Secrets that become files. Compose takes no other kind for a service whose root cannot be written.
 fn secrets(workload: &Workload) -> Option<Value> {
+    let entries: Map<String, Value> = in_files(workload)
+        .into_iter()
+        .map(|name| (name.to_owned(), texts([("file", format!("./secrets/{name}"))])))
+        .collect();
+    (!entries.is_empty()).then_some(Value::Object(entries))
+}
+
+/// Those that the service reads from a file, servers' passwords, and the key for the metrics.
+fn in_files(workload: &Workload) -> BTreeSet<&str> {
     let files =
         workload.secrets.iter().filter(|secret| matches!(secret, Secret::File { .. })).map(Secret::key);
     let metrics = workload.metrics_key.as_deref().filter(|_| workload.watcher().is_some());
-    let names = files.chain(passwords(workload).map(|(_, key)| key)).chain(metrics);
-    let entries: Map<String, Value> =
-        names.map(|name| (name.to_owned(), texts([("environment", variable(name))]))).collect();
-    (!entries.is_empty()).then_some(Value::Object(entries))
+    files.chain(passwords(workload).map(|(_, key)| key)).chain(metrics).collect()
 }
 
 fn passwords(workload: &Workload) -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -221,4 +254,32 @@ fn demanded(key: &str) -> String {
 /// A text in which Compose finds no variable.
 fn escaped(text: &str) -> String {
     text.replace('$', "$$")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::tests::workload;
+
+    #[test]
+    fn secrets_that_are_files_come_from_files_and_the_example_says_how_to_make_them() {
+        let secrets = vec![
+            Secret::Variable { variable: "DATABASE".to_owned(), key: "LEDGER_DATABASE".to_owned() },
+            Secret::File { path: "/app/keys/models".to_owned(), key: "keys-models".to_owned() },
+        ];
+        let workload = Workload { secrets, ..workload() };
+        // A value from the environment would be copied into a root that cannot be written: Compose refuses.
+        assert_eq!(
+            super::secrets(&workload),
+            Some(json!({ "keys-models": { "file": "./secrets/keys-models" } }))
+        );
+        let example = example(&workload).unwrap();
+        assert!(example.contains("\nLEDGER_DATABASE=\n") && !example.contains("KEYS_MODELS"), "{example}");
+        assert!(example.contains("cat > secrets/keys-models"), "{example}");
+    }
+
+    #[test]
+    fn a_service_without_secrets_has_no_example() {
+        assert_eq!(example(&workload()), None);
+    }
 }

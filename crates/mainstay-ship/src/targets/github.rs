@@ -106,7 +106,8 @@ fn release(pipeline: &Pipeline<'_>) -> Value {
 const FIND: &str = r#"tries=60
 until
   digest="$(skopeo inspect --format '{{ .Digest }}' "docker://$IMAGE:sha-$GITHUB_SHA")" &&
-    gh attestation verify "oci://$IMAGE@$digest" --repo "$GITHUB_REPOSITORY"
+    gh attestation verify "oci://$IMAGE@$digest" --repo "$GITHUB_REPOSITORY" \
+      --signer-workflow "$GITHUB_REPOSITORY/.github/workflows/ship.yaml" --source-digest "$GITHUB_SHA"
 do
   tries=$((tries - 1))
   if [ "$tries" -eq 0 ]; then

@@ -25,12 +25,14 @@ pub(super) const TARGET: Target = Target {
 
 /// The instance, where the spec does not name one.
 const HOST: &str = "gitlab.com";
+/// Where a repository is that has no GitLab.
+const OF_ANOTHER_FORGE: &str = "github.com";
 
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let pipeline = Pipeline::of(shipment)?;
     let header = shipment.project.header();
     let mut files = vec![File::scripted("gitlab-ci.yaml", &header, dense(file(&pipeline)))];
-    let host = pipeline.repository.map_or(HOST, |repository| repository.host);
+    let host = host(&pipeline);
     let forge = Forge {
         name: "gitlab",
         issuer: format!("https://{host}"),
@@ -39,7 +41,32 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     };
     files.extend(access::files(&pipeline, &forge));
     files.push(File::new("README.md", header.lines("<!--") + "\n" + &readme(&pipeline)));
-    Ok(Rendered { files, notes: pipeline.notes() })
+    let mut notes = pipeline.notes();
+    if pipeline.repository.is_some_and(|repository| repository.host == OF_ANOTHER_FORGE) {
+        notes.push(format!(
+            "The repository is on {OF_ANOTHER_FORGE}; these files take its mirror to be on {HOST}, under the same name."
+        ));
+    }
+    if !jobs::signs(&pipeline) {
+        notes.push(format!(
+            "Images are not signed: Sigstore's public authority gives certificates to pipelines of {HOST} alone, and the \
+             repository is on {host}. With an authority of your own, add a job `sign` between `push` and `deploy-dev`."
+        ));
+    }
+    let by_version = pipeline.pins().by_version(&jobs::IMAGES);
+    if !by_version.is_empty() {
+        notes.push(format!(
+            "Named by version alone, since the digest is not known here: {}. `--pins FILE` takes digests.",
+            by_version.join(", ")
+        ));
+    }
+    Ok(Rendered { files, notes })
+}
+
+/// The instance that runs the pipeline: that of the repository, unless it is of another forge.
+fn host<'a>(pipeline: &Pipeline<'a>) -> &'a str {
+    let host = pipeline.repository.map(|repository| repository.host);
+    host.filter(|&host| host != OF_ANOTHER_FORGE).unwrap_or(HOST)
 }
 
 fn file(pipeline: &Pipeline<'_>) -> Value {
@@ -66,7 +93,7 @@ fn readme(pipeline: &Pipeline<'_>) -> String {
          ```yaml\ninclude: {{ local: {} }}\n```\n\n\
          For merge requests and for `{branch}`: `check` and `test`, then `build` (one image, kept as a file), `scan` (ends \
          the pipeline for a HIGH or CRITICAL finding that has a fix). For `{branch}` alone it goes on: `push` (as `sha-` and \
-         the commit), `sign`, then an environment after the other, by digest, each with a smoke test, and back to what ran \
+         the commit), {}then an environment after the other, by digest, each with a smoke test, and back to what ran \
          before where it fails; `prod` waits for someone to start it. A tag like `v1.4.0` gives the image of that commit the \
          names `1.4.0` and `1.4`: nothing is built twice.\n\n\
          ## Once, in the project's settings\n\n\
@@ -75,6 +102,7 @@ fn readme(pipeline: &Pipeline<'_>) -> String {
          PEM), protected and with that environment as their scope.\n",
         pipeline.file("gitlab/gitlab-ci.yaml"),
         pipeline.file("gitlab/gitlab-ci.yaml"),
+        if jobs::signs(pipeline) { "`sign`, " } else { "" },
     );
     if pipeline.registry == jobs::OWN_REGISTRY {
         out.push_str("- The registry needs no secret: the job's own token may write to it.\n");

@@ -122,6 +122,9 @@ fn migration(workload: &Workload) -> Value {
     spec["restartPolicy"] = "Never".into();
     spec["containers"][0]["env"] = holes::block("include \"everything\" .");
     spec["containers"][0]["command"] = holes::block("toYaml .Values.migration.command");
+    spec["containers"][0]["volumeMounts"] = kubernetes::passing_mounts(workload).into();
+    spec["volumes"] = kubernetes::passing_volumes(workload).into();
+    values::cut_secret(&mut spec);
     if let Some(container) = spec["containers"][0].as_object_mut() {
         container.remove("args");
     }

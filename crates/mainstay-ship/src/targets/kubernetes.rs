@@ -7,7 +7,7 @@ mod network;
 mod pod;
 pub(crate) mod scaling;
 
-pub(super) use pod::{plain_pod, spread};
+pub(super) use pod::{passing_mounts, passing_volumes, plain_pod, spread};
 pub(crate) use scaling::IN_FLIGHT;
 pub(super) use scaling::PROMETHEUS;
 use serde_json::{Value, json};
@@ -75,6 +75,13 @@ pub(crate) fn notes(workload: &Workload) -> Vec<String> {
     let mut notes = workload.notes.clone();
     notes.extend(scaling::notes(workload));
     notes.extend(network::notes(workload));
+    if workload.metrics_key.is_some() {
+        notes.push(
+            "`/metrics` asks for a key. The PodMonitor of `alerts` brings it; what follows the pods' annotations alone has \
+             none, and reads nothing."
+                .to_owned(),
+        );
+    }
     let servers: Vec<&str> = workload.called().map(|service| service.name).collect();
     if !servers.is_empty() {
         notes.push(format!(
@@ -185,4 +192,19 @@ fn readme(workload: &Workload) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::tests::workload;
+
+    #[test]
+    fn who_reads_the_metrics_of_a_guarded_service_is_said() {
+        let said = |metrics_key| {
+            let notes = notes(&Workload { metrics_key, ..workload() });
+            notes.iter().any(|note| note.starts_with("`/metrics` asks for a key"))
+        };
+        assert!(said(Some("WEB_KEY".to_owned())) && !said(None));
+    }
 }

@@ -61,6 +61,16 @@ impl<'a> Pipeline<'a> {
         &self.shipment.project.plan.deploy.branch
     }
 
+    /// The jobs that deploy, in order: the name, the one before it, and the service in their environment.
+    pub(super) fn deployments(&self) -> Vec<(String, Option<String>, &Workload)> {
+        let mut before = None;
+        let named = self.environments.iter().map(|workload| {
+            let name = format!("deploy-{}", workload.environment);
+            (name.clone(), before.replace(name), workload)
+        });
+        named.collect()
+    }
+
     /// Mainstay's own image.
     pub(super) fn mainstay(&self) -> String {
         docker::mainstay_image(self.shipment.project.version)

@@ -1,11 +1,11 @@
-//! The ports that a service calls others on: those in the addresses that its settings hold, and those of the servers it
-//! needs.
+//! The ports that a service calls others on: those in the addresses that its settings and its variables hold, and those of
+//! the servers it needs.
 
 use std::collections::BTreeSet;
 
 use mainstay_core::Plan;
 use mainstay_core::component::SettingValue;
-use mainstay_core::plan::AgentKind;
+use mainstay_core::plan::{AgentKind, EnvValue};
 use serde_json::Value;
 
 use crate::services::Service;
@@ -33,7 +33,18 @@ pub(super) fn ports(plan: &Plan, services: &[&Service]) -> Vec<u16> {
     }
     let endpoints = plan.resources.http_endpoints.iter();
     ports.extend(endpoints.filter_map(|endpoint| of_text(&endpoint.base_url)));
+    // An app finds its database or its collector by a variable. One chart serves every environment, so each counts.
+    let variables = plan.deploy.environments.values().flat_map(|sizing| sizing.variables.values());
+    ports.extend(variables.filter_map(|value| match value {
+        EnvValue::Plain(text) if names_a_host(text) => of_text(text),
+        EnvValue::Plain(_) | EnvValue::Secret(_) => None,
+    }));
     ports.into_iter().collect()
+}
+
+/// Whether a variable's value may be an address; `22:22` is none.
+fn names_a_host(text: &str) -> bool {
+    text.contains("://") || text.split(':').next().is_some_and(|host| host.contains(char::is_alphabetic))
 }
 
 fn within(settings: &Value, ports: &mut BTreeSet<u16>) {
@@ -71,7 +82,24 @@ fn of_text(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use mainstay_core::plan::Environment;
+
     use super::*;
+
+    #[test]
+    fn addresses_in_variables_of_any_environment_are_let_out_and_times_are_not() {
+        let mut deploy = crate::fixture::deploy();
+        for (environment, name, value) in [
+            (Environment::Dev, "OTLP", "http://collector:4317"),
+            (Environment::Prod, "DATABASE_HOST", "db.internal:5432"),
+            (Environment::Prod, "OPENS", "22:22"),
+            (Environment::Prod, "MODE", "production"),
+        ] {
+            let sizing = deploy.environments.entry(environment).or_insert_with(|| environment.sizing());
+            sizing.variables.insert(name.to_owned(), EnvValue::Plain(value.to_owned()));
+        }
+        assert_eq!(ports(&crate::fixture::plan(deploy), &[]), [443, 4317, 5432]);
+    }
 
     #[test]
     fn the_port_of_an_address_is_found() {

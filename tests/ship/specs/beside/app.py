@@ -1,28 +1,5 @@
-"""The smallest agent of one's own: it says what it was asked."""
+"""An app as small as one can be: here, files are only written for it."""
 
-from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
+from fastapi import FastAPI
 
 app = FastAPI()
-
-
-@app.get("/health")
-def health():
-    return {"status": "ok"}
-
-
-@app.post("/invoke")
-async def invoke(request: Request):
-    body = await request.json()
-    return {"answer": body.get("query", "")}
-
-
-@app.post("/stream")
-async def stream(request: Request):
-    body = await request.json()
-
-    async def events():
-        for word in body.get("query", "").split():
-            yield f"data: {word}\n\n"
-
-    return StreamingResponse(events(), media_type="text/event-stream")

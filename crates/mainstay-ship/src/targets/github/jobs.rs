@@ -30,11 +30,8 @@ pub(super) fn all(pipeline: &Pipeline<'_>) -> Value {
     jobs.insert("scan".to_owned(), scan(pipeline));
     jobs.insert("report".to_owned(), report(pipeline));
     jobs.insert("push".to_owned(), push(pipeline));
-    let mut before: Option<String> = None;
-    for workload in &pipeline.environments {
-        let name = format!("deploy-{}", workload.environment);
-        let mut needs = vec!["push".to_owned()];
-        needs.extend(before.replace(name.clone()));
+    for (name, before, workload) in pipeline.deployments() {
+        let needs: Vec<String> = ["push".to_owned()].into_iter().chain(before).collect();
         jobs.insert(name, deploy(pipeline, workload, &needs));
     }
     Value::Object(jobs)

@@ -22,6 +22,8 @@ const SKOPEO: &str = "quay.io/skopeo/stable";
 const TRIVY: &str = "docker.io/aquasec/trivy";
 const KUBECTL: &str = "docker.io/alpine/k8s";
 const ALPINE: &str = "docker.io/library/alpine";
+/// Images that others made.
+pub(super) const IMAGES: [&str; 5] = [BUILDAH, SKOPEO, TRIVY, KUBECTL, ALPINE];
 
 /// Every job, in the order of their needs.
 pub(super) fn all(pipeline: &Pipeline<'_>) -> Map<String, Value> {
@@ -35,12 +37,14 @@ pub(super) fn all(pipeline: &Pipeline<'_>) -> Map<String, Value> {
     jobs.insert("build".to_owned(), build(pipeline, &tested));
     jobs.insert("scan".to_owned(), scan(pipeline));
     jobs.insert("push".to_owned(), push(pipeline));
-    jobs.insert("sign".to_owned(), sign(pipeline));
-    let mut before: Option<String> = None;
-    for workload in &pipeline.environments {
-        let name = format!("deploy-{}", workload.environment);
-        let mut needs = vec![with_artifacts("push"), with_artifacts("check"), without_artifacts("sign")];
-        needs.extend(before.replace(name.clone()).map(|name| without_artifacts(&name)));
+    let signs = signs(pipeline);
+    if signs {
+        jobs.insert("sign".to_owned(), sign(pipeline));
+    }
+    for (name, before, workload) in pipeline.deployments() {
+        let mut needs = vec![with_artifacts("push"), with_artifacts("check")];
+        needs.extend(signs.then_some("sign").map(without_artifacts));
+        needs.extend(before.as_deref().map(without_artifacts));
         jobs.insert(name, deploy(pipeline, workload, needs));
     }
     jobs.insert("release".to_owned(), release(pipeline));
@@ -179,6 +183,11 @@ const PUSH: &str = r#"skopeo copy --digestfile digest docker-archive:image.tar "
 echo "DIGEST=$(cat digest)" > image.env
 "#;
 
+/// Whether images are signed: the public authority that gives certificates to pipelines knows those of one instance.
+pub(super) fn signs(pipeline: &Pipeline<'_>) -> bool {
+    super::host(pipeline) == super::HOST
+}
+
 /// Without a key: a certificate of minutes names this pipeline as the one who signed.
 fn sign(pipeline: &Pipeline<'_>) -> Value {
     json!({
@@ -242,26 +251,43 @@ const FAILED: &str = "if [ \"$CI_JOB_STATUS\" != success ] && [ -e present ]; th
 fn release(pipeline: &Pipeline<'_>) -> Value {
     json!({
         "stage": "release",
-        "image": image(pipeline, SKOPEO),
+        "image": image(pipeline, ALPINE),
         "timeout": "45m",
         "needs": [],
         "rules": [{ "if": OF_A_VERSION }],
         "interruptible": false,
         "environment": registry(),
         "variables": { "GIT_STRATEGY": "none" },
-        "script": [login(pipeline, "skopeo"), FIND, format!("TAG=\"$CI_COMMIT_TAG\"\n{}", scripts::NAME_VERSION)],
+        "script": [
+            "apk add --no-cache cosign skopeo\n",
+            login(pipeline, "cosign"),
+            find(signs(pipeline)),
+            format!("TAG=\"$CI_COMMIT_TAG\"\n{}", scripts::NAME_VERSION),
+        ],
     })
 }
 
-/// The pipeline of the branch may still be at work on the same commit.
-const FIND: &str = r#"tries=60
-until digest="$(skopeo inspect --format '{{ .Digest }}' "docker://$IMAGE:sha-$CI_COMMIT_SHA")"; do
+/// The pipeline of the branch may still be at work on the same commit. What it signed names its file and its branch.
+fn find(signed: bool) -> String {
+    let verified = if signed { VERIFIED } else { "" };
+    format!(
+        r#"tries=60
+until
+  digest="$(skopeo inspect --format '{{{{ .Digest }}}}' "docker://$IMAGE:sha-$CI_COMMIT_SHA")"{verified}
+do
   tries=$((tries - 1))
   if [ "$tries" -eq 0 ]; then
-    echo "There is no image of this commit that the pipeline pushed."
+    echo "There is no image of this commit that the pipeline pushed{}."
     exit 1
   fi
   sleep 30
 done
 FROM="$IMAGE@$digest"
-"#;
+"#,
+        if signed { " and signed" } else { "" }
+    )
+}
+
+const VERIFIED: &str = r#" &&
+    cosign verify "$IMAGE@$digest" --certificate-oidc-issuer "$CI_SERVER_URL" \
+      --certificate-identity "$CI_PROJECT_URL//$CI_CONFIG_PATH@refs/heads/$BRANCH" > signature.json"#;

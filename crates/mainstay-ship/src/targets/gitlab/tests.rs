@@ -84,6 +84,32 @@ fn the_registry_of_gitlab_needs_no_secret() {
 }
 
 #[test]
+fn a_version_is_named_only_after_what_the_branch_pushed_and_signed() {
+    let script = pipeline()["release"]["script"].to_string();
+    let (verified, named) = (script.find("cosign verify").unwrap(), script.find("skopeo copy").unwrap());
+    assert!(verified < named, "{script}");
+    assert!(script.contains("$CI_CONFIG_PATH@refs/heads/$BRANCH"), "{script}");
+}
+
+#[test]
+fn where_nobody_gives_certificates_nothing_is_signed_and_that_is_said() {
+    let elsewhere =
+        || Deploy { repository: Some("https://git.example.com/group/desk.git".to_owned()), ..deploy() };
+    let pipeline = with(elsewhere(), |shipment| dense(file(&Pipeline::of(shipment).unwrap())));
+    assert!(pipeline.get("sign").is_none() && !pipeline.to_string().contains("cosign verify"));
+    assert!(waits(&pipeline, "deploy-dev", "push"));
+    let made = with(elsewhere(), |shipment| render(shipment).unwrap());
+    assert!(made.notes.iter().any(|note| note.starts_with("Images are not signed")), "{:?}", made.notes);
+}
+
+#[test]
+fn an_image_without_a_known_digest_is_named() {
+    let notes = with(deploy(), |shipment| render(shipment).unwrap().notes);
+    let note = notes.iter().find(|note| note.contains("--pins FILE")).unwrap();
+    assert!(note.contains("quay.io/buildah/stable:") && !note.contains("skopeo"), "{note}");
+}
+
+#[test]
 fn the_cluster_takes_the_tokens_of_the_instance_that_has_the_repository() {
     let repository = Some("https://git.example.com/group/desk.git".to_owned());
     let made = with(Deploy { repository, ..deploy() }, |shipment| render(shipment).unwrap());

@@ -74,7 +74,7 @@ pub(super) fn condition(file: &str) -> Option<&'static str> {
         "scaled-object" => {
             r#"and (eq .Values.scaler "keda") (lt (int .Values.replicas.min) (int .Values.replicas.max))"#
         }
-        "disruption-budget" => "gt (int .Values.replicas.min) 1",
+        "disruption-budget" => SEVERAL,
         "route" => r#"and .Values.host (eq .Values.route "gateway")"#,
         "ingress" => r#"and .Values.host (eq .Values.route "ingress")"#,
         _ => return None,
@@ -123,6 +123,15 @@ pub(super) fn cut_image(value: &mut Value, at: &str) {
     }
 }
 
+/// Puts the hole of the secret's name where a pod has its files.
+pub(super) fn cut_secret(pod: &mut Value) {
+    for volume in pod["volumes"].as_array_mut().into_iter().flatten() {
+        if let Some(name) = volume.pointer_mut("/secret/secretName") {
+            *name = holes::value(".Values.secretName | quote");
+        }
+    }
+}
+
 fn cut_workload(value: &mut Value, workload: &Workload) {
     cut_image(value, "/spec/template/spec/containers/0/image");
     let spread = crate::targets::kubernetes::spread(workload);
@@ -133,6 +142,7 @@ fn cut_workload(value: &mut Value, workload: &Workload) {
     }
     let pod = &mut spec["template"]["spec"];
     pod["topologySpreadConstraints"] = spread;
+    cut_secret(pod);
     let container = &mut pod["containers"][0];
     container["envFrom"][0]["configMapRef"]["name"] = holes::value("include \"variables\" .");
     container["env"] = holes::block("include \"environment\" .");

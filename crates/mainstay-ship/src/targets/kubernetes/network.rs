@@ -10,6 +10,9 @@ use crate::workload::{PORT, Workload};
 /// Addresses that tell a machine's secrets to whoever asks: no pod of ours may.
 const METADATA_V4: &str = "169.254.0.0/16";
 const METADATA_V6: &str = "fd00:ec2::254/128";
+/// Where names are looked up on clusters with a cache on each machine: an address of the machine, which no selector of pods
+/// covers.
+const DNS_OF_A_MACHINE: &str = "169.254.20.10/32";
 
 pub(super) fn service(workload: &Workload) -> Value {
     json!({
@@ -61,9 +64,15 @@ pub(super) fn notes(workload: &Workload) -> Vec<String> {
     } else if workload.sizing.route == Route::Gateway {
         notes.push(
             "The route attaches to a Gateway named `public` in the namespace `gateway-system`; change `parentRefs` if \
-             yours has another name."
+             yours has another name, or a listener without TLS that does more than send callers to the one with it."
                 .to_owned(),
         );
+    } else {
+        notes.push(format!(
+            "The Ingress is of the cluster's default class, and its certificate is in the secret `{}-tls`, which is not \
+             made here. How long it lets a stream last is a setting of its controller.",
+            workload.name
+        ));
     }
     notes.push(
         "Any pod of the cluster may call; what goes out may go to DNS and to the ports that the spec names."
@@ -129,11 +138,39 @@ fn policy(workload: &Workload) -> Value {
                 "ports": [{ "port": "http", "protocol": "TCP" }],
             }],
             "egress": [
-                { "to": [{ "namespaceSelector": {} }], "ports": [
+                { "to": [{ "namespaceSelector": {} }, { "ipBlock": { "cidr": DNS_OF_A_MACHINE } }], "ports": [
                     { "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" },
                 ] },
                 { "to": anywhere, "ports": ports },
             ],
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::tests::workload;
+
+    #[test]
+    fn what_an_ingress_leaves_open_is_said() {
+        let sizing = mainstay_core::plan::Sizing {
+            host: Some("desk.example.com".to_owned()),
+            route: Route::Ingress,
+            ..workload().sizing
+        };
+        let notes = notes(&Workload { sizing, ..workload() });
+        assert!(notes.iter().any(|note| note.contains("`desk-tls`")), "{notes:?}");
+    }
+
+    #[test]
+    fn names_are_looked_up_in_the_cluster_and_on_the_machine_and_credentials_of_the_machine_are_out_of_reach()
+    {
+        let policy = policy(&Workload { outward: vec![443], ..workload() });
+        let egress = &policy["spec"]["egress"];
+        assert_eq!(egress[0]["to"][1]["ipBlock"]["cidr"], DNS_OF_A_MACHINE);
+        assert!(egress[0]["ports"].as_array().unwrap().iter().all(|port| port["port"] == 53));
+        assert_eq!(egress[1]["to"][0]["ipBlock"]["except"][0], METADATA_V4);
+        assert_eq!(egress[1]["ports"], json!([{ "port": 443, "protocol": "TCP" }]));
+    }
 }

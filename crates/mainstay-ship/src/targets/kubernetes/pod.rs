@@ -190,25 +190,36 @@ fn files(workload: &Workload) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn mounts(workload: &Workload) -> Value {
-    let mut mounts =
-        vec![json!({ "name": "data", "mountPath": DATA }), json!({ "name": "tmp", "mountPath": "/tmp" })];
-    for (path, key) in files(workload) {
-        mounts.push(json!({ "name": "secrets", "mountPath": path, "subPath": key, "readOnly": true }));
-    }
-    Value::Array(mounts)
+    let data = json!({ "name": "data", "mountPath": DATA });
+    Value::Array([data].into_iter().chain(passing_mounts(workload)).collect())
 }
 
 fn volumes(workload: &Workload) -> Value {
-    let mut volumes = vec![json!({ "name": "tmp", "emptyDir": { "sizeLimit": "64Mi" } })];
+    let mut volumes = passing_volumes(workload);
     if workload.sizing.storage_bytes.is_none() {
-        volumes.push(json!({ "name": "data", "emptyDir": { "sizeLimit": "512Mi" } }));
+        volumes.insert(1, json!({ "name": "data", "emptyDir": { "sizeLimit": "512Mi" } }));
     }
+    Value::Array(volumes)
+}
+
+/// Where every run of the image finds what passes with it, and the secrets that are files.
+pub(in crate::targets) fn passing_mounts(workload: &Workload) -> Vec<Value> {
+    let mut mounts = vec![json!({ "name": "tmp", "mountPath": "/tmp" })];
+    for (path, key) in files(workload) {
+        mounts.push(json!({ "name": "secrets", "mountPath": path, "subPath": key, "readOnly": true }));
+    }
+    mounts
+}
+
+/// The volumes of those.
+pub(in crate::targets) fn passing_volumes(workload: &Workload) -> Vec<Value> {
+    let mut volumes = vec![json!({ "name": "tmp", "emptyDir": { "sizeLimit": "64Mi" } })];
     let items: Vec<Value> = files(workload).map(|(_, key)| json!({ "key": key, "path": key })).collect();
     if !items.is_empty() {
         let secret = json!({ "secretName": workload.secret_name(), "defaultMode": 0o440, "items": items });
         volumes.push(json!({ "name": "secrets", "secret": secret }));
     }
-    Value::Array(volumes)
+    volumes
 }
 
 /// How others name the workload, e.g. a scaler.

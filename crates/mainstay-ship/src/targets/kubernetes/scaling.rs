@@ -36,7 +36,8 @@ pub(super) fn objects(workload: &Workload) -> Result<Vec<Object>> {
             Scaler::Fixed => {}
         }
     }
-    if sizing.replicas_min > 1 {
+    // It lets one replica go at any time, so it never keeps a machine from being emptied, not even of the only one.
+    if workload.several() {
         objects.push(Object { file: "disruption-budget", value: disruption_budget(workload) });
     }
     Ok(objects)
@@ -143,4 +144,22 @@ fn disruption_budget(workload: &Workload) -> Value {
             "selector": { "matchLabels": selector(workload) },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::tests::workload;
+
+    #[test]
+    fn a_budget_is_there_as_soon_as_there_may_be_several_replicas() {
+        for (replicas_min, replicas_max, expect) in [(1, 1, false), (1, 20, true), (2, 2, true)] {
+            let sizing = mainstay_core::plan::Sizing { replicas_min, replicas_max, ..workload().sizing };
+            let made = objects(&crate::Workload { sizing, ..workload() }).unwrap();
+            let found = made.iter().find(|object| object.file == "disruption-budget");
+            assert_eq!(found.is_some(), expect, "{replicas_min} to {replicas_max}");
+            // `maxUnavailable` lets a machine with the only replica be emptied, which `minAvailable` would not.
+            assert!(found.is_none_or(|object| object.value["spec"]["maxUnavailable"] == 1));
+        }
+    }
 }
