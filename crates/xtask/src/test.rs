@@ -6,6 +6,7 @@
 
 mod examples;
 mod guide;
+mod images;
 mod node;
 mod openapi;
 mod opinions;
@@ -80,6 +81,11 @@ static PARTS: &[Part] = &[
     Part { name: "dapr-rust", about: "the Dapr SDK for Rust", run: rust_sdk::dapr },
     Part { name: "task-api", about: "the Task API on each set of components", run: task_api::run },
     Part { name: "ship", about: "what `ship` writes, judged by tools of others", run: ship::run },
+    Part {
+        name: "images",
+        about: "images and Compose, built and run without a Docker engine",
+        run: images::run,
+    },
     Part { name: "opinions", about: "second opinions on the same, and what was decided", run: opinions::run },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },

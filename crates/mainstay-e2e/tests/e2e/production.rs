@@ -378,28 +378,32 @@ async fn findings_are_sarif_for_those_who_want_it() {
 fn bounded(replies: &[&str]) -> String {
     mainstay_e2e::spec(replies)
         .replace("drain: 10s", "drain: 10s, header_timeout: 1s, body_timeout: 1s, body_bytes_max: 64KiB")
-        + "access: { keys: [{ name: web, key: \"env:WEB_KEY\", concurrency: 100 }] }\n\
+        + "access: { keys: [{ name: web, key: \"env:WEB_KEY\", concurrency: 100 }, { name: other, key: \"env:OTHER_KEY\" }] }\n\
            tools: { t: { http: { description: d, url: \"https://x.example/\", parameters: { type: object }, \
            headers: { authorization: \"Bearer ${env:BAD_SECRET}\" } } } }\n"
 }
 
 const KEY: (&str, &str) = ("WEB_KEY", "key-of-the-web-0123");
+const OTHER: (&str, &str) = ("OTHER_KEY", "key-of-another-4567");
 const LEAKED: (&str, &str) = ("BAD_SECRET", "hunter2-hunter2");
 
 /// Asks a running service, with its key.
 async fn asked(place: &Place, url: &str, process: u32) -> Value {
     let process = process.to_string();
     let words = ["check", "--production", "--format", "json", "--url", url, "--drain", &process];
-    let check = place.command(&words).variable("MAINSTAY_API_KEY", KEY.1);
-    report(&check.variable(KEY.0, KEY.1).variable(LEAKED.0, LEAKED.1).finish().await)
+    let check =
+        place.command(&words).variable("MAINSTAY_API_KEY", KEY.1).variable("MAINSTAY_OTHER_API_KEY", OTHER.1);
+    let check = check.variable(KEY.0, KEY.1).variable(OTHER.0, OTHER.1);
+    report(&check.variable(LEAKED.0, LEAKED.1).finish().await)
 }
 
 #[tokio::test]
 async fn a_running_service_passes_every_item_and_ends_in_order() {
     let reply = numbered(60, 40);
-    let place = Place::new(&bounded(&[reply.as_str(); 8]));
+    let place = Place::new(&bounded(&[reply.as_str(); 9]));
     let serve = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]);
-    let mut server = serve.variable(KEY.0, KEY.1).variable(LEAKED.0, LEAKED.1).start().await;
+    let serve = serve.variable(KEY.0, KEY.1).variable(OTHER.0, OTHER.1);
+    let mut server = serve.variable(LEAKED.0, LEAKED.1).start().await;
     let report = asked(&place, &format!("http://{}", server.address()), server.id()).await;
     let not_passed = ids(&report, |item| item["layer"] == "live" && item["verdict"] != "pass");
     assert_eq!(not_passed, BTreeSet::new(), "{report:#}\n{}", server.said());

@@ -1,6 +1,6 @@
 //! What `mainstay ship` writes, judged by tools that others wrote: `tests/ship/check.py` says which and how.
 
-mod debian;
+pub(super) mod debian;
 mod terraform;
 
 use std::process::Command;
