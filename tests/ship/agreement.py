@@ -32,7 +32,7 @@ def of_compose(text):
         "plain variables": plain,
         "secret variables": secret,
         "secret files": {one["target"] for one in service.get("secrets", [])},
-        "kept folders": {one.split(":")[1] for one in service.get("volumes", [])},
+        "data folder": {one.split(":")[1] for one in service["volumes"]},
         "asked for readiness": "/ready" if probe["test"] == HEALTHCHECK else probe["test"],
         "seconds to start": seconds(probe["start_period"]),
         "seconds to stop": seconds(service["stop_grace_period"]),
@@ -47,7 +47,6 @@ def of_kubernetes(objects):
     (container,) = pod["containers"]
     own, limits = container["securityContext"], container["resources"]["limits"]
     start = container["startupProbe"]
-    claims = {one["metadata"]["name"] for one in workload["spec"].get("volumeClaimTemplates", [])}
     mounts = container["volumeMounts"]
     return {
         "image": container["image"],
@@ -60,7 +59,8 @@ def of_kubernetes(objects):
         "plain variables": by_kind["ConfigMap"]["data"],
         "secret variables": {one["name"] for one in container["env"]} - OF_A_POD,
         "secret files": {one["mountPath"] for one in mounts if one["name"] == "secrets"},
-        "kept folders": {one["mountPath"] for one in mounts if one["name"] in claims},
+        # Compose keeps it in any case, a cluster where the spec gives it storage.
+        "data folder": {one["mountPath"] for one in mounts if one["name"] == "data"},
         "asked for readiness": container["readinessProbe"]["httpGet"]["path"],
         "seconds to start": start["periodSeconds"] * start["failureThreshold"],
         "seconds to stop": pod["terminationGracePeriodSeconds"],

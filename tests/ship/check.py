@@ -16,6 +16,7 @@ import agreement
 import helm_python.chart as helm
 import monitoring
 import pipelines
+import terraform
 import yaml as pyyaml
 from programs import kubernetes, run, schema
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
@@ -307,10 +308,13 @@ def main():
     parser.add_argument("--work", required=True, type=pathlib.Path)
     parser.add_argument("--node", type=pathlib.Path, help="a folder with `node/` and its packages")
     parser.add_argument("--tools", type=pathlib.Path, help="a folder with programs of Debian's")
+    parser.add_argument("--terraform", type=pathlib.Path, help="a folder with `node-terraform/`, its packages and bindings")
+    parser.add_argument("--hclfmt", type=pathlib.Path, help="HCL's own formatter")
     given = parser.parse_args()
     watch = monitoring.Judge(given.node, given.tools, note)
     bin_ = pathlib.Path(sys.executable).parent
     judge = pipelines.Judge(bin_, given.node, note, printed)
+    modules = terraform.Judge(given.terraform, given.hclfmt, note)
     for spec in [*sorted((HERE / "specs").iterdir()), *EXAMPLES]:
         ship(given.mainstay, spec, given.work / spec.name, "all")
         out = given.work / spec.name
@@ -322,16 +326,20 @@ def main():
         hooks(bin_, spec, given.work)
         judge.spec(spec.name, out, KUBERNETES[-1])
         watch.spec(spec.name, out, given.work)
+        modules.spec(spec.name, out, given.work)
         twice(given.mainstay, spec, given.work)
         checklist(given.mainstay, spec, given.work)
     hostile(HERE / "specs/hostile", given.work)
     inside(given.mainstay, given.work)
+    modules.others(given.mainstay, given.work, ship)
     patched(given.mainstay, given.work)
     bad_ones(bin_, given.work)
     judge.bad_ones(given.work)
     watch.bad_ones(given.work / "declared", given.work)
+    modules.hostile("hostile", pyyaml.safe_load((HERE / "specs/hostile/mainstay.yaml").read_text())["deploy"]["base"]["env"])
+    modules.bad_ones(given.work / "declared", given.work)
     watch.shown(given.mainstay, HERE / "specs/hostile", given.work / "hostile", given.work)
-    for tools in watch.not_run():
+    for tools in watch.not_run() + modules.not_run():
         print(f"not run: what needs the tools from {tools}")
     print(", ".join(f"{count} {kind}" for kind, count in done.items()))
     if failures:

@@ -65,6 +65,8 @@ pub struct Kinds<'a> {
     pub metric_aliases: &'a [&'a str],
     /// Names of servers that `ship` can bring up beside the service.
     pub services: &'a [&'a str],
+    /// Names of platforms that `ship` writes Terraform modules for.
+    pub platforms: &'a [&'a str],
     /// Types of component; without them those are not checked.
     pub components: Option<resources::Types<'a>>,
 }

@@ -25,6 +25,7 @@ pub fn schema(kinds: &Kinds<'_>) -> Value {
     root["properties"]["tools"]["additionalProperties"] = members(&mut root, "tool", kinds.tools);
     among(&mut root["$defs"]["Metrics"]["properties"]["aliases"], kinds.metric_aliases);
     among(&mut root["$defs"]["Deploy"]["properties"]["services"], kinds.services);
+    among(&mut root["$defs"]["Terraform"]["properties"]["platforms"], kinds.platforms);
     tidy::tidy(&mut root);
     root
 }

@@ -17,6 +17,7 @@ mod report;
 mod resilience;
 mod security;
 mod subject;
+mod terraform;
 mod verdict;
 
 pub use literals::{covers, readable};

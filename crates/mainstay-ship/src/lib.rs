@@ -8,6 +8,7 @@ pub mod checks;
 mod file;
 #[cfg(test)]
 mod fixture;
+mod hcl;
 pub mod image;
 mod label;
 mod patch;

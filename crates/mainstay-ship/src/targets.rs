@@ -17,9 +17,12 @@ mod helm;
 pub(crate) mod kubernetes;
 mod kustomize;
 mod pipeline;
+mod terraform;
 
 use mainstay_core::Result;
 use mainstay_core::plan::Environment;
+
+pub use terraform::platforms;
 
 use crate::{File, Project, Shipment, Workload};
 
@@ -52,6 +55,7 @@ pub static ALL: &[Target] = &[
     kubernetes::TARGET,
     kustomize::TARGET,
     helm::TARGET,
+    terraform::TARGET,
     github::TARGET,
     gitlab::TARGET,
     argocd::TARGET,

@@ -229,6 +229,10 @@ fn fallovers(plan: &Plan) -> Vec<(String, String)> {
     plan.models.iter().filter_map(fallover).collect()
 }
 
+/// Said where nothing keeps the data folder.
+pub(crate) const UNKEPT: &str = "The data folder goes with its replica: what was recorded of runs is gone after a restart. \
+                                 Give `deploy.base.storage` a size to keep it.";
+
 fn notes(project: &Project<'_>, workload: &Workload) -> Vec<String> {
     let mut notes = Vec::new();
     if workload.several() {
@@ -239,11 +243,7 @@ fn notes(project: &Project<'_>, workload: &Workload) -> Vec<String> {
         );
     }
     if workload.sizing.storage_bytes.is_none() {
-        notes.push(
-            "The data folder goes with its replica: what was recorded of runs is gone after a restart. Give \
-             `deploy.base.storage` a size to keep it."
-                .to_owned(),
-        );
+        notes.push(UNKEPT.to_owned());
     }
     for (provider, model) in project.library_models {
         notes.push(format!(

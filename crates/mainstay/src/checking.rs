@@ -13,6 +13,7 @@ mod raw;
 mod secrecy;
 mod service;
 mod streams;
+mod tenants;
 
 use futures_util::future::{BoxFuture, join_all};
 use mainstay_ship::checks::{GROUPS, Item, Layer, Outcome, Verdict};
@@ -41,8 +42,15 @@ enum When {
 }
 
 /// Every item, by room.
-static RULES: &[&[LiveRule]] =
-    &[probes::RULES, api::RULES, limits::RULES, secrecy::RULES, streams::RULES, draining::RULES];
+static RULES: &[&[LiveRule]] = &[
+    probes::RULES,
+    api::RULES,
+    tenants::RULES,
+    limits::RULES,
+    secrecy::RULES,
+    streams::RULES,
+    draining::RULES,
+];
 
 fn all() -> impl Iterator<Item = &'static LiveRule> {
     RULES.iter().flat_map(|rules| rules.iter())

@@ -61,6 +61,11 @@ pub(crate) fn api_key() -> Option<String> {
     text("MAINSTAY_API_KEY")
 }
 
+/// The key of another caller, from whom the first one's runs are to be hidden.
+pub(crate) fn other_api_key() -> Option<String> {
+    text("MAINSTAY_OTHER_API_KEY")
+}
+
 /// Overrides the port of the building blocks' HTTP API, where it is a port.
 pub(crate) fn dapr_http_port() -> Option<u16> {
     text("DAPR_HTTP_PORT")?.parse().ok()

@@ -155,11 +155,14 @@ pub(crate) fn text(given: &Path) -> Result<String, Error> {
 
 /// Names of the servers that `ship` knows.
 static SERVICES: LazyLock<Vec<&str>> = LazyLock::new(mainstay_ship::services::names);
+/// Names of the platforms that `ship` writes Terraform modules for.
+static PLATFORMS: LazyLock<Vec<&str>> = LazyLock::new(mainstay_ship::targets::platforms);
 
 /// What the registries offer, as config sees it, but for the types of component.
 pub(crate) fn kinds<'a>(providers: &'a [KindDef], tools: &'a [KindDef]) -> Kinds<'a> {
     let (metric_aliases, services) = (mainstay_telemetry::ALIAS_SETS, SERVICES.as_slice());
-    Kinds { providers, tools, metric_aliases, services, components: None }
+    let platforms = PLATFORMS.as_slice();
+    Kinds { providers, tools, metric_aliases, services, platforms, components: None }
 }
 
 /// The kinds of provider.

@@ -7,6 +7,7 @@
 mod examples;
 mod goldens;
 mod guide;
+mod images;
 mod node;
 mod openapi;
 mod opinions;
@@ -89,6 +90,11 @@ static PARTS: &[Part] = &[
     },
     Part { name: "checklist", about: "the production checklist on the examples", run: goldens::ready },
     Part { name: "ship", about: "what `ship` writes, judged by tools of others", run: ship::run },
+    Part {
+        name: "images",
+        about: "images and Compose, built and run without a Docker engine",
+        run: images::run,
+    },
     Part { name: "opinions", about: "second opinions on the same, and what was decided", run: opinions::run },
     Part { name: "openapi", about: "schemathesis on /openapi.json", run: openapi::run },
     Part { name: "deny", about: "licences, bans and sources of dependencies", run: rust::deny },

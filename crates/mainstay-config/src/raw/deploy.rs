@@ -46,6 +46,8 @@ pub(crate) struct Deploy {
     /// being named.
     #[schemars(extend("uniqueItems" = true))]
     pub(crate) services: Vec<String>,
+    /// What Terraform modules are written for.
+    pub(crate) terraform: Terraform,
     /// Requests that are to be answered without a failure of the service, in percent over 30 days. Alerts are raised by how
     /// fast the rest is used up.
     #[schemars(range(min = 50.0, max = 99.999))]
@@ -125,12 +127,23 @@ impl Default for Deploy {
             branch,
             language: None,
             services: Vec::new(),
+            terraform: Terraform::default(),
             objective_percent: 99.9,
             base: Sizing::default(),
             overlays: Overlays::default(),
             patches: Vec::new(),
         }
     }
+}
+
+/// What Terraform modules are written for.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Terraform {
+    /// The platforms. One that is named here and cannot run the service is an error. Default: every platform that takes new
+    /// customers and can run it.
+    #[schemars(extend("uniqueItems" = true))]
+    pub(crate) platforms: Vec<String>,
 }
 
 /// What is different in an environment.

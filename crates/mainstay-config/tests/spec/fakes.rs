@@ -146,6 +146,7 @@ pub(crate) const KINDS: Kinds<'static> = Kinds {
     tools: &TOOLS,
     metric_aliases: &["agent", "vaia"],
     services: &["cache", "search"],
+    platforms: &["here", "there"],
     components: Some(COMPONENTS),
 };
 

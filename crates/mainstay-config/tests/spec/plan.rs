@@ -411,3 +411,13 @@ fn the_folder_of_components_is_read_into_the_plan() {
     assert_eq!(names, ["orders"]);
     assert_eq!(plan.resources.components[0].origin, "components/orders.yaml:1");
 }
+
+#[test]
+fn platforms_of_terraform_are_those_that_the_spec_names() {
+    let of = |lines: &str| {
+        let text = format!("name: desk\n{lines}");
+        load(&text).unwrap().deploy.platforms
+    };
+    assert_eq!(of("deploy: { terraform: { platforms: [there] } }\n"), ["there"]);
+    assert_eq!(of("deploy: { version: 1.0.0 }\n"), Vec::<String>::new());
+}

@@ -23,6 +23,9 @@ pub struct Deploy {
     pub language: Option<Language>,
     /// Servers to bring up beside the service where a target can, by registered name.
     pub services: Vec<String>,
+    /// Platforms that Terraform modules are written for, by registered name; every one that takes new customers, if there
+    /// is none.
+    pub platforms: Vec<String>,
     /// Requests of a million that may fail, over 30 days: what alerts are raised by.
     pub failures_ppm: u32,
     /// What each environment gives the service.
@@ -212,6 +215,7 @@ impl Default for Deploy {
             branch: "main".to_owned(),
             language: None,
             services: Vec::new(),
+            platforms: Vec::new(),
             failures_ppm: 1_000,
             environments: environments.into_iter().collect(),
             patches: Vec::new(),

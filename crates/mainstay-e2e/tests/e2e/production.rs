@@ -101,6 +101,9 @@ const SCALER: &str = "deploy/kubernetes/06-autoscaler.yaml";
 const POLICY: &str = "deploy/kubernetes/08-network-policy.yaml";
 
 const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: { name: x }\ndata: { a: aHVudGVyMg== }\n";
+const PARAMETER: &str = "resource \"aws_ssm_parameter\" \"key\" {\n  value = var.key\n}";
+const LATEST: &str = "variable \"image\" {\n  default = \"ghcr.io/acme/other:latest\"\n}";
+const TAGGED: &str = "variable \"image\" {\n  default = \"ghcr.io/acme/support-desk:1.4.0\"\n}";
 const INGRESS: &str =
     "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: { name: x }\nspec: { rules: [] }\n";
 const COMPONENT: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: store }\n\
@@ -112,7 +115,9 @@ static CHANGES: &[Change] = &[
     change(&["container/user"], PODS, "runAsNonRoot: true", "runAsNonRoot: false"),
     change(&["container/user"], PODS, "runAsUser: 10001", "runAsUser: 0"),
     change(&["container/no-latest"], COMPOSE, "prometheus:v2.55.1", "prometheus:latest"),
+    change(&["container/no-latest"], "deploy/terraform/own/image.tf", "", LATEST),
     change(&["container/digest"], PODS, DIGEST_AT, ":1.4.0"),
+    change(&["container/digest"], "deploy/terraform/own/image.tf", "", TAGGED),
     change(
         &["container/entrypoint"],
         DOCKER,
@@ -152,6 +157,8 @@ static CHANGES: &[Change] = &[
     change(&["config/no-secrets"], "notes.txt", "", "redis://desk:hunter2@redis:6379"),
     change(&["config/no-secrets"], "settings.toml", "", "signing_key = \"changeme\""),
     change(&["config/secret-objects"], "deploy/kubernetes/10-secret.yaml", "", SECRET),
+    change(&["config/secret-objects"], "deploy/terraform/own/secret.tf", "", PARAMETER),
+    change(&["config/no-secrets"], "deploy/terraform/own/own.tfvars", "", "api_token = \"hunter2\""),
     change(&["config/fails-fast"], PODS, "key: WEB_KEY", "key: WEB_KEY\n              optional: true"),
     change(
         &["config/fails-fast"],
@@ -241,6 +248,12 @@ static CHANGES: &[Change] = &[
     ),
     change(&["security/published-ports"], COMPOSE, "127.0.0.1:8080:8080", "8080:8080"),
     change(&["security/published-ports"], PODS, "containerPort: 8080", "containerPort: 3500"),
+    change(
+        &["security/tls"],
+        "deploy/terraform/own/app.tf",
+        "",
+        "ingress {\n  allow_insecure_connections = true\n}",
+    ),
     change(&["security/tls"], "deploy/kubernetes/10-ingress.yaml", "", INGRESS),
 ];
 
@@ -365,28 +378,32 @@ async fn findings_are_sarif_for_those_who_want_it() {
 fn bounded(replies: &[&str]) -> String {
     mainstay_e2e::spec(replies)
         .replace("drain: 10s", "drain: 10s, header_timeout: 1s, body_timeout: 1s, body_bytes_max: 64KiB")
-        + "access: { keys: [{ name: web, key: \"env:WEB_KEY\", concurrency: 100 }] }\n\
+        + "access: { keys: [{ name: web, key: \"env:WEB_KEY\", concurrency: 100 }, { name: other, key: \"env:OTHER_KEY\" }] }\n\
            tools: { t: { http: { description: d, url: \"https://x.example/\", parameters: { type: object }, \
            headers: { authorization: \"Bearer ${env:BAD_SECRET}\" } } } }\n"
 }
 
 const KEY: (&str, &str) = ("WEB_KEY", "key-of-the-web-0123");
+const OTHER: (&str, &str) = ("OTHER_KEY", "key-of-another-4567");
 const LEAKED: (&str, &str) = ("BAD_SECRET", "hunter2-hunter2");
 
 /// Asks a running service, with its key.
 async fn asked(place: &Place, url: &str, process: u32) -> Value {
     let process = process.to_string();
     let words = ["check", "--production", "--format", "json", "--url", url, "--drain", &process];
-    let check = place.command(&words).variable("MAINSTAY_API_KEY", KEY.1);
-    report(&check.variable(KEY.0, KEY.1).variable(LEAKED.0, LEAKED.1).finish().await)
+    let check =
+        place.command(&words).variable("MAINSTAY_API_KEY", KEY.1).variable("MAINSTAY_OTHER_API_KEY", OTHER.1);
+    let check = check.variable(KEY.0, KEY.1).variable(OTHER.0, OTHER.1);
+    report(&check.variable(LEAKED.0, LEAKED.1).finish().await)
 }
 
 #[tokio::test]
 async fn a_running_service_passes_every_item_and_ends_in_order() {
     let reply = numbered(60, 40);
-    let place = Place::new(&bounded(&[reply.as_str(); 8]));
+    let place = Place::new(&bounded(&[reply.as_str(); 9]));
     let serve = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]);
-    let mut server = serve.variable(KEY.0, KEY.1).variable(LEAKED.0, LEAKED.1).start().await;
+    let serve = serve.variable(KEY.0, KEY.1).variable(OTHER.0, OTHER.1);
+    let mut server = serve.variable(LEAKED.0, LEAKED.1).start().await;
     let report = asked(&place, &format!("http://{}", server.address()), server.id()).await;
     let not_passed = ids(&report, |item| item["layer"] == "live" && item["verdict"] != "pass");
     assert_eq!(not_passed, BTreeSet::new(), "{report:#}\n{}", server.said());

@@ -6,9 +6,9 @@ use std::path::Path;
 use mainstay_core::component::SettingValue;
 use serde_json::Value;
 
-use super::literals;
 use super::subject::{Subject, named};
 use super::{Finding, Item, Place, Rule, Verdict};
+use super::{literals, terraform};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -117,6 +117,7 @@ fn secret_objects(subject: &Subject<'_>) -> Verdict {
             }
         }
     }
+    found.extend(terraform::secrets(subject));
     Verdict::unless(found, "secrets stand by name alone")
 }
 

@@ -3,9 +3,9 @@
 mod rights;
 
 use super::dockerfile::exec_form;
-use super::literals;
 use super::subject::{Container, Subject};
 use super::{Item, Rule, Verdict};
+use super::{literals, terraform};
 use crate::{Build, Source};
 
 pub(super) const RULES: &[Rule] = &[
@@ -180,14 +180,16 @@ fn no_latest(subject: &Subject<'_>) -> Verdict {
         let image = one.value["image"].as_str()?;
         (!has_version(image)).then(|| ("image", format!("has image `{image}` without a version")))
     });
-    match (bases, run) {
-        (Verdict::Fail(mut found), Verdict::Fail(more)) => {
-            found.extend(more);
-            Verdict::Fail(found)
-        }
-        (Verdict::Fail(found), _) | (_, Verdict::Fail(found)) => Verdict::Fail(found),
-        (_, run) => run,
-    }
+    let modules = terraform::images(subject, |_, image| {
+        (!has_version(image)).then(|| format!("image `{image}` has no version"))
+    });
+    let modules = Verdict::unless(modules, "");
+    let faults = [&bases, &run, &modules].into_iter().filter_map(|verdict| match verdict {
+        Verdict::Fail(found) => Some(found.clone()),
+        _ => None,
+    });
+    let found: Vec<_> = faults.flatten().collect();
+    if found.is_empty() { run } else { Verdict::Fail(found) }
 }
 
 fn digest(subject: &Subject<'_>) -> Verdict {
@@ -213,7 +215,12 @@ fn digest(subject: &Subject<'_>) -> Verdict {
         let image = one.value["image"].as_str().unwrap_or_default();
         one.artifact.finding("image", format!("container `{}` has image `{image}`, by tag", one.name))
     });
-    Verdict::unless(found.collect(), "the image is named by its digest")
+    let mut found: Vec<_> = found.collect();
+    found.extend(terraform::images(subject, |artifact, image| {
+        let ours = artifact.on_disk && image.starts_with(&workload.repository) && !image.contains("@sha256:");
+        ours.then(|| format!("image `{image}` is named by a tag"))
+    }));
+    Verdict::unless(found, "the image is named by its digest")
 }
 
 fn base_digest(subject: &Subject<'_>) -> Verdict {

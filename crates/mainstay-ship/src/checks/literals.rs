@@ -41,8 +41,8 @@ static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Endings of files whose lines are settings.
-const SETTINGS: [&str; 10] =
-    [".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".conf", ".properties", ".tfvars", ".env"];
+const SETTINGS: [&str; 11] =
+    [".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".conf", ".properties", ".tf", ".tfvars", ".env"];
 
 /// Bytes of a line that is looked at; the rest of a longer one is data.
 const LINE_BYTES_MAX: usize = 16 * 1024;
@@ -72,7 +72,11 @@ fn assigned(line: &str) -> bool {
 /// References, holes of templates, numbers, truths and rights of a pipeline are no secrets.
 fn is_harmless(value: &str) -> bool {
     let reference = ["env:", "file:", "$", "{", "[", "<", "%", "&", "*", "!", "|", ">", "/", "("];
-    value.len() < 4
+    // What a cloud calls a secret by, and what Terraform calls a value by.
+    let named = value.starts_with("arn:") || value.contains("/secrets/");
+    let named = named || ["var.", "local.", "each."].iter().any(|start| value.starts_with(start));
+    named
+        || value.len() < 4
         || reference.iter().any(|start| value.starts_with(start))
         || matches!(value, "true" | "false" | "null" | "none" | "string" | "required" | "read" | "write")
         || value.parse::<f64>().is_ok()

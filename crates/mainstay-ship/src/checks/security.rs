@@ -4,7 +4,7 @@ use mainstay_core::plan::Anonymous;
 use serde_json::Value;
 
 use super::subject::{Subject, named};
-use super::{Finding, Item, Place, Rule, Verdict};
+use super::{Finding, Item, Place, Rule, Verdict, terraform};
 use crate::targets;
 
 /// The address that tells a machine's credentials to whoever asks.
@@ -104,7 +104,7 @@ pub(super) const RULES: &[Rule] = &[
         item: Item::new(
             "security/tls",
             "what comes from outside comes over TLS",
-            "give the Ingress `tls`, with each of its hosts",
+            "give the Ingress `tls`, with each of its hosts; on Container Apps no `allow_insecure_connections`",
         ),
         judge: tls,
     },
@@ -241,6 +241,7 @@ fn tls(subject: &Subject<'_>) -> Verdict {
             found.push(artifact.finding("spec", format!("{} has no `tls`", named(object))));
         }
     }
+    found.extend(terraform::in_the_clear(subject));
     let good = if ingresses > 0 {
         "the ingress has it"
     } else {

@@ -9,7 +9,7 @@ use mainstay_core::Result;
 use super::{Rendered, Target, alerts, docker};
 use crate::services::Service;
 use crate::value::{dense, texts};
-use crate::workload::{DATA, PORT, USER, Workload};
+use crate::workload::{DATA, PORT, UNKEPT, USER, Workload};
 use crate::{File, Secret, Shipment, text};
 
 pub(super) const TARGET: Target = Target {
@@ -38,7 +38,9 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
 }
 
 fn notes(workload: &Workload) -> Vec<String> {
-    let mut notes = workload.notes.clone();
+    // The volume `data` outlives its container, asked for or not.
+    let mut notes: Vec<String> =
+        workload.notes.iter().filter(|note| note.as_str() != UNKEPT).cloned().collect();
     if workload.sizing.replicas_min > 1 {
         notes.push(format!(
             "Compose runs one replica, where {} asks for {} at least.",
@@ -62,13 +64,11 @@ fn file(shipment: &Shipment<'_>) -> Value {
     }
     let kept = workload.services.iter().filter(|service| service.data.is_some());
     let mut volumes: Map<String, Value> = kept.map(|service| (service.name.to_owned(), json!({}))).collect();
-    if workload.sizing.storage_bytes.is_some() {
-        volumes.insert("data".to_owned(), json!({}));
-    }
+    volumes.insert("data".to_owned(), json!({}));
     dense(json!({
         "name": workload.name,
         "services": services,
-        "volumes": (!volumes.is_empty()).then_some(volumes),
+        "volumes": volumes,
         "networks": (!workload.services.is_empty()).then(|| json!({ "servers": { "internal": true } })),
         "secrets": secrets(workload),
         "configs": workload.watcher().map(|_| json!({
@@ -95,11 +95,6 @@ fn agent(shipment: &Shipment<'_>) -> Value {
         .called()
         .map(|service| (service.name.to_owned(), json!({ "condition": "service_healthy" })))
         .collect();
-    let stored = workload.sizing.storage_bytes.is_some();
-    let mut scratch = vec!["/tmp:size=64m,mode=1777".to_owned()];
-    if !stored {
-        scratch.push(format!("{DATA}:size=256m,mode=0700,uid={USER},gid={USER}"));
-    }
     json!({
         "image": workload.image(),
         // An image that is named by its digest is there already: what is built here would have another.
@@ -109,8 +104,9 @@ fn agent(shipment: &Shipment<'_>) -> Value {
         "ports": [format!("127.0.0.1:{PORT}:{PORT}")],
         "environment": environment,
         "secrets": (!files.is_empty()).then_some(files),
-        "volumes": stored.then(|| json!([format!("data:{DATA}")])),
-        "tmpfs": scratch,
+        // A fresh volume takes the owner that the folder has in the image. Not every engine lets a tmpfs have one.
+        "volumes": [format!("data:{DATA}")],
+        "tmpfs": ["/tmp:size=64m,mode=1777"],
         "depends_on": (!depends.is_empty()).then_some(depends),
         "healthcheck": {
             "test": ["CMD", "/usr/local/bin/mainstay", "healthcheck"],

@@ -4,7 +4,7 @@
 //! It is a component of Kustomize over the overlay of the environment, so that the objects stay those of the other targets.
 //! Without it there is no sidecar: the binary serves the same API itself.
 
-mod resources;
+pub(super) mod resources;
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ const SHUTDOWN_SECONDS: u64 = 5;
 /// Characters of an app id.
 const APP_ID_MAX: usize = 63;
 /// What a shipped service is told so that it serves no building blocks itself.
-const OFF: (&str, &str) = ("MAINSTAY_SIDECAR", "off");
+pub(super) const OFF: (&str, &str) = ("MAINSTAY_SIDECAR", "off");
 
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     let Shipment { project, workload } = shipment;
@@ -63,7 +63,7 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
 }
 
 /// The service's name, as far as it can be one of Dapr's.
-fn app_id(plan: &Plan) -> String {
+pub(super) fn app_id(plan: &Plan) -> String {
     slug(plan.name.as_str(), APP_ID_MAX)
 }
 
@@ -138,7 +138,7 @@ fn annotations(plan: &Plan, workload: &Workload, app_id: &str) -> Vec<(&'static 
 }
 
 /// The app that messages go to: the default agent's, or the only one, as in a service without Dapr.
-fn app(plan: &Plan) -> Option<(&Agent, &AppPlan)> {
+pub(super) fn app(plan: &Plan) -> Option<(&Agent, &AppPlan)> {
     fn of(agent: &Agent) -> Option<(&Agent, &AppPlan)> {
         match &agent.kind {
             AgentKind::App(app) if app.command.is_some() => Some((agent, app)),
@@ -151,7 +151,7 @@ fn app(plan: &Plan) -> Option<(&Agent, &AppPlan)> {
 }
 
 /// The port of an app's address.
-fn port(url: &str) -> u16 {
+pub(super) fn port(url: &str) -> u16 {
     let authority =
         url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?']).next().unwrap_or_default();
     authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(80)

@@ -1,7 +1,8 @@
 //! A Dockerfile: stages for building, a last one without compiler, package manager or shell, that runs as a number.
 //!
 //! Written for BuildKit and buildah alike: cache and bind mounts, no here-documents, no `COPY --link`. Every base is an
-//! argument, so that a build can pin digests or use a registry of its own.
+//! argument, so that a build can pin digests or use a registry of its own. Mounts are named from the root: buildah takes no
+//! others.
 
 use std::fmt::Write as _;
 
@@ -159,7 +160,7 @@ FROM ${PYTHON_BUILD} AS build
 WORKDIR /app
 RUN python3 -m venv --without-pip .venv
 RUN --mount=type=cache,target=/root/.cache/pip \\
-    --mount=type=bind,source=requirements.txt,target=requirements.txt \\
+    --mount=type=bind,source=requirements.txt,target=/app/requirements.txt \\
     python3 -m pip --python .venv/bin/python install --disable-pip-version-check --requirement requirements.txt
 ";
 
@@ -173,8 +174,8 @@ WORKDIR /app
 COPY --from=uv /uv /usr/local/bin/uv
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 RUN --mount=type=cache,target=/root/.cache/uv \\
-    --mount=type=bind,source=pyproject.toml,target=pyproject.toml \\
-    --mount=type=bind,source=uv.lock,target=uv.lock \\
+    --mount=type=bind,source=pyproject.toml,target=/app/pyproject.toml \\
+    --mount=type=bind,source=uv.lock,target=/app/uv.lock \\
     uv sync --locked --no-dev --no-install-project
 ";
 
@@ -183,8 +184,8 @@ const NPM: &str = "\
 FROM ${NODE_BUILD} AS build
 WORKDIR /app
 RUN --mount=type=cache,target=/root/.npm \\
-    --mount=type=bind,source=package.json,target=package.json \\
-    --mount=type=bind,source=package-lock.json,target=package-lock.json \\
+    --mount=type=bind,source=package.json,target=/app/package.json \\
+    --mount=type=bind,source=package-lock.json,target=/app/package-lock.json \\
     npm ci
 COPY . .
 RUN npm run build --if-present && npm prune --omit=dev

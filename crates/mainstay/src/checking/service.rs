@@ -21,6 +21,8 @@ pub(crate) struct Given {
     pub(crate) base: String,
     /// The key to show.
     pub(crate) key: Option<String>,
+    /// The key of another caller, from whom what the first one did is to be hidden.
+    pub(crate) other_key: Option<String>,
     /// Values that must stand in no answer, and the names of what they are.
     pub(crate) secrets: Vec<(String, String)>,
     /// What the spec bounds.

@@ -31,7 +31,8 @@ pub(super) fn install(_: &House) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed(note))
 }
 
-fn install_packages(packages: &[String]) -> anyhow::Result<Outcome> {
+/// Installs what is missing of some packages of Debian; not run where that cannot be done.
+pub(super) fn install_packages(packages: &[String]) -> anyhow::Result<Outcome> {
     let missing: Vec<&str> =
         packages.iter().map(String::as_str).filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {

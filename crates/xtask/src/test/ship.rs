@@ -1,6 +1,7 @@
 //! What `mainstay ship` writes, judged by tools that others wrote: `tests/ship/check.py` says which and how.
 
-mod debian;
+pub(super) mod debian;
+mod terraform;
 
 use std::process::Command;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
     };
     let packages = node::folder_of("tests/ship/node", "ship-node", &FILES);
     let tools = debian::programs();
+    let (schemas, formatter) = (terraform::schemas(), terraform::formatter());
     let work = tempfile::tempdir()?;
     let mut check = Command::new(programs.join("python"));
     check.arg(project::root().join(tests).join("check.py")).env("PYTHONDONTWRITEBYTECODE", "1");
@@ -32,9 +34,17 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
     if let Ok(folder) = &tools {
         check.arg("--tools").arg(folder);
     }
+    if let Ok(folder) = &schemas {
+        check.arg("--terraform").arg(folder);
+    }
+    if let Ok(program) = &formatter {
+        check.arg("--hclfmt").arg(program);
+    }
     shell::run_within(&mut check, TIME_MAX)?;
     let mut with = python::pinned(tests, "ship")?.split_whitespace().collect::<Vec<_>>().join(" ");
-    for (whose, found) in [("npm's", packages), ("Debian's", tools)] {
+    for (whose, found) in
+        [("npm's", packages), ("Debian's", tools), ("Terraform's", schemas), ("HCL's", formatter)]
+    {
         with += &match found {
             Ok(_) => format!(" and {whose}"),
             Err(reason) => format!("; {whose} checkers not run: {reason}"),

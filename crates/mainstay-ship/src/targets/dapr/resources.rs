@@ -13,7 +13,7 @@ use crate::value::dense;
 use crate::workload::Workload;
 
 /// Backends of Mainstay's own, which are inside its process.
-const INSIDE: [&str; 2] = ["embedded", "mainstay"];
+pub(in crate::targets) const INSIDE: [&str; 2] = ["embedded", "mainstay"];
 
 /// What became of the resources.
 pub(super) struct Found {

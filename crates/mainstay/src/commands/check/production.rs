@@ -45,7 +45,8 @@ pub(super) fn arguments() -> [Arg; 6] {
                 .help("Where `ship` wrote; `deploy` beside the spec by default"),
         ),
         only(Arg::new("url").long("url").value_name("URL").help(
-            "A running service to ask, too. Its key is read from MAINSTAY_API_KEY; a model is asked for a word",
+            "A running service to ask, too. Its key is read from MAINSTAY_API_KEY, and another caller's from \
+             MAINSTAY_OTHER_API_KEY; a model is asked for a word",
         )),
         only(
             Arg::new("waivers")
@@ -159,6 +160,7 @@ fn given_of(plan: &Plan, base: String, drain: Option<u32>) -> Given {
     Given {
         base,
         key: environment::api_key(),
+        other_key: environment::other_api_key(),
         secrets: known.collect(),
         server: plan.server.clone(),
         keyed: !plan.access.keys.is_empty(),

@@ -18,7 +18,7 @@ const RELEASE: &str = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring
                        http://deb.debian.org/debian trixie main\n";
 
 /// A folder with the programs under their paths, or the reason why there is none.
-pub(super) fn programs() -> Result<PathBuf, String> {
+pub(in crate::test) fn programs() -> Result<PathBuf, String> {
     if !Path::new("/etc/debian_version").exists() {
         return Err("this is not Debian".to_owned());
     }
