@@ -165,3 +165,23 @@ def test_many_callers_at_once(base_url):
             range(64),
         )
     assert set(answers) == {"Hello there, friend."}
+
+
+def test_texts_are_embedded(base_url):
+    answer = client(base_url).embeddings.create(model="small", input=["a kettle", "opening hours", "a kettle"])
+    vectors = [item.embedding for item in answer.data]
+    assert [item.index for item in answer.data] == [0, 1, 2]
+    assert vectors[0] == vectors[2] != vectors[1]
+    assert {len(vector) for vector in vectors} == {512}
+    assert (answer.model, answer.usage.total_tokens) == ("small", 6)
+
+
+def test_vectors_have_the_length_asked_for(base_url):
+    floats = client(base_url).embeddings.create(model="small", input="a kettle", dimensions=64, encoding_format="float")
+    assert len(floats.data[0].embedding) == 64
+
+
+def test_an_embedding_of_nothing_is_refused(base_url):
+    with pytest.raises((openai.UnprocessableEntityError, openai.BadRequestError)) as caught:
+        client(base_url).embeddings.create(model="small", input=[])
+    assert "input" in str(caught.value)

@@ -1,8 +1,9 @@
 """What `mainstay ship` writes, judged by tools that others wrote.
 
-Every spec in `specs/` is shipped to every target; each file goes through the checkers of its kind. The chart, the
-overlays and the plain files must give the same objects for each environment, and hostile values must come out of every
-parser as they went in. At the end each checker is shown a bad file that it must refuse: a check that cannot fail is none.
+Every spec in `specs/`, and those of the examples that are shipped, is shipped to every target; each file goes through the
+checkers of its kind. The chart, the overlays and the plain files must give the same objects for each environment, and
+hostile values must come out of every parser as they went in. At the end each checker is shown a bad file that it must
+refuse: a check that cannot fail is none.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonS
 from ruamel.yaml import YAML
 
 HERE = pathlib.Path(__file__).parent
+# Examples that are shipped: they are judged as the specs here are.
+EXAMPLES = [HERE.resolve().parents[1] / "examples" / name for name in ("desk", "vaia")]
 ENVIRONMENTS = ["dev", "staging", "prod"]
 KUBERNETES = ["1.31", "1.34", "1.37"]
 # Kinds of others, which the schemas of Kubernetes do not know.
@@ -312,7 +315,7 @@ def main():
     bin_ = pathlib.Path(sys.executable).parent
     judge = pipelines.Judge(bin_, given.node, note, printed)
     modules = terraform.Judge(given.terraform, given.hclfmt, note)
-    for spec in sorted((HERE / "specs").iterdir()):
+    for spec in [*sorted((HERE / "specs").iterdir()), *EXAMPLES]:
         ship(given.mainstay, spec, given.work / spec.name, "all")
         out = given.work / spec.name
         found = hadolint(bin_, out / "docker/Dockerfile")

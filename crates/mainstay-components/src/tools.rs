@@ -3,10 +3,12 @@
 //!
 //! A file has five parts in order: `//!` (what, link), `DEF`, pure settings, the `impl`, the error map.
 
+pub mod chroma;
 pub mod http;
 
 use std::sync::Arc;
 
+use mainstay_core::embedding::Embedder;
 use mainstay_core::secret::SecretSource;
 use mainstay_core::tool::ToolSource;
 use mainstay_core::{KindDef, Name, Result};
@@ -30,6 +32,8 @@ pub struct Opening<'a> {
     pub settings: &'a Value,
     /// Where secrets come from; read at opening.
     pub secrets: &'a dyn SecretSource,
+    /// What texts are embedded with, where a tool looks for their meaning.
+    pub embedder: &'a Arc<dyn Embedder>,
 }
 
 impl std::fmt::Debug for Opening<'_> {
@@ -39,7 +43,7 @@ impl std::fmt::Debug for Opening<'_> {
 }
 
 /// Every kind, in the order of the reference page.
-pub static ALL: &[Def] = &[http::DEF];
+pub static ALL: &[Def] = &[http::DEF, chroma::DEF];
 
 /// The kind of this name.
 #[must_use]

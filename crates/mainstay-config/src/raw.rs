@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use access::{Access, Anonymous, Key};
 pub(crate) use agent::{Agent, App, Declared, Disconnect, Fallback, Sessions};
-pub(crate) use deploy::{Deploy, FilePatch, Language, Op, Route, Scaler, Sizing, Terraform};
+pub(crate) use deploy::{Deploy, FilePatch, Language, Op, Pace, Route, Scaler, Sizing, Terraform};
 pub(crate) use model::{Model, first_byte_timeout, idle_timeout, max_tokens_default};
 pub(crate) use server::{Data, Metrics, Server, Sidecar};
 

@@ -15,7 +15,8 @@ use mainstay_core::KindDef;
 /// The schema of a spec for these registries.
 ///
 /// Beside the standard keywords it uses `x-form` (what a text is: `duration`, `size`, `secret`, `name`, …), `x-minimum`
-/// and `x-maximum` (bounds of a duration or size) and `x-kinds` (an object with exactly one key, the kind).
+/// and `x-maximum` (bounds of a duration or size), `x-kinds` (an object with exactly one key, the kind) and `x-names` (the
+/// section of the spec in which a text is a name).
 #[must_use]
 pub fn schema(kinds: &Kinds<'_>) -> Value {
     let mut root = schemars::schema_for!(raw::Spec).to_value();

@@ -15,6 +15,7 @@ pub mod crypto;
 pub mod ctx;
 pub mod duration;
 pub mod embedded;
+pub mod embedding;
 pub mod error;
 pub mod http_endpoint;
 pub mod id;

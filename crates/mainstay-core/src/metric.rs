@@ -145,6 +145,8 @@ pub const SHED_OVERLOAD: &str = "overload";
 pub const DEPENDENCY_JOURNAL: &str = "journal";
 /// How a dependency is called that is an agent's app: this, and the agent's name.
 pub const DEPENDENCY_APP: &str = "app ";
+/// How a dependency is called that is a tool's server: this, and the tool's name.
+pub const DEPENDENCY_TOOL: &str = "tool ";
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub use access::{Access, Anonymous, Key};
 pub use agent::{Agent, AgentKind, AppPlan, Declared, EnvValue, Fallback, OnDisconnect, SessionPolicy};
-pub use deploy::{Deploy, Environment, FilePatch, Language, Route, Scaler, Sizing};
+pub use deploy::{Deploy, Environment, FilePatch, Language, Pace, Route, Scaler, Sizing};
 pub use model::{Model, Target};
 pub use server::{Data, Metrics, Server, Sidecar};
 

@@ -5,8 +5,9 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::embedding::{EmbedRequest, Embeddings};
 use crate::model::{FinishReason, ModelRequest, ModelStream, Usage};
-use crate::{BoxStream, Code, Ctx, Error, Result};
+use crate::{BoxStream, Code, Ctx, Error, Result, codes};
 
 /// The name of a wire dialect, e.g. of an API family. Core knows none; the dialects crate names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub struct Capabilities {
     pub json_schema: bool,
     /// Whether [`Provider::models`] can list.
     pub lists_models: bool,
+    /// Whether [`Provider::embed`] can embed.
+    pub embeddings: bool,
 }
 
 /// A model on offer.
@@ -65,6 +68,12 @@ pub trait Provider: Send + Sync {
 
     /// The models on offer. Errors: `UNSUPPORTED` where the endpoint has no list; `PROVIDER_*`.
     async fn models(&self, ctx: &Ctx) -> Result<Vec<ModelCard>>;
+
+    /// Embeds texts with `request.model`: a vector for each, in their order, all of one length. Errors: `UNSUPPORTED`
+    /// where `capabilities().embeddings` says so; `PROVIDER_*`.
+    async fn embed(&self, _: &Ctx, _: EmbedRequest) -> Result<Embeddings> {
+        Err(Error::new(&codes::UNSUPPORTED, "embed the text: the model's provider has no embeddings"))
+    }
 }
 
 /// A request in a provider's own dialect.

@@ -156,19 +156,23 @@ pub struct RunError {
     /// After which a new attempt may succeed, in milliseconds, where the other side said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What the caller, or who runs the service, can do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
 }
 
 impl RunError {
     /// An error with a code and a message.
     pub fn new(code: &Code, message: impl Into<String>) -> Self {
-        Self { code: code.id.to_owned(), message: message.into(), retry_after_ms: None }
+        Self { code: code.id.to_owned(), message: message.into(), retry_after_ms: None, help: None }
     }
 }
 
 impl From<&Error> for RunError {
     fn from(error: &Error) -> Self {
         let wait = error.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        Self { retry_after_ms: wait, ..Self::new(error.code(), error.message()) }
+        let help = error.help().map(str::to_owned);
+        Self { retry_after_ms: wait, help, ..Self::new(error.code(), error.message()) }
     }
 }
 

@@ -51,4 +51,10 @@ pub trait ToolSource: Send + Sync {
     /// Errors: `TOOL_NOT_FOUND`, `TOOL_ADDRESS_REFUSED`, `TOOL_RESPONSE_TOO_LARGE`, `TOOL_TIMEOUT`,
     /// `TOOL_UNAVAILABLE`. An answer that reports failure is `Ok` with `is_error`.
     async fn call(&self, ctx: &Ctx, call: &ToolInvocation) -> Result<ToolOutput>;
+
+    /// Whether the server that the tools stand on answers; `None` where there is none, or no way to ask it without an
+    /// effect. Bounded by the context's deadline. Errors: `TOOL_UNAVAILABLE`, `TOOL_TIMEOUT`, `TOOL_ADDRESS_REFUSED`.
+    async fn ready(&self, _: &Ctx) -> Option<Result<()>> {
+        None
+    }
 }

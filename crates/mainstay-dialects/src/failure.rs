@@ -10,6 +10,10 @@ use mainstay_core::{Code, Error, Retry, codes};
 
 use crate::codec::ErrorAnswer;
 
+/// What to do about refused credentials.
+const AUTH_HELP: &str =
+    "let the provider's `api_key` refer to a valid key; `mainstay check --env` shows what it refers to";
+
 /// Longest wait that is believed.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -122,7 +126,8 @@ fn named(class: Class, names: &[(&str, Option<&str>)]) -> Error {
     let words = class.words();
     let message = if said.is_empty() { words.to_owned() } else { format!("{words} ({})", said.join(", ")) };
     let retry = if class.may_pass() { Retry::Temporary(None) } else { Retry::Permanent };
-    Error::new(class.code(), message).with_retry(retry)
+    let error = Error::new(class.code(), message).with_retry(retry);
+    if class == Class::Auth { error.with_help(AUTH_HELP) } else { error }
 }
 
 fn internal(status: u16, names: &[(&str, Option<&str>)]) -> String {

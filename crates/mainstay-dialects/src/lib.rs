@@ -10,6 +10,7 @@
 pub mod anthropic;
 pub mod codec;
 mod counts;
+pub mod embeddings;
 pub mod envelope;
 mod failure;
 pub mod gemini;

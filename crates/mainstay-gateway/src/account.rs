@@ -50,6 +50,13 @@ impl Account {
         });
     }
 
+    /// The answer came whole and took so much.
+    pub(crate) fn answered(&mut self, usage: Usage) {
+        self.saw_byte();
+        self.usage = usage;
+        self.settle(metric::OUTCOME_OK);
+    }
+
     fn saw_byte(&mut self) {
         self.first_byte.get_or_insert_with(|| self.started.elapsed());
     }

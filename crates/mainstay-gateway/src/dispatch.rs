@@ -93,6 +93,14 @@ impl Gateway {
         Self(Arc::new(Inner { table: ArcSwap::from_pointee(table), telemetry }))
     }
 
+    pub(crate) fn table(&self) -> Arc<Table> {
+        self.0.table.load_full()
+    }
+
+    pub(crate) fn account(&self, model: &Name, provider: &Name) -> Account {
+        Account::open(&self.0.telemetry, model, provider)
+    }
+
     /// Takes a new table; calls under way keep the old one.
     pub fn reload(&self, table: Table) {
         self.0.table.store(Arc::new(table));
@@ -295,7 +303,7 @@ async fn begin(call: impl Future<Output = Result<ModelStream>>) -> Result<ModelS
 const HELD_EVENTS_MAX: usize = 8;
 
 /// Bounds the wait for the beginning of an answer by the model's and the caller's patience, whichever is less.
-async fn within<T>(ctx: &Ctx, model: &Model, call: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn within<T>(ctx: &Ctx, model: &Model, call: impl Future<Output = Result<T>>) -> Result<T> {
     let remaining = ctx.remaining(Instant::now()).unwrap_or(Duration::MAX);
     let ours = model.first_byte_timeout;
     match tokio::time::timeout(ours.min(remaining), call).await {
@@ -311,7 +319,7 @@ async fn within<T>(ctx: &Ctx, model: &Model, call: impl Future<Output = Result<T
     }
 }
 
-fn expired(ctx: &Ctx) -> bool {
+pub(crate) fn expired(ctx: &Ctx) -> bool {
     ctx.remaining(Instant::now()) == Some(Duration::ZERO)
 }
 

@@ -6,6 +6,7 @@
 
 mod account;
 mod dispatch;
+mod embed;
 mod fallover;
 mod silence;
 mod table;

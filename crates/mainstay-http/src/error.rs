@@ -176,6 +176,10 @@ pub(crate) fn of_run(error: &RunError) -> Error {
     match codes::find(&error.code) {
         Some(code) => {
             let known = Error::new(code, error.message.clone());
+            let known = match &error.help {
+                Some(help) => known.with_help(help.clone()),
+                None => known,
+            };
             match error.retry_after_ms {
                 Some(ms) => known.with_retry(Retry::Temporary(Some(Duration::from_millis(ms)))),
                 None => known,

@@ -48,7 +48,7 @@ const fn ready(path: &'static str, id: &'static str) -> Route {
         Reply { status: 200, about: "It can take work", content: &[("application/json", of::<ReadyView>)] },
         Reply { status: 503, about: "It cannot", content: &[("application/json", of::<ReadyView>)] },
     ];
-    let summary = "Whether it can take work: a durable write succeeds, apps answer, models can be loaded, it is not draining";
+    let summary = "Whether it can take work: a durable write succeeds, apps and tools' servers answer, models can be loaded, it is not draining";
     probe(path, id, summary, REPLIES, |call| Box::pin(readiness(call)))
 }
 

@@ -13,6 +13,7 @@ mod body;
 mod call;
 mod cors;
 mod docs;
+mod embeddings;
 mod endpoint;
 mod error;
 mod front;

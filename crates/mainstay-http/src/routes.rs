@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::call::Call;
 use crate::error::{Result, Shape};
-use crate::{agents, aliases, anthropic, docs, health, models, openai, runs, sessions};
+use crate::{agents, aliases, anthropic, docs, embeddings, health, models, openai, runs, sessions};
 
 /// Every room, in the order of the document.
 pub(crate) static ROOMS: &[&[Route]] = &[
@@ -19,6 +19,7 @@ pub(crate) static ROOMS: &[&[Route]] = &[
     sessions::ROUTES,
     aliases::ROUTES,
     openai::ROUTES,
+    embeddings::ROUTES,
     anthropic::ROUTES,
     models::ROUTES,
     health::ROUTES,

@@ -3,6 +3,7 @@
 //! A call is one request and one answer; it is not repeated. Dropping the answer closes the connection.
 
 mod complete;
+mod embed;
 mod failure;
 mod forward;
 

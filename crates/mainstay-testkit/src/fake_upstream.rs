@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::conformance::provider::Behaviour;
@@ -128,6 +128,9 @@ fn answer(dialect: &'static str, behaviour: Behaviour, request: &Received) -> Op
         return Some(models(dialect, &request.path));
     }
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    if let (Behaviour::Says(_), Some(vectors)) = (behaviour, vectors(&request.path, &body)) {
+        return Some(whole(200, "application/json", vectors.to_string()));
+    }
     let streams = body["stream"] == true || request.path.contains(":streamGenerateContent");
     Some(match behaviour {
         Behaviour::Silent => return None,
@@ -172,6 +175,19 @@ fn answer(dialect: &'static str, behaviour: Behaviour, request: &Received) -> Op
         }
         Behaviour::Hangs | Behaviour::Gone => streamed(beginning(dialect).chain(stream::pending()).boxed()),
     })
+}
+
+/// Vectors for the texts of a request, if it asks for any: the second number of each is its place.
+fn vectors(path: &str, body: &Value) -> Option<Value> {
+    if path.ends_with("/embeddings") {
+        let count = body["input"].as_array().map_or(1, Vec::len);
+        let one = |at| json!({ "object": "embedding", "index": at, "embedding": [0.5, at] });
+        let data: Vec<Value> = (0..count).rev().map(one).collect();
+        return Some(json!({ "data": data, "model": "m-2026-11", "usage": { "prompt_tokens": 4 } }));
+    }
+    let count = body["requests"].as_array().filter(|_| path.ends_with(":batchEmbedContents"))?.len();
+    let data: Vec<Value> = (0..count).map(|at| json!({ "values": [0.5, at] })).collect();
+    Some(json!({ "embeddings": data }))
 }
 
 fn file(name: &str, extension: &str) -> String {

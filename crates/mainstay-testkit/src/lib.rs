@@ -2,6 +2,7 @@
 
 pub mod components;
 pub mod conformance;
+pub mod embedder;
 pub mod fake_upstream;
 pub mod keys;
 pub mod loopback;

@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use mainstay_agents::{Engine, Entry, Ports};
 use mainstay_app::AppService;
 use mainstay_core::app::App;
+use mainstay_core::embedding::Embedder;
 use mainstay_core::plan::{AgentKind, AppPlan, Member};
 use mainstay_core::provider::Provider;
 use mainstay_core::secret::SecretSource;
@@ -80,7 +81,8 @@ impl House {
         let Models { gateway, telemetry } = models;
         let journal = Arc::new(Journal::open(mainstay_journal::Options::new(&plan.data.folder))?);
         let client = Client::new(ClientOptions::default());
-        let members = open_members(plan, &Members::default(), models_folder, &client)?;
+        let beside = Beside { models_folder, client: &client, gateway: &gateway };
+        let members = open_members(plan, &Members::default(), beside)?;
         gateway.reload(gateway_table(plan, &members));
         let ports = Ports {
             journal: Arc::clone(&journal) as _,
@@ -110,7 +112,9 @@ impl House {
 
     /// Takes a new plan: all of it, or none if a part cannot be opened. Runs at work keep what they started with.
     pub(crate) async fn reload(&mut self, plan: &Plan) -> anyhow::Result<()> {
-        let members = open_members(plan, &self.members, &self.models_folder, &self.client)?;
+        let beside =
+            Beside { models_folder: &self.models_folder, client: &self.client, gateway: &self.gateway };
+        let members = open_members(plan, &self.members, beside)?;
         let settings = surface_settings(plan)?;
         self.gateway.reload(gateway_table(plan, &members));
         self.engine.reload(agents_table(plan, &members));
@@ -149,24 +153,28 @@ impl House {
 /// How long a replaced app may take to stop.
 const APP_STOP_GRACE: Duration = Duration::from_secs(10);
 
-fn open_members(
-    plan: &Plan,
-    before: &Members,
-    models_folder: &Path,
-    client: &Client,
-) -> anyhow::Result<Members> {
+/// What members are opened with, besides their settings.
+#[derive(Clone, Copy)]
+struct Beside<'a> {
+    models_folder: &'a Path,
+    client: &'a Client,
+    gateway: &'a Gateway,
+}
+
+fn open_members(plan: &Plan, before: &Members, beside: Beside<'_>) -> anyhow::Result<Members> {
     let secrets = mainstay_components::secrets::Secrets::new(&plan.folder);
     let mut members = Members::default();
     for (name, member) in &plan.providers {
         let files = spec::provider_files(plan, member);
         let open = keep_or_open(before.providers.get(name), member, files, &secrets, |secrets| {
-            open_provider(name, member, plan, secrets, models_folder, client)
+            open_provider(name, member, plan, secrets, beside)
         })?;
         members.providers.insert(name.clone(), open);
     }
+    let embedder: Arc<dyn Embedder> = Arc::new(beside.gateway.clone());
     for (name, member) in &plan.tools {
         let open = keep_or_open(before.tools.get(name), member, [], &secrets, |secrets| {
-            open_tool(name, member, secrets)
+            open_tool(name, member, secrets, &embedder)
         })?;
         members.tools.insert(name.clone(), open);
     }
@@ -186,12 +194,12 @@ fn open_provider(
     member: &Member,
     plan: &Plan,
     secrets: &dyn SecretSource,
-    models_folder: &Path,
-    client: &Client,
+    beside: Beside<'_>,
 ) -> anyhow::Result<Arc<dyn Provider>> {
     let def = mainstay_providers::providers::find(&member.kind)
         .ok_or_else(|| Error::bug(format!("the plan names provider kind `{}`", member.kind)))?;
     let settings = &member.settings;
+    let Beside { models_folder, client, .. } = beside;
     let opening =
         mainstay_providers::Opening { name, settings, folder: &plan.folder, models_folder, secrets, client };
     (def.open)(opening).with_context(|| format!("open provider `{name}`"))
@@ -201,10 +209,11 @@ fn open_tool(
     name: &Name,
     member: &Member,
     secrets: &dyn SecretSource,
+    embedder: &Arc<dyn Embedder>,
 ) -> anyhow::Result<Arc<dyn ToolSource>> {
     let def = mainstay_components::tools::find(&member.kind)
         .ok_or_else(|| Error::bug(format!("the plan names tool kind `{}`", member.kind)))?;
-    let opening = mainstay_components::tools::Opening { name, settings: &member.settings, secrets };
+    let opening = mainstay_components::tools::Opening { name, settings: &member.settings, secrets, embedder };
     (def.open)(opening).with_context(|| format!("open tool `{name}`"))
 }
 

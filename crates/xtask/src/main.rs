@@ -1,9 +1,10 @@
-//! Developer tasks: `cargo xtask test | bench | tidy | docs | release`. Every task says what it did and what it did not do; none
-//! changes a file of the checkout except `docs` without `--check` and `bench --out`.
+//! Developer tasks: `cargo xtask test | bench | tidy | docs | goldens | release`. Every task says what it did and what it did not do; none
+//! changes a file of the checkout except `docs` and `goldens` without `--check` and `bench --out`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tasks talk to a developer's terminal")]
 
 mod bench;
 mod docs;
+mod goldens;
 mod project;
 mod release;
 mod server;
@@ -31,6 +32,8 @@ enum Task {
     Tidy,
     /// Write docs/reference from the binary
     Docs(docs::Options),
+    /// Write the deployment files of the examples
+    Goldens(goldens::Options),
     /// Build the binary that is given to others
     Release,
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(bench),
         Task::Tidy => tidy::run(),
         Task::Docs(options) => docs::run(&options),
+        Task::Goldens(options) => goldens::run(&options),
         Task::Release => release::run(),
     };
     match done {

@@ -5,6 +5,7 @@
 //! packages. The last line counts the parts.
 
 mod examples;
+mod goldens;
 mod guide;
 mod images;
 mod node;
@@ -16,6 +17,7 @@ mod rust_sdk;
 mod servers;
 mod ship;
 mod task_api;
+mod vaia;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -80,6 +82,13 @@ static PARTS: &[Part] = &[
     Part { name: "dapr-js", about: "the Dapr SDK for JavaScript", run: node::dapr },
     Part { name: "dapr-rust", about: "the Dapr SDK for Rust", run: rust_sdk::dapr },
     Part { name: "task-api", about: "the Task API on each set of components", run: task_api::run },
+    Part { name: "vaia", about: "the VAIA agent beside a real Chroma, and its load test", run: vaia::run },
+    Part {
+        name: "goldens",
+        about: "the examples' specs are sound, their deployment files current",
+        run: goldens::current,
+    },
+    Part { name: "checklist", about: "the production checklist on the examples", run: goldens::ready },
     Part { name: "ship", about: "what `ship` writes, judged by tools of others", run: ship::run },
     Part {
         name: "images",

@@ -1,5 +1,6 @@
 //! Readiness and the way down: refuse, wait, then cut what is left, on record.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,15 +13,22 @@ use crate::run::live::Stop;
 const CUT_RECORD_MAX: Duration = Duration::from_secs(5);
 
 impl Engine {
-    /// Whether what the engine stands on works: (`journal`, …) and (`app <agent>`, …) for every app agent.
+    /// Whether what the engine stands on works: (`journal`, …), (`app <agent>`, …) for every app agent and (`tool
+    /// <name>`, …) for every tool whose server can be asked.
     pub async fn ready(&self, ctx: &Ctx) -> Vec<(String, Result<()>)> {
         let table = self.table();
         let apps = table.agents.iter().filter_map(|(name, entry)| entry.app.as_ref().map(|app| (name, app)));
         let apps = join_all(apps.map(|(name, app)| async move {
             (format!("{}{name}", metric::DEPENDENCY_APP), app.ready(ctx).await)
         }));
-        let (journal, apps) = tokio::join!(self.shared.ports.journal.probe(ctx), apps);
-        std::iter::once((metric::DEPENDENCY_JOURNAL.to_owned(), journal)).chain(apps).collect()
+        // Agents share tools, and each is asked once.
+        let tools: BTreeMap<_, _> = table.agents.values().flat_map(|entry| &entry.tools).collect();
+        let tools = join_all(tools.into_iter().map(|(name, tool)| async move {
+            Some((format!("{}{name}", metric::DEPENDENCY_TOOL), tool.ready(ctx).await?))
+        }));
+        let (journal, apps, tools) = tokio::join!(self.shared.ports.journal.probe(ctx), apps, tools);
+        let journal = std::iter::once((metric::DEPENDENCY_JOURNAL.to_owned(), journal));
+        journal.chain(apps).chain(tools.into_iter().flatten()).collect()
     }
 
     /// Whether new runs are refused because of [`Engine::drain`].

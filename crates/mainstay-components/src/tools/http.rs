@@ -4,10 +4,10 @@
 //! It follows no redirect, keeps no cookie, honours no proxy variable and never retries. Private addresses are refused
 //! when the connection is made, after name resolution, unless the spec allows them.
 
-mod answer;
-mod check;
-mod headers;
-mod quantity;
+pub(super) mod answer;
+pub(super) mod check;
+pub(super) mod headers;
+pub(super) mod quantity;
 mod settings;
 mod template;
 
@@ -39,11 +39,11 @@ pub const DEF: Def = Def {
 };
 
 /// Carries the call's key on every method that may act on the world.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const USER_AGENT: &str = concat!("mainstay/", env!("CARGO_PKG_VERSION"));
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const USER_AGENT: &str = concat!("mainstay/", env!("CARGO_PKG_VERSION"));
 /// Idle connections kept to one tool's host.
-const IDLE_CONNECTIONS_MAX: usize = 32;
+pub(super) const IDLE_CONNECTIONS_MAX: usize = 32;
 
 fn open(opening: Opening<'_>) -> Result<Arc<dyn ToolSource>> {
     let settings: Settings = serde_json::from_value(opening.settings.clone())
@@ -153,12 +153,12 @@ impl Http {
     }
 }
 
-fn timed_out(limit: Duration) -> Error {
+pub(super) fn timed_out(limit: Duration) -> Error {
     Error::new(&codes::TOOL_TIMEOUT, format!("the tool did not answer within {} ms", limit.as_millis()))
 }
 
 /// What the model and the caller learn of a failed connection: the host of the spec, no address inside our network.
-fn unreached(host: &str, error: &SendError) -> Error {
+pub(super) fn unreached(host: &str, error: &SendError) -> Error {
     let (code, message) = match error {
         SendError::Refused(_) => (
             &codes::TOOL_ADDRESS_REFUSED,

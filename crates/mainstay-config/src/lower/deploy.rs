@@ -1,7 +1,7 @@
 //! `deploy`: each environment has what it says itself, else what `base` says, else a default.
 
 use mainstay_core::codes;
-use mainstay_core::plan::{Deploy, Environment, FilePatch, Language, Route, Scaler, Sizing};
+use mainstay_core::plan::{Deploy, Environment, FilePatch, Language, Pace, Route, Scaler, Sizing};
 
 use super::Lowering;
 use super::agent::env_value;
@@ -133,12 +133,27 @@ fn over(raw: &raw::Sizing, under: Sizing) -> Sizing {
         }),
         in_flight: raw.in_flight.unwrap_or(under.in_flight),
         cpu_percent: raw.cpu_percent.or(under.cpu_percent),
+        scale_up: raw.scale_up.map_or(under.scale_up, |raw| pace(raw, under.scale_up)),
+        scale_down: raw.scale_down.map_or(under.scale_down, |raw| pace(raw, under.scale_down)),
         host: raw.host.clone().or(under.host),
         route: raw.route.map_or(under.route, |route| match route {
             raw::Route::Gateway => Route::Gateway,
             raw::Route::Ingress => Route::Ingress,
         }),
         variables,
+    }
+}
+
+/// Amounts are said together: who says how many replicas means no share of them besides.
+fn pace(raw: raw::Pace, under: Pace) -> Pace {
+    let said = raw.replicas.is_some() || raw.percent.is_some();
+    let (replicas, percent) =
+        if said { (raw.replicas, raw.percent) } else { (under.replicas, under.percent) };
+    Pace {
+        replicas,
+        percent,
+        every: raw.every.map_or(under.every, |time| time.0),
+        after: raw.after.map_or(under.after, |time| time.0),
     }
 }
 
@@ -162,6 +177,18 @@ mod tests {
         {
             assert_eq!(failures_ppm(percent), expect, "{percent}");
         }
+    }
+
+    #[test]
+    fn a_pace_says_its_amounts_together_and_keeps_the_times_that_are_not_said() {
+        let two = raw::Pace { replicas: Some(2), ..raw::Pace::default() };
+        let Pace { replicas, percent, every, after } = pace(two, Pace::UP);
+        assert_eq!((replicas, percent, every, after), (Some(2), None, Pace::UP.every, Pace::UP.after));
+        let later = raw::Pace { after: Some(crate::quantity::Time::seconds(120)), ..raw::Pace::default() };
+        assert_eq!(
+            pace(later, Pace::DOWN),
+            Pace { after: std::time::Duration::from_secs(120), ..Pace::DOWN }
+        );
     }
 
     #[test]

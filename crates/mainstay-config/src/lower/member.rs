@@ -7,7 +7,8 @@ use mainstay_core::{Fault, KindDef, Name, codes};
 use serde_json::{Map, Value};
 
 use super::{Implicit, Lowering, Named};
-use crate::{pointer, raw};
+use crate::diagnostic::short;
+use crate::{nearest, pointer, raw};
 
 /// The provider (and its kind) that declared agents have in a spec without `providers` and `models`.
 const IMPLICIT_PROVIDER: &str = "local";
@@ -28,6 +29,7 @@ impl Lowering<'_, '_> {
             let Some((kind, settings)) = kind.into_iter().next() else { continue };
             if let Some(def) = kinds.iter().find(|def| def.kind == kind) {
                 self.check_kind(section, &name, def, &settings);
+                self.check_names(section, &name, def, &settings);
             }
             if let Some(name) = Name::parse(&name) {
                 members.insert(name, Member { kind, settings });
@@ -53,6 +55,28 @@ impl Lowering<'_, '_> {
             } else {
                 self.fault(&whole, code, message, help);
             }
+        }
+    }
+
+    /// Settings that name something of the spec (`x-names` in a kind's schema says of which section) name what is there.
+    fn check_names(&mut self, section: &str, name: &str, def: &KindDef, settings: &Value) {
+        let schema = (def.schema)();
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            let (Some(among), Some(wanted)) = (property["x-names"].as_str(), settings[key].as_str()) else {
+                continue;
+            };
+            let known = self.defined(among);
+            if known.iter().any(|known| known == wanted) {
+                continue;
+            }
+            let help = match nearest::nearest(wanted, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("define it under `{among}`"),
+            };
+            let noun = among.strip_suffix('s').unwrap_or(among);
+            let place = pointer::join(&pointer::join(&format!("/{section}"), name), def.kind);
+            let message = format!("there is no {noun} `{}`", short(wanted));
+            self.fault(&pointer::join(&place, key), &codes::CONFIG_REFERENCE, message, Some(help));
         }
     }
 

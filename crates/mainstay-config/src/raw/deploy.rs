@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::quantity::Size;
+use crate::quantity::{Size, Time};
 
 /// What `mainstay ship` writes deployment files from. A server does not read it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -194,6 +194,13 @@ pub(crate) struct Sizing {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub(crate) cpu_percent: Option<u32>,
+    /// How fast replicas are added where their number follows the load. Default: as many as there are, or 4 where that is
+    /// more, every 30s, at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scale_up: Option<Pace>,
+    /// How fast replicas are taken away. Default: half of them every 60s, once they were too many for 300s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scale_down: Option<Pace>,
     /// The name under which callers reach it, e.g. `desk.example.com`. Without one there is no way in from outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
@@ -219,6 +226,29 @@ pub(crate) struct Replicas {
     /// The most.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) max: u32,
+}
+
+/// How fast the number of replicas changes in one direction. What is not said stays as it is by default; `replicas` and
+/// `percent` are said together.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Pace {
+    /// As many replicas at most, within `every`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) replicas: Option<u32>,
+    /// Such a share of those that there are at most, within `every`. With `replicas`, the larger change holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) percent: Option<u32>,
+    /// The time in which that many change, in whole seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "30m"))]
+    pub(crate) every: Option<Time>,
+    /// How long the need must last before anything changes, in whole seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-minimum" = "0s", "x-maximum" = "1h"))]
+    pub(crate) after: Option<Time>,
 }
 
 /// What an app is written in.

@@ -7,7 +7,7 @@ use super::{schema, tidy};
 use crate::Kinds;
 
 /// Keywords that the check acts on.
-const CHECKED: [&str; 27] = [
+const CHECKED: [&str; 28] = [
     "$ref",
     "allOf",
     "anyOf",
@@ -34,6 +34,7 @@ const CHECKED: [&str; 27] = [
     "exclusiveMaximum",
     "x-form",
     "x-minimum",
+    "x-names",
     "x-maximum",
 ];
 /// Keywords that say something to people or editors alone.

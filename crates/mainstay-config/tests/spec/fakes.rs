@@ -92,6 +92,7 @@ fn http_schema() -> Value {
             "url": { "type": "string", "description": "The address." },
             "method": { "type": "string", "enum": ["GET", "POST"], "default": "GET", "description": "The method." },
             "parameters": { "type": "object", "description": "JSON Schema of the arguments." },
+            "model": { "type": "string", "x-names": "models", "description": "A model's name." },
             "body": {
                 "description": "What to send.",
                 "anyOf": [

@@ -349,7 +349,7 @@ fn without_the_local_kind_no_model_appears_from_nowhere() {
 fn scaffolded(model: Option<ScaffoldModel<'_>>) -> (String, Memory, mainstay_core::Plan) {
     let files = scaffold(&name("my-agent"), model);
     let spec = files.iter().find(|(path, _)| path == Path::new("mainstay.yaml"));
-    let spec = spec.map(|(_, text)| text.clone()).unwrap();
+    let spec = spec.map(|(_, text)| text.clone()).expect("the scaffold has a spec");
     let memory = Memory(files.into_iter().map(|(path, text)| (Path::new("/srv").join(path), text)).collect());
     let source = Source { name: "mainstay.yaml", text: &spec, folder: Path::new("/srv") };
     let kinds = mainstay_config::Kinds { services: &["prometheus"], ..KINDS };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -124,12 +125,42 @@ pub struct Sizing {
     pub in_flight: u32,
     /// Processor use, in percent of what was asked for, that a replica is meant for, if it counts.
     pub cpu_percent: Option<u32>,
+    /// How fast replicas are added.
+    pub scale_up: Pace,
+    /// How fast replicas are taken away.
+    pub scale_down: Pace,
     /// The name under which callers reach it, if it is reached from outside.
     pub host: Option<String>,
     /// What leads them there.
     pub route: Route,
     /// Variables of the environment.
     pub variables: BTreeMap<String, EnvValue>,
+}
+
+/// How fast the number of replicas changes in one direction. Of two amounts the one that changes more holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// As many replicas at most, within `every`.
+    pub replicas: Option<u32>,
+    /// Such a share of those that there are at most, within `every`.
+    pub percent: Option<u32>,
+    /// The time in which that many change.
+    pub every: Duration,
+    /// How long the need must last before anything changes.
+    pub after: Duration,
+}
+
+impl Pace {
+    /// Up at once and quickly.
+    pub const UP: Self =
+        Self { replicas: Some(4), percent: Some(100), every: Duration::from_secs(30), after: Duration::ZERO };
+    /// Down slowly: a replica that goes takes its sessions along.
+    pub const DOWN: Self = Self {
+        replicas: None,
+        percent: Some(50),
+        every: Duration::from_secs(60),
+        after: Duration::from_secs(300),
+    };
 }
 
 /// What adds and removes replicas, where a platform offers several.
@@ -165,6 +196,8 @@ impl Default for Sizing {
             scaler: Scaler::BuiltIn,
             in_flight: 40,
             cpu_percent: None,
+            scale_up: Pace::UP,
+            scale_down: Pace::DOWN,
             host: None,
             route: Route::Gateway,
             variables: BTreeMap::new(),

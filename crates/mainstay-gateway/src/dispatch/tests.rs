@@ -50,6 +50,7 @@ impl Provider for Fake {
             images: false,
             json_schema: false,
             lists_models: false,
+            embeddings: false,
         }
     }
 

@@ -116,6 +116,7 @@ impl Provider for Vendor {
             images: true,
             json_schema: true,
             lists_models: false,
+            embeddings: false,
         }
     }
 

@@ -102,7 +102,14 @@ struct Anthropic {
 impl Provider for Anthropic {
     fn capabilities(&self) -> Capabilities {
         let dialects = &[anthropic::DIALECT];
-        Capabilities { dialects, tools: true, images: true, json_schema: true, lists_models: true }
+        Capabilities {
+            dialects,
+            tools: true,
+            images: true,
+            json_schema: true,
+            lists_models: true,
+            embeddings: false,
+        }
     }
 
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header::{HeaderMap, HeaderName};
+use mainstay_core::embedding::{EmbedRequest, Embeddings};
 use mainstay_core::model::{ModelRequest, ModelStream};
 use mainstay_core::provider::{Capabilities, ModelCard, Provider, WireRequest, WireResponse};
 use mainstay_core::{Ctx, Error, Fault, KindDef, Result};
 use mainstay_dialects::codec::EncodeOptions;
-use mainstay_dialects::gemini;
+use mainstay_dialects::{embeddings, gemini};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -90,7 +91,14 @@ fn path(model: &str, stream: bool) -> String {
 impl Provider for Gemini {
     fn capabilities(&self) -> Capabilities {
         let dialects = &[gemini::DIALECT];
-        Capabilities { dialects, tools: true, images: true, json_schema: true, lists_models: true }
+        Capabilities {
+            dialects,
+            tools: true,
+            images: true,
+            json_schema: true,
+            lists_models: true,
+            embeddings: true,
+        }
     }
 
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
@@ -105,5 +113,12 @@ impl Provider for Gemini {
 
     async fn models(&self, ctx: &Ctx) -> Result<Vec<ModelCard>> {
         self.0.models(ctx, "/models", |token| format!("?pageToken={token}")).await
+    }
+
+    async fn embed(&self, ctx: &Ctx, request: EmbedRequest) -> Result<Embeddings> {
+        let model = request.model.strip_prefix("models/").unwrap_or(&request.model);
+        let path = format!("/models/{}:batchEmbedContents", escaped(model));
+        let answer = self.0.embed(ctx, &path, embeddings::gemini::encode_request(&request)).await?;
+        embeddings::gemini::decode_response(&answer, &request)
     }
 }

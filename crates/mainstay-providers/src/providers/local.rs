@@ -122,7 +122,14 @@ struct Local {
 #[async_trait]
 impl Provider for Local {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { dialects: &[], tools: true, images: false, json_schema: false, lists_models: true }
+        Capabilities {
+            dialects: &[],
+            tools: true,
+            images: false,
+            json_schema: false,
+            lists_models: true,
+            embeddings: false,
+        }
     }
 
     async fn complete(&self, ctx: &Ctx, mut request: ModelRequest) -> Result<ModelStream> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, HeaderMap};
+use mainstay_core::embedding::{EmbedRequest, Embeddings};
 use mainstay_core::model::{ModelRequest, ModelStream};
 use mainstay_core::provider::{Capabilities, ModelCard, Provider, WireRequest, WireResponse};
 use mainstay_core::{Ctx, Error, Fault, KindDef, Result};
 use mainstay_dialects::codec::EncodeOptions;
-use mainstay_dialects::openai_chat;
+use mainstay_dialects::{embeddings, openai_chat};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -97,7 +98,14 @@ struct OpenAi(Endpoint);
 impl Provider for OpenAi {
     fn capabilities(&self) -> Capabilities {
         let dialects = &[openai_chat::DIALECT];
-        Capabilities { dialects, tools: true, images: true, json_schema: true, lists_models: true }
+        Capabilities {
+            dialects,
+            tools: true,
+            images: true,
+            json_schema: true,
+            lists_models: true,
+            embeddings: true,
+        }
     }
 
     async fn complete(&self, ctx: &Ctx, request: ModelRequest) -> Result<ModelStream> {
@@ -110,5 +118,10 @@ impl Provider for OpenAi {
 
     async fn models(&self, ctx: &Ctx) -> Result<Vec<ModelCard>> {
         self.0.models(ctx, "/models", |after| format!("?after={after}")).await
+    }
+
+    async fn embed(&self, ctx: &Ctx, request: EmbedRequest) -> Result<Embeddings> {
+        let answer = self.0.embed(ctx, "/embeddings", embeddings::openai::encode_request(&request)).await?;
+        embeddings::openai::decode_response(&answer, request.inputs.len())
     }
 }

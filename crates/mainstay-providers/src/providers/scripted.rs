@@ -3,11 +3,13 @@
 
 mod script;
 mod speak;
+mod vectors;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use mainstay_core::embedding::{EmbedRequest, Embeddings};
 use mainstay_core::model::{ModelRequest, ModelStream, ResponseFormat};
 use mainstay_core::provider::{Capabilities, ModelCard, Provider, WireRequest, WireResponse};
 use mainstay_core::{Ctx, Error, Fault, KindDef, Result, codes};
@@ -99,7 +101,14 @@ struct Scripted {
 #[async_trait]
 impl Provider for Scripted {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { dialects: &[], tools: true, images: true, json_schema: false, lists_models: true }
+        Capabilities {
+            dialects: &[],
+            tools: true,
+            images: true,
+            json_schema: false,
+            lists_models: true,
+            embeddings: true,
+        }
     }
 
     async fn complete(&self, _: &Ctx, request: ModelRequest) -> Result<ModelStream> {
@@ -119,6 +128,10 @@ impl Provider for Scripted {
 
     async fn models(&self, _: &Ctx) -> Result<Vec<ModelCard>> {
         Ok(vec![ModelCard { id: "scripted".to_owned() }])
+    }
+
+    async fn embed(&self, _: &Ctx, request: EmbedRequest) -> Result<Embeddings> {
+        Ok(vectors::embed(&request))
     }
 }
 

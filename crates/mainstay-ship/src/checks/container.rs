@@ -196,7 +196,8 @@ fn digest(subject: &Subject<'_>) -> Verdict {
     let Ok(workload) = subject.workload() else { return subject.nothing("") };
     let ours = |one: &&Container<'_>| {
         let image = one.value["image"].as_str().unwrap_or_default();
-        image.starts_with(&workload.repository)
+        // What Compose builds on the machine that runs it has no digest that could be written down.
+        image.starts_with(&workload.repository) && one.value["build"].is_null()
     };
     let containers = subject.containers();
     let tagged: Vec<&Container<'_>> = containers

@@ -134,6 +134,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mainstay_core::plan::Pace;
+
     use super::*;
     use crate::simulate::policies;
     use crate::simulate::report::Asked;
@@ -152,6 +154,8 @@ mod tests {
             metric_lag_ms: 15_000,
             takes_ms_mean: 1800.0,
             load_mean: 0.1,
+            scale_up: Pace::UP,
+            scale_down: Pace::DOWN,
         };
         let asked = Asked { trace: &trace, service, setup, slo_ms: 5000, replica_hour: 0.01 };
         let all: Vec<_> = policies::ALL.iter().collect();

@@ -12,6 +12,8 @@ pub mod hpa;
 mod keda;
 mod knative;
 
+use mainstay_core::plan::Pace;
+
 use super::engine::replicas::Replicas;
 use super::series::{Gauges, Second, Series};
 
@@ -65,6 +67,10 @@ pub struct Setup {
     pub takes_ms_mean: f64,
     /// Requests of the trace in flight on average, if none ever waited.
     pub load_mean: f64,
+    /// How fast replicas are added, where a policy takes a pace.
+    pub scale_up: Pace,
+    /// How fast replicas are taken away.
+    pub scale_down: Pace,
 }
 
 impl Setup {

@@ -97,7 +97,10 @@ fn agent(shipment: &Shipment<'_>) -> Value {
         .collect();
     json!({
         "image": workload.image(),
-        "build": { "context": project.context, "dockerfile": format!("{}/docker/{}", project.out, docker::PATH) },
+        // An image that is named by its digest is there already: what is built here would have another.
+        "build": workload.digest.is_none().then(|| json!({
+            "context": project.context, "dockerfile": format!("{}/docker/{}", project.out, docker::PATH),
+        })),
         "ports": [format!("127.0.0.1:{PORT}:{PORT}")],
         "environment": environment,
         "secrets": (!files.is_empty()).then_some(files),
@@ -259,7 +262,28 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
     use crate::workload::tests::workload;
+
+    #[test]
+    fn an_image_that_is_named_by_its_digest_is_not_built() {
+        let agent_of = |digest: Option<&str>| {
+            fixture::with(fixture::deploy(), |shipment| {
+                let workload = Workload { digest: digest.map(str::to_owned), ..shipment.workload.clone() };
+                agent(&Shipment { project: shipment.project, workload: &workload })
+            })
+        };
+        let built = agent_of(None);
+        assert_eq!(
+            (&built["image"], built["build"]["context"].as_str()),
+            (&json!("ghcr.io/acme/desk:0.1.0"), Some("../.."))
+        );
+        let named = agent_of(Some("sha256:abc"));
+        assert_eq!(
+            (&named["image"], &named["build"]),
+            (&json!("ghcr.io/acme/desk@sha256:abc"), &Value::Null)
+        );
+    }
 
     #[test]
     fn secrets_that_are_files_come_from_files_and_the_example_says_how_to_make_them() {

@@ -20,7 +20,7 @@ pub use super::suite::prove;
 /// How the peer behind the source behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Answers with a text that holds the argument `word` as it was received.
+    /// Answers with a text that holds the argument as it was received.
     Echo,
     /// Reports a failure whose text holds `no such ticket`.
     Fail,
@@ -39,6 +39,14 @@ pub enum Behaviour {
 pub trait Rig: Send + Sync {
     /// The source under test.
     fn source(&self) -> Arc<dyn ToolSource>;
+    /// The argument that is passed on.
+    fn argument(&self) -> &'static str {
+        "word"
+    }
+    /// The text that the peer answered with, as it stands in the tool's answer.
+    fn said(&self, output: &ToolOutput) -> String {
+        output.content.clone()
+    }
     /// The idempotency keys that the peer has received, in order.
     fn keys(&self) -> Vec<String>;
     /// Waits until the peer has taken a call.
@@ -48,7 +56,7 @@ pub trait Rig: Send + Sync {
 }
 
 /// Opens a source against a peer that behaves so. Its own timeout must be longer than ten seconds, and its only tool
-/// must take an optional text `word`.
+/// must take an optional text under the rig's argument.
 pub type Open = Arc<dyn Fn(Behaviour) -> BoxFuture<'static, Arc<dyn Rig>> + Send + Sync>;
 
 /// One promise of the port.
@@ -85,11 +93,11 @@ async fn tool_name(source: &dyn ToolSource) -> String {
     tools.first().expect("there is a tool").name.clone()
 }
 
-fn invocation(name: &str, word: &str, key: &str) -> ToolInvocation {
+fn invocation(name: &str, argument: &str, word: &str, key: &str) -> ToolInvocation {
     ToolInvocation {
         run: RunId::generate(),
         name: name.to_owned(),
-        arguments: Map::from_iter([("word".to_owned(), Value::from(word))]),
+        arguments: Map::from_iter([(argument.to_owned(), Value::from(word))]),
         idempotency_key: key.to_owned(),
     }
 }
@@ -97,7 +105,7 @@ fn invocation(name: &str, word: &str, key: &str) -> ToolInvocation {
 async fn call(rig: &Arc<dyn Rig>, ctx: &Ctx, word: &str, key: &str) -> Result<ToolOutput> {
     let source = rig.source();
     let name = tool_name(source.as_ref()).await;
-    source.call(ctx, &invocation(&name, word, key)).await
+    source.call(ctx, &invocation(&name, rig.argument(), word, key)).await
 }
 
 async fn failure(rig: &Arc<dyn Rig>, ctx: &Ctx, code: &str) -> Error {
@@ -126,7 +134,7 @@ async fn a_call_carries_its_arguments_and_returns_the_answer(open: Open) {
     let rig = open(Behaviour::Echo).await;
     for word in ["plain", "späce & more=%20/..", "\u{1f980} \"quoted\"\n", ""] {
         let output = call(&rig, &Ctx::system(), word, "k").await.expect("the call is answered");
-        assert!(output.content.contains(word), "{word:?} is not in {:?}", output.content);
+        assert!(rig.said(&output).contains(word), "{word:?} is not in {:?}", output.content);
         assert!(!output.is_error);
     }
 }
@@ -139,7 +147,8 @@ async fn a_failure_that_the_tool_reports_is_an_answer(open: Open) {
 
 async fn a_tool_that_is_not_on_offer_is_not_found(open: Open) {
     let rig = open(Behaviour::Echo).await;
-    let outcome = rig.source().call(&Ctx::system(), &invocation("no-such-tool", "w", "k")).await;
+    let outcome =
+        rig.source().call(&Ctx::system(), &invocation("no-such-tool", rig.argument(), "w", "k")).await;
     assert_eq!(outcome.expect_err("there is no such tool").code().id, "TOOL_NOT_FOUND");
     assert!(rig.keys().is_empty(), "the peer was called all the same");
 }
@@ -201,7 +210,7 @@ async fn calls_run_side_by_side(open: Open) {
         let rig = Arc::clone(&rig);
         async move {
             let output = call(&rig, &Ctx::system(), word, word).await.expect("the call is answered");
-            assert!(output.content.contains(word), "answers were mixed up: {output:?}");
+            assert!(rig.said(&output).contains(word), "answers were mixed up: {output:?}");
         }
     };
     tokio::join!(one("alpha"), one("beta"), one("gamma"), one("delta"));

@@ -233,6 +233,7 @@ impl Provider for Fake {
             images: true,
             json_schema: false,
             lists_models: true,
+            embeddings: false,
         }
     }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Command};
-use mainstay_core::plan::{Environment, Sizing};
+use mainstay_core::plan::{Environment, Pace, Sizing};
 use mainstay_ship::simulate::report::{Asked, Report};
 use mainstay_ship::simulate::synthetic::{self, Synthetic};
 use mainstay_ship::simulate::{Def as Policy, Service, Setup, Trace, html, policies, price};
@@ -180,6 +180,8 @@ impl Given {
             metric_lag_ms: arguments::duration(arguments, "metric-lag"),
             takes_ms_mean: work_ms as f64 / trace.requests.len().max(1) as f64,
             load_mean: trace.load_mean(|request| service.takes_ms(request)),
+            scale_up: sizing.map_or(Pace::UP, |sizing| sizing.scale_up),
+            scale_down: sizing.map_or(Pace::DOWN, |sizing| sizing.scale_down),
         };
         (service, setup)
     }

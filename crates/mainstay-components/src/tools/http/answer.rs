@@ -39,11 +39,11 @@ pub(super) async fn read(response: http::Response<AnswerBody>, bytes_max: usize)
     })
 }
 
-fn failure(content: String) -> ToolOutput {
+pub(in crate::tools) fn failure(content: String) -> ToolOutput {
     ToolOutput { content, is_error: true }
 }
 
-fn describe(status: StatusCode, body: &[u8]) -> String {
+pub(in crate::tools) fn describe(status: StatusCode, body: &[u8]) -> String {
     // Cut at a character: the bound may have split one.
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
@@ -59,7 +59,7 @@ fn describe(status: StatusCode, body: &[u8]) -> String {
 }
 
 /// At most `bytes_max` bytes, and whether there was more.
-async fn read_up_to(mut body: AnswerBody, bytes_max: usize) -> Result<(Vec<u8>, bool)> {
+pub(in crate::tools) async fn read_up_to(mut body: AnswerBody, bytes_max: usize) -> Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {

@@ -47,7 +47,7 @@ fn check_parameters(parameters: &Map<String, Value>, faults: &mut Vec<Fault>) {
 }
 
 /// A host that is private by its very name would be refused at every call.
-fn check_host(host: &str, faults: &mut Vec<Fault>) {
+pub(in crate::tools) fn check_host(host: &str, faults: &mut Vec<Fault>) {
     let lower = host.to_ascii_lowercase();
     let loopback = lower == "localhost" || lower.ends_with(".localhost");
     if loopback || host.parse().is_ok_and(|address| !Addresses::PublicOnly.allow(address)) {
@@ -89,7 +89,7 @@ fn near(name: &str, properties: Option<&Map<String, Value>>) -> Option<String> {
     })
 }
 
-fn check_header(key: &str, text: &str, faults: &mut Vec<Fault>) {
+pub(in crate::tools) fn check_header(key: &str, text: &str, faults: &mut Vec<Fault>) {
     let pointer = format!("/headers/{}", escape(key));
     let name = match headers::name(key) {
         Ok(name) => name,
@@ -114,7 +114,12 @@ fn check_header(key: &str, text: &str, faults: &mut Vec<Fault>) {
     }
 }
 
-fn fault(code: &'static Code, pointer: &str, message: String, help: Option<&str>) -> Fault {
+pub(in crate::tools) fn fault(
+    code: &'static Code,
+    pointer: &str,
+    message: String,
+    help: Option<&str>,
+) -> Fault {
     Fault { code, pointer: pointer.to_owned(), message, help: help.map(str::to_owned) }
 }
 

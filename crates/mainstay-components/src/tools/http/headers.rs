@@ -111,7 +111,10 @@ pub(super) fn carries_credential(name: &HeaderName) -> bool {
 }
 
 /// All headers with their secrets. Errors: `SECRET_UNAVAILABLE`.
-pub(super) fn resolve(headers: &BTreeMap<String, String>, source: &dyn SecretSource) -> Result<HeaderMap> {
+pub(in crate::tools) fn resolve(
+    headers: &BTreeMap<String, String>,
+    source: &dyn SecretSource,
+) -> Result<HeaderMap> {
     let mut resolved = HeaderMap::with_capacity(headers.len());
     for (key, text) in headers {
         let name = name(key).map_err(|why| Error::bug(format!("a header passed the check: {why}")))?;

@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer, de};
 
 /// A duration: a whole number and `ms`, `s`, `m`, `h` or `d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Time(pub(super) Duration);
+pub(in crate::tools) struct Time(pub(in crate::tools) Duration);
 
 /// A number of bytes: a whole number, alone or with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size(pub(super) u64);
+pub(in crate::tools) struct Size(pub(in crate::tools) u64);
 
 const TIMES: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZES: [(&str, u64); 10] = [

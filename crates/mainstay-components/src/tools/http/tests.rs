@@ -60,7 +60,9 @@ fn settings(url: &str, changes: Value) -> Value {
 }
 
 fn opened(settings: &Value) -> Result<Arc<dyn ToolSource>> {
-    open(Opening { name: &Name::parse("ticket").unwrap(), settings, secrets: &Secrets::new(".") })
+    let embedder = mainstay_testkit::embedder::spelling();
+    let (name, secrets) = (Name::parse("ticket").unwrap(), Secrets::new("."));
+    open(Opening { name: &name, settings, secrets: &secrets, embedder: &embedder })
 }
 
 async fn call(settings: &Value, ctx: &Ctx, arguments: Value) -> Result<ToolOutput> {

@@ -39,7 +39,8 @@ pub struct Reply {
 pub struct Call {
     /// The tool.
     pub name: String,
-    /// Its arguments: an object, or text to be sent as it is (for broken JSON).
+    /// Its arguments: an object, in whose texts `{query}` stands for the last user message; or text to be sent as it is
+    /// (for broken JSON).
     #[serde(default)]
     pub arguments: serde_json::Value,
 }
@@ -141,6 +142,12 @@ impl Script {
             text.replace("{query}", &query).replace("{tool}", tool.as_deref().unwrap_or_default())
         };
         reply.text = reply.text.as_ref().map(fill);
+        let ask = |text: &str| text.replace("{query}", &query);
+        reply
+            .tool_calls
+            .iter_mut()
+            .filter(|call| call.arguments.is_object())
+            .for_each(|call| fill_in(&mut call.arguments, &ask));
         let usage = reply.usage.map(|t| Usage {
             input_uncached: t.input,
             cache_read: t.cache_read,
@@ -149,6 +156,16 @@ impl Script {
             ..Usage::default()
         });
         Turn { tokens_per_second: reply.tokens_per_second.unwrap_or(self.tokens_per_second), usage, reply }
+    }
+}
+
+/// Puts words into the texts of a value.
+fn fill_in(value: &mut serde_json::Value, fill: &dyn Fn(&str) -> String) {
+    match value {
+        serde_json::Value::String(text) => *text = fill(text),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, fill)),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(|value| fill_in(value, fill)),
+        _ => {}
     }
 }
 

@@ -142,7 +142,11 @@ fn status_error(status: Status) -> Error {
         400..=499 => &codes::PROVIDER_INVALID_REQUEST,
         _ => &codes::PROVIDER_UNAVAILABLE,
     };
-    let error = Error::new(code, format!("the scripted provider answered {}", status.code));
+    let mut error = Error::new(code, format!("the scripted provider answered {}", status.code));
+    if code == &codes::PROVIDER_AUTH {
+        error = error
+            .with_help("its script says so; of another provider, look at the key that `api_key` refers to");
+    }
     match status.retry_after_ms {
         Some(ms) => error.with_retry(Retry::Temporary(Some(Duration::from_millis(ms)))),
         None if status.code < 429 => error.with_retry(Retry::Permanent),

@@ -15,7 +15,7 @@ use crate::simulate::whole;
 pub(super) const DEF: Def = Def {
     name: "hpa",
     about: "Kubernetes' HPA on requests in flight, with the behaviour that `mainstay ship` writes",
-    make: |setup| with(setup, Behavior::shipped()),
+    make: |setup| with(setup, Behavior::shipped(setup.scale_up, setup.scale_down)),
     notes: from_one,
 };
 

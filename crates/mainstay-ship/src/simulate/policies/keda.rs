@@ -66,7 +66,7 @@ impl Keda {
             target: setup.target_or(SHARE),
             lag_ms: setup.metric_lag_ms,
             activation: Activation::new(COOLDOWN_SECONDS * 1000),
-            scaling: Scaling::new(Behavior::shipped(), bounds.min),
+            scaling: Scaling::new(Behavior::shipped(setup.scale_up, setup.scale_down), bounds.min),
         }
     }
 }

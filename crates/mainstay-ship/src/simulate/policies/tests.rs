@@ -5,6 +5,8 @@ use crate::simulate::trace::Request;
 use crate::simulate::{Service, Trace};
 
 pub(super) const SETUP: Setup = Setup {
+    scale_up: Pace::UP,
+    scale_down: Pace::DOWN,
     replicas_min: 1,
     replicas_max: 20,
     target: None,

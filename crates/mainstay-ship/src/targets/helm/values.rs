@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use mainstay_core::plan::{Route, Scaler};
 
 use super::holes;
-use crate::targets::kubernetes::Object;
+use crate::targets::kubernetes::{Object, scaling};
 use crate::value::dense;
 use crate::workload::Workload;
 use crate::{Secret, text};
@@ -50,6 +50,7 @@ pub(super) fn of(workload: &Workload) -> Value {
         },
         "inFlight": sizing.in_flight,
         "cpuPercent": sizing.cpu_percent.unwrap_or(0),
+        "behavior": scaling::behavior(sizing),
         "host": sizing.host.clone().unwrap_or_default(),
         "route": match sizing.route {
             Route::Gateway => "gateway",
@@ -156,6 +157,7 @@ fn cut_autoscaler(value: &mut Value) {
     spec["minReplicas"] = holes::value(".Values.replicas.min");
     spec["maxReplicas"] = holes::value(".Values.replicas.max");
     spec["metrics"] = holes::block("include \"metrics\" .");
+    spec["behavior"] = holes::block("toYaml .Values.behavior");
 }
 
 fn cut_scaled_object(value: &mut Value) {
@@ -163,6 +165,7 @@ fn cut_scaled_object(value: &mut Value) {
     spec["minReplicaCount"] = holes::value(".Values.replicas.min");
     spec["maxReplicaCount"] = holes::value(".Values.replicas.max");
     spec["triggers"] = holes::block("include \"triggers\" .");
+    spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] = holes::block("toYaml .Values.behavior");
 }
 
 /// The schema of the values. It has no defaults: those would come in beside what a file of values says.
@@ -188,6 +191,7 @@ pub(super) fn schema() -> Value {
             "scaler": { "enum": ["hpa", "keda", "fixed"] },
             "inFlight": { "type": "integer", "minimum": 1 },
             "cpuPercent": count,
+            "behavior": { "type": "object" },
             "host": text,
             "route": { "enum": ["gateway", "ingress"] },
             "migration": object(

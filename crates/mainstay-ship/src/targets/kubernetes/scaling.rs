@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use mainstay_core::plan::Scaler;
+use mainstay_core::plan::{Pace, Scaler, Sizing};
 use mainstay_core::{Error, Result, codes, metric};
 
 use super::{Object, metadata, pod, selector};
@@ -56,23 +56,20 @@ pub(super) fn notes(workload: &Workload) -> Vec<String> {
     }
 }
 
-/// Up at once and quickly, down slowly: a replica that goes takes its sessions along.
-pub(crate) fn behavior() -> Value {
-    json!({
-        "scaleUp": {
-            "stabilizationWindowSeconds": 0,
+/// How fast replicas come and go, as the API says it.
+pub(crate) fn behavior(sizing: &Sizing) -> Value {
+    let rules = |pace: &Pace| {
+        let policy = |kind: &str, value: Option<u32>| {
+            value.map(|value| json!({ "type": kind, "value": value, "periodSeconds": pace.every.as_secs() }))
+        };
+        let policies = [policy("Percent", pace.percent), policy("Pods", pace.replicas)];
+        json!({
+            "stabilizationWindowSeconds": pace.after.as_secs(),
             "selectPolicy": "Max",
-            "policies": [
-                { "type": "Percent", "value": 100, "periodSeconds": 30 },
-                { "type": "Pods", "value": 4, "periodSeconds": 30 },
-            ],
-        },
-        "scaleDown": {
-            "stabilizationWindowSeconds": 300,
-            "selectPolicy": "Max",
-            "policies": [{ "type": "Percent", "value": 50, "periodSeconds": 60 }],
-        },
-    })
+            "policies": policies.into_iter().flatten().collect::<Vec<_>>(),
+        })
+    };
+    json!({ "scaleUp": rules(&sizing.scale_up), "scaleDown": rules(&sizing.scale_down) })
 }
 
 fn hpa(workload: &Workload) -> Value {
@@ -98,7 +95,7 @@ fn hpa(workload: &Workload) -> Value {
             "minReplicas": workload.sizing.replicas_min,
             "maxReplicas": workload.sizing.replicas_max,
             "metrics": metrics,
-            "behavior": behavior(),
+            "behavior": behavior(&workload.sizing),
         },
     })
 }
@@ -127,7 +124,7 @@ fn scaled_object(workload: &Workload) -> Value {
             "cooldownPeriod": COOLDOWN_SECONDS,
             "minReplicaCount": workload.sizing.replicas_min,
             "maxReplicaCount": workload.sizing.replicas_max,
-            "advanced": { "horizontalPodAutoscalerConfig": { "behavior": behavior() } },
+            "advanced": { "horizontalPodAutoscalerConfig": { "behavior": behavior(&workload.sizing) } },
             "triggers": triggers,
         },
     })

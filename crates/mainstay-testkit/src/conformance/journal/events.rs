@@ -72,6 +72,7 @@ async fn events_of_one_run_are_not_anothers(journal: Journal) {
 async fn every_kind_of_event_reads_back_as_appended(journal: Journal) {
     let error = || RunError {
         retry_after_ms: Some(1_500),
+        help: Some("look again".to_owned()),
         ..RunError::new(&codes::PROVIDER_TIMEOUT, "the provider was slow")
     };
     let usage = Usage { input_uncached: u64::MAX, output: 7, ..Usage::default() };

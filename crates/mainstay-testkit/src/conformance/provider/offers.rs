@@ -1,6 +1,7 @@
 //! What a provider says it can do: what is declared is sent, what is not declared is refused.
 
 use mainstay_core::Ctx;
+use mainstay_core::embedding::EmbedRequest;
 use mainstay_core::message::{Media, MediaSource, Message, Part, Role};
 use mainstay_core::model::{ModelEvent, ModelRequest, ResponseFormat, Rest};
 use mainstay_core::tool::ToolSpec;
@@ -16,6 +17,7 @@ promises! {
     schemas_are_sent_or_refused,
     fields_that_are_lost_are_told_before_anything_else,
     the_model_asked_for_is_the_one_that_upstream_sees,
+    texts_are_embedded_in_their_order_or_refused,
 }
 
 async fn capabilities_do_not_change(open: Open) {
@@ -116,4 +118,29 @@ async fn the_model_asked_for_is_the_one_that_upstream_sees(open: Open) {
         let named = body["model"] == MODEL_ASKED || received[0].path.contains(&format!("/{MODEL_ASKED}:"));
         assert!(named, "{}: {body}", received[0].path);
     }
+}
+
+async fn texts_are_embedded_in_their_order_or_refused(open: Open) {
+    let rig = open(Behaviour::Says("text")).await;
+    let inputs = ["needle one", "needle two", "needle one"].map(str::to_owned).to_vec();
+    let request = EmbedRequest { model: MODEL_ASKED.to_owned(), inputs, dimensions: None };
+    let outcome = rig.provider().embed(&Ctx::system(), request).await;
+    if !rig.provider().capabilities().embeddings {
+        assert_eq!(outcome.expect_err("it does not declare that").code().id, "UNSUPPORTED");
+        return;
+    }
+    let vectors = outcome.expect("the texts are embedded").vectors;
+    let length = vectors.first().map_or(0, Vec::len);
+    assert!(
+        length > 0 && vectors.len() == 3 && vectors.iter().all(|vector| vector.len() == length),
+        "{vectors:?}"
+    );
+    assert_ne!(vectors[0], vectors[1], "two texts have one vector");
+    let Some(received) = rig.received() else {
+        return assert_eq!(vectors[0], vectors[2], "one text has two vectors");
+    };
+    assert_eq!(vectors.iter().map(|vector| vector[1]).collect::<Vec<_>>(), [0.0, 1.0, 2.0]);
+    let body = String::from_utf8_lossy(&received[0].body).into_owned();
+    let named = body.contains(MODEL_ASKED) || received[0].path.contains(&format!("/{MODEL_ASKED}:"));
+    assert!(named && body.contains("needle two"), "{}: {body}", received[0].path);
 }

@@ -1,5 +1,7 @@
 //! The `behavior` of an HPA: windows in which recommendations settle, and rates at which replicas come and go.
 
+use mainstay_core::plan::Pace;
+
 use crate::simulate::policies::Bounds;
 use crate::simulate::whole;
 
@@ -67,10 +69,16 @@ impl Behavior {
         Self::of(&[(Amount::Percent(100), 15), (Amount::Pods(4), 15)], &[(Amount::Percent(100), 15)])
     }
 
-    /// What the target `kubernetes` writes; a test compares the two.
+    /// What the target `kubernetes` writes for a spec's paces; a test compares the two.
     #[must_use]
-    pub fn shipped() -> Self {
-        Self::of(&[(Amount::Percent(100), 30), (Amount::Pods(4), 30)], &[(Amount::Percent(50), 60)])
+    pub fn shipped(up: Pace, down: Pace) -> Self {
+        let rules = |pace: Pace| {
+            let amounts = [pace.percent.map(Amount::Percent), pace.replicas.map(Amount::Pods)];
+            let rate = |amount| Rate { amount, period_seconds: pace.every.as_secs() };
+            let rates = amounts.into_iter().flatten().map(rate).collect();
+            Rules { window_seconds: pace.after.as_secs(), select: Select::Max, rates }
+        };
+        Self { up: rules(up), down: rules(down) }
     }
 }
 
@@ -176,6 +184,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use std::time::Duration;
+
+    use mainstay_core::plan::Sizing;
 
     const BOUNDS: Bounds = Bounds { min: 1, max: 100 };
 
@@ -198,7 +209,7 @@ mod tests {
     #[test]
     fn a_rate_counts_from_where_its_period_began() {
         // Shipped: 100 % or 4 pods a 30 s.
-        let mut scaling = Scaling::new(Behavior::shipped(), 4);
+        let mut scaling = Scaling::new(Behavior::shipped(Pace::UP, Pace::DOWN), 4);
         assert_eq!(settle(&mut scaling, 15, 4, 50), 8);
         // 15 s later the period still began with 4: 8 is all.
         assert_eq!(settle(&mut scaling, 30, 8, 50), 8);
@@ -226,7 +237,7 @@ mod tests {
 
     #[test]
     fn half_a_minute_down_is_cut_off_not_rounded() {
-        let mut scaling = Scaling::new(Behavior::shipped(), 5);
+        let mut scaling = Scaling::new(Behavior::shipped(Pace::UP, Pace::DOWN), 5);
         // From 5: 50 % leaves 2.5, so down to 2; then nothing for a minute; then 1.
         assert_eq!(settle(&mut scaling, 300, 5, 1), 2);
         assert_eq!(settle(&mut scaling, 315, 2, 1), 2);
@@ -290,10 +301,18 @@ mod tests {
                 "policies": rates.collect::<Vec<Value>>(),
             })
         };
-        let shipped = Behavior::shipped();
-        assert_eq!(
-            json!({ "scaleUp": rules(&shipped.up), "scaleDown": rules(&shipped.down) }),
-            crate::targets::kubernetes::scaling::behavior()
-        );
+        let slow = Pace { replicas: Some(2), percent: None, every: Duration::from_secs(45), ..Pace::UP };
+        for (scale_up, scale_down) in [(Pace::UP, Pace::DOWN), (slow, Pace { after: Duration::ZERO, ..slow })]
+        {
+            let shipped = Behavior::shipped(scale_up, scale_down);
+            assert_eq!(
+                json!({ "scaleUp": rules(&shipped.up), "scaleDown": rules(&shipped.down) }),
+                crate::targets::kubernetes::scaling::behavior(&Sizing {
+                    scale_up,
+                    scale_down,
+                    ..Sizing::default()
+                })
+            );
+        }
     }
 }

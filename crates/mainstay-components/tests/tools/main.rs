@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 
+mod chroma;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +35,9 @@ fn main() {
 
 /// What the suite runs a kind against: a name and a way to open it, for each way in which the kind works.
 fn peers(def: &'static Def) -> Option<Vec<(String, Open)>> {
+    if def.kind.kind == "chroma" {
+        return Some(vec![("chroma".to_owned(), chroma::open(def))]);
+    }
     let table: &[(&str, &[Value])] = &[(
         "http",
         &[
@@ -81,8 +86,9 @@ impl HttpRig {
         settings["timeout"] = "20s".into();
         settings["response_bytes_max"] = "4KiB".into();
         assert_eq!((def.kind.check)(&settings), [], "the rig's settings are valid");
-        let opening =
-            Opening { name: &Name::parse("echo").unwrap(), settings: &settings, secrets: &Secrets::new(".") };
+        let (name, secrets, embedder) =
+            (Name::parse("echo").unwrap(), Secrets::new("."), mainstay_testkit::embedder::spelling());
+        let opening = Opening { name: &name, settings: &settings, secrets: &secrets, embedder: &embedder };
         Arc::new(Self { source: (def.open)(opening).unwrap(), keys, calls, server })
     }
 }
