@@ -18,8 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, [ROOT])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), without_sources(descriptors.clone()).encode_to_vec())?;
-    // Bytes are slices of what was received; metadata is in the order of its names, as core has it. An RPC that a service
-    // does not write answers UNIMPLEMENTED. Connections are not the generated clients' business.
+    // Bytes are slices of what was received; metadata is in the order of its names, as core has it. An RPC that a
+    // service does not write answers UNIMPLEMENTED. Connections are not the generated clients' business.
     tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")

@@ -38,8 +38,8 @@ pub struct Ports {
     pub telemetry: Arc<dyn Telemetry>,
 }
 
-/// The engine. Cheap to clone; all clones are one. Runs live in tasks of the runtime that `start` is called on and go on
-/// when every clone is dropped.
+/// The engine. Cheap to clone; all clones are one. Runs live in tasks of the runtime that `start` is called on and go
+/// on when every clone is dropped.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,

@@ -40,8 +40,8 @@ impl std::fmt::Debug for Beside {
 }
 
 impl Beside {
-    /// Starts the command. Must be called within a runtime. Errors: its folder is not there, or no process can be had; a
-    /// program that is not there ends with 127, as in a shell.
+    /// Starts the command. Must be called within a runtime. Errors: its folder is not there, or no process can be had;
+    /// a program that is not there ends with 127, as in a shell.
     pub async fn start(command: Command, sink: &Sink) -> io::Result<Self> {
         let quoted: Vec<String> = command.words.iter().map(|word| quoted(word)).collect();
         let recipe = Recipe {

@@ -1,5 +1,5 @@
-//! The app beside us behind the core `AppCallback` port, over HTTP: what it subscribes to, and messages on their way to it.
-//! It starts no process and retries nothing.
+//! The app beside us behind the core `AppCallback` port, over HTTP: what it subscribes to, and messages on their way to
+//! it. It starts no process and retries nothing.
 
 mod bound;
 mod bulk;

@@ -1,4 +1,5 @@
-//! The way to an app: one request, and its answer as events, within the deadline. It knows nothing of the app's process.
+//! The way to an app: one request, and its answer as events, within the deadline. It knows nothing of the app's
+//! process.
 
 use std::future::Future;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! The contract with an app, without the network: what it is asked, and what its answers mean.
 //!
-//! Lenient where services differ in names alone, strict where a mistake would pass for an answer: a stream without an end,
-//! JSON without an answer, an error inside a 200.
+//! Lenient where services differ in names alone, strict where a mistake would pass for an answer: a stream without an
+//! end, JSON without an answer, an error inside a 200.
 
 pub(crate) mod events;
 pub(crate) mod question;

@@ -90,7 +90,8 @@ fn left(ctx: &Ctx) -> Duration {
     ctx.deadline().map_or(ANSWER_TIMEOUT, until)
 }
 
-/// Waits for an answer as long as the context says. Errors: `DEADLINE_EXCEEDED`; `APP_UNAVAILABLE` when nothing was sent.
+/// Waits for an answer as long as the context says. Errors: `DEADLINE_EXCEEDED`; `APP_UNAVAILABLE` when nothing was
+/// sent.
 async fn within<T>(
     ctx: &Ctx,
     call: impl Future<Output = std::result::Result<Response<T>, Status>>,
@@ -213,8 +214,8 @@ impl AppCallback for GrpcApp {
         }
     }
 
-    /// Calls the method that an app over HTTP has as a path, with what it would get there: the protocol's own way for a watch
-    /// that was asked for over HTTP.
+    /// Calls the method that an app over HTTP has as a path, with what it would get there: the protocol's own way for a
+    /// watch that was asked for over HTTP.
     async fn configuration_changed(&self, ctx: &Ctx, change: &ConfigurationChange) -> Result<()> {
         let data = mainstay_dapr::configuration::change(change);
         for key in change.items.keys() {

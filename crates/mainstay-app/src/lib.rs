@@ -1,8 +1,8 @@
 //! An app agent: the user's own HTTP service behind the core `App` port. Its process (start, health, restart, stop) and
 //! the channel to it (one POST, answered by JSON, text or server-sent events).
 //!
-//! The contract with the app is in `docs/guide/app-agents.md`. Nothing here retries a call, keeps a session or knows what a
-//! run is made of; nothing here invents a port: `url` says where the app listens.
+//! The contract with the app is in `docs/guide/app-agents.md`. Nothing here retries a call, keeps a session or knows
+//! what a run is made of; nothing here invents a port: `url` says where the app listens.
 
 mod backoff;
 pub mod beside;

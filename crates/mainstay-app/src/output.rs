@@ -9,7 +9,8 @@ const LINE_BYTES_MAX: usize = 8 * 1024;
 /// Stands where a line was cut.
 const CUT: &str = " …";
 
-/// Takes each line as it comes. Called from the reading task, so it must not wait: not even for whoever reads our output.
+/// Takes each line as it comes. Called from the reading task, so it must not wait: not even for whoever reads our
+/// output.
 pub type Sink = Arc<dyn Fn(Line<'_>) + Send + Sync>;
 
 /// A line that an app wrote.

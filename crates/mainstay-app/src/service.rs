@@ -106,9 +106,9 @@ impl AppService {
         Ok(Self { name: name.clone(), channel, client, health, supervisor, calls, successor })
     }
 
-    /// Starts the command, if there is one, without waiting for it: at once, or when those of `replaced` that have the same
-    /// port are gone. Two at one port would fight for it, and the old one would answer for the new. Only the first start
-    /// counts. Must be called within a runtime.
+    /// Starts the command, if there is one, without waiting for it: at once, or when those of `replaced` that have the
+    /// same port are gone. Two at one port would fight for it, and the old one would answer for the new. Only the first
+    /// start counts. Must be called within a runtime.
     pub fn start(&self, replaced: &[Arc<Self>]) {
         let Some(supervisor) = &self.supervisor else { return };
         let same_port = replaced.iter().filter(|old| port(&old.health) == port(&self.health));

@@ -29,8 +29,8 @@ impl Access {
         Self(control)
     }
 
-    /// Whether a call may be made. `operation` is the path or the method's full name as it came; `verb` is that of a call
-    /// to an app that answers requests, `None` for one whose methods are called.
+    /// Whether a call may be made. `operation` is the path or the method's full name as it came; `verb` is that of a
+    /// call to an app that answers requests, `None` for one whose methods are called.
     #[must_use]
     pub fn allows(&self, caller: Caller<'_>, operation: &str, verb: Option<&str>) -> bool {
         let Some(control) = &self.0 else { return true };

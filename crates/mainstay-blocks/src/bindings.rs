@@ -1,5 +1,5 @@
-//! The bindings block: which operations an app may make, where events of the outside go in the app, and what follows from its
-//! answers.
+//! The bindings block: which operations an app may make, where events of the outside go in the app, and what follows
+//! from its answers.
 
 mod listener;
 #[cfg(test)]
@@ -48,8 +48,8 @@ impl Rules {
     }
 }
 
-/// Makes an operation of a binding; `None` where it gives nothing. Errors: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the
-/// field `operation` where none is named; `UNSUPPORTED`; those of the port.
+/// Makes an operation of a binding; `None` where it gives nothing. Errors: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with
+/// the field `operation` where none is named; `UNSUPPORTED`; those of the port.
 pub async fn invoke(
     blocks: &Blocks,
     ctx: &Ctx,

@@ -1,4 +1,5 @@
-//! The conversation block: what a request must say, what is taken out of it and of its answer, and answers that are kept.
+//! The conversation block: what a request must say, what is taken out of it and of its answer, and answers that are
+//! kept.
 
 mod kept;
 mod parameters;
@@ -57,8 +58,8 @@ pub struct Request {
     pub parameters: BTreeMap<String, Value>,
 }
 
-/// Asks the model of a component. Errors: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the field `inputs` where there is no
-/// message, with another for what does not fit; those of the port.
+/// Asks the model of a component. Errors: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the field `inputs` where there is
+/// no message, with another for what does not fit; those of the port.
 pub async fn converse(blocks: &Blocks, ctx: &Ctx, component: &str, request: Request) -> Result<Completion> {
     let found = blocks.table().conversations.get(component).cloned();
     let found = found.ok_or_else(|| not_found("conversation component", component))?;

@@ -4,9 +4,9 @@
 //! head: scheme LF manifest LF MAC LF     the manifest names the vault's key and holds the wrapped one
 //! segment 0, segment 1, … segment n      64 KiB each but the last, each with its tag
 //! ```
-//! A segment's nonce holds its number and whether it is the last, so none can be changed, moved, left out or added. What
-//! is decrypted goes out segment by segment, each after it was verified. The format is that of the protocol's reference
-//! implementation, version 1, so that either decrypts what the other encrypted.
+//! A segment's nonce holds its number and whether it is the last, so none can be changed, moved, left out or added.
+//! What is decrypted goes out segment by segment, each after it was verified. The format is that of the protocol's
+//! reference implementation, version 1, so that either decrypts what the other encrypted.
 
 mod head;
 mod keys;
@@ -48,8 +48,8 @@ pub struct Encryption {
 
 /// Encrypts data. The head comes first, then each segment as soon as its data is there.
 ///
-/// Errors of this and [`decrypt`]: `COMPONENT_NOT_FOUND`; those of the port; `INVALID_FIELD` for a name that does not fit
-/// into the head.
+/// Errors of this and [`decrypt`]: `COMPONENT_NOT_FOUND`; those of the port; `INVALID_FIELD` for a name that does not
+/// fit into the head.
 pub async fn encrypt(
     blocks: &Blocks,
     ctx: &Ctx,
@@ -71,8 +71,8 @@ pub async fn encrypt(
     Ok(stream::once(async { Ok(head) }).chain(segments).boxed())
 }
 
-/// Decrypts data with the key that its head names, or with `key` instead. Errors, besides: `CIPHERTEXT_INVALID`, at once
-/// where the head is at fault, in the stream where a segment is; nothing comes after that.
+/// Decrypts data with the key that its head names, or with `key` instead. Errors, besides: `CIPHERTEXT_INVALID`, at
+/// once where the head is at fault, in the stream where a segment is; nothing comes after that.
 pub async fn decrypt(
     blocks: &Blocks,
     ctx: &Ctx,
@@ -95,8 +95,8 @@ pub async fn decrypt(
     Ok(segments::decrypted(key, source))
 }
 
-/// The data's own key. Whatever is wrong with the vault's key looks the same as a wrong signature: an answer tells nobody
-/// which keys there are. Only a vault that cannot be reached is told.
+/// The data's own key. Whatever is wrong with the vault's key looks the same as a wrong signature: an answer tells
+/// nobody which keys there are. Only a vault that cannot be reached is told.
 async fn unwrap(vault: &Vault, ctx: &Ctx, name: &str, manifest: &Manifest) -> Result<PlainKey> {
     let unwrap =
         |ctx: Ctx| async move { vault.port.unwrap(&ctx, name, manifest.wrapping, &manifest.wrapped).await };

@@ -75,8 +75,8 @@ impl Table {
         self.layers = layers;
     }
 
-    /// Takes over a component of another table as it is, of whatever block. Whether it is open there. To add a block: its
-    /// line.
+    /// Takes over a component of another table as it is, of whatever block. Whether it is open there. To add a block:
+    /// its line.
     pub fn keep(&mut self, from: &Self, name: &str) -> bool {
         let kept = [
             keep(&mut self.stores, &from.stores, name),

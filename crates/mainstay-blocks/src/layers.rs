@@ -1,8 +1,8 @@
-//! What stands around a call of a port. A block calls its port through a component's [`Guard`], never by itself, so that
-//! what an operator asks for a component holds for each of its calls, whatever the block.
+//! What stands around a call of a port. A block calls its port through a component's [`Guard`], never by itself, so
+//! that what an operator asks for a component holds for each of its calls, whatever the block.
 //!
-//! From the outside in: the retry, the circuit breaker, the timeout. So each attempt has its own time, the breaker counts
-//! attempts, and a breaker that is open ends the retry. A guard without policies is the call itself.
+//! From the outside in: the retry, the circuit breaker, the timeout. So each attempt has its own time, the breaker
+//! counts attempts, and a breaker that is open ends the retry. A guard without policies is the call itself.
 
 mod breaker;
 mod policies;
@@ -74,9 +74,9 @@ impl Guard {
         Self((!is_empty).then(|| Arc::new(Rules { subject, timeout, retry, breaker })))
     }
 
-    /// Makes a call, again where that is asked for and can help. It gets the context to be used for it. What the caller is
-    /// to change (an etag that does not fit, an argument that is none) is never tried again. Errors, besides those of the
-    /// call: `CIRCUIT_OPEN`; `DEADLINE_EXCEEDED` when an attempt took longer than it may.
+    /// Makes a call, again where that is asked for and can help. It gets the context to be used for it. What the caller
+    /// is to change (an etag that does not fit, an argument that is none) is never tried again. Errors, besides those
+    /// of the call: `CIRCUIT_OPEN`; `DEADLINE_EXCEEDED` when an attempt took longer than it may.
     pub async fn run<T, F: Future<Output = Result<T>> + Send>(
         &self,
         ctx: &Ctx,
@@ -123,8 +123,8 @@ impl Guard {
         }
     }
 
-    /// The same as [`Guard::run`] for a call whose ending the policies cannot judge themselves: `judge` does. `stop` ends
-    /// the waits between attempts, not an attempt; the last ending is then the call's.
+    /// The same as [`Guard::run`] for a call whose ending the policies cannot judge themselves: `judge` does. `stop`
+    /// ends the waits between attempts, not an attempt; the last ending is then the call's.
     pub async fn run_judged<T, E, F>(
         &self,
         ctx: &Ctx,
@@ -244,8 +244,8 @@ impl Rules {
         }
     }
 
-    /// Waits before the next attempt. Whether there is one: not without a wait, not after `stop`, and not when nobody waits
-    /// for it any more.
+    /// Waits before the next attempt. Whether there is one: not without a wait, not after `stop`, and not when nobody
+    /// waits for it any more.
     async fn wait(&self, ctx: &Ctx, stop: Option<&CancellationToken>, wait: Option<Duration>) -> bool {
         let Some(wait) = wait else { return false };
         if ctx.remaining(tokio::time::Instant::now().into_std()).is_some_and(|left| left <= wait) {

@@ -1,8 +1,8 @@
-//! Ring 1: the building blocks. Each is the rules of an API family over its port: whose key it is, what an etag asks for, what
-//! an envelope holds, who may publish where. It knows no wire format, no route and no backend.
+//! Ring 1: the building blocks. Each is the rules of an API family over its port: whose key it is, what an etag asks
+//! for, what an envelope holds, who may publish where. It knows no wire format, no route and no backend.
 //!
-//! [`Blocks`] is the hub: the components that are open, by name. Surfaces call each block with it, and take requests through
-//! its [`middleware`]; [`door`] and [`access`] stand before the app beside us.
+//! [`Blocks`] is the hub: the components that are open, by name. Surfaces call each block with it, and take requests
+//! through its [`middleware`]; [`door`] and [`access`] stand before the app beside us.
 
 pub mod access;
 pub mod bindings;

@@ -38,8 +38,8 @@ impl Rules {
         Self { before: format!("{PREFIX}{own}{separator}") }
     }
 
-    /// The name as the store has it. Errors: `INVALID_FIELD` without a field for one that holds the separator, with which
-    /// an app could take the locks of another.
+    /// The name as the store has it. Errors: `INVALID_FIELD` without a field for one that holds the separator, with
+    /// which an app could take the locks of another.
     fn name(&self, resource: &str) -> Result<String> {
         if resource.contains(SEPARATOR) {
             let message = format!("input key/keyPrefix '{resource}' can't contain '{SEPARATOR}'");
@@ -49,8 +49,8 @@ impl Rules {
     }
 }
 
-/// Takes a lock that nobody holds; whether this owner has it now. Errors: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the
-/// field `resourceId`, `lockOwner` or `expiryInSeconds` for one that is missing; those of the port.
+/// Takes a lock that nobody holds; whether this owner has it now. Errors: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with
+/// the field `resourceId`, `lockOwner` or `expiryInSeconds` for one that is missing; those of the port.
 pub async fn try_lock(
     blocks: &Blocks,
     ctx: &Ctx,

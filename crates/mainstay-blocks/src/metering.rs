@@ -1,5 +1,5 @@
-//! What is said to the meter: how long components took, and what the app made of what it was sent. Where there is no meter,
-//! no clock is read.
+//! What is said to the meter: how long components took, and what the app made of what it was sent. Where there is no
+//! meter, no clock is read.
 
 use std::sync::Arc;
 

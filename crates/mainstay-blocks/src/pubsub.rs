@@ -69,8 +69,8 @@ pub async fn publish_each(
     Ok(ended)
 }
 
-/// Whether there is such a broker, and the app may publish to the topic with this metadata: surfaces ask before they read
-/// what is published. Errors: as [`publish`], before it is published.
+/// Whether there is such a broker, and the app may publish to the topic with this metadata: surfaces ask before they
+/// read what is published. Errors: as [`publish`], before it is published.
 pub fn may_publish(
     blocks: &Blocks,
     pubsub: &str,

@@ -23,8 +23,8 @@ pub struct Asked {
     pub failure: Option<Error>,
 }
 
-/// Asks every component that is open, all at once, each within two seconds; one that could not be opened is not ready. What policies ask for does not stand around
-/// this: it is about the backend alone.
+/// Asks every component that is open, all at once, each within two seconds; one that could not be opened is not ready.
+/// What policies ask for does not stand around this: it is about the backend alone.
 pub async fn ready(blocks: &Blocks) -> Vec<Asked> {
     let table = blocks.table();
     let end = Instant::now() + TIMEOUT;

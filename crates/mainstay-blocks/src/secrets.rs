@@ -15,8 +15,8 @@ use mainstay_core::meter::Block;
 /// A secret store that is open, and which of its secrets the app may read.
 pub type Store = Opened<dyn SecretStore, Arc<SecretScope>>;
 
-/// A secret by its name. Errors: `COMPONENT_NOT_FOUND`; `PERMISSION_DENIED`; those of the port; `SECRET_UNAVAILABLE` where
-/// there is none.
+/// A secret by its name. Errors: `COMPONENT_NOT_FOUND`; `PERMISSION_DENIED`; those of the port; `SECRET_UNAVAILABLE`
+/// where there is none.
 pub async fn get(
     blocks: &Blocks,
     ctx: &Ctx,

@@ -85,7 +85,8 @@ pub fn can_transact(blocks: &Blocks, store: &str) -> Result<()> {
     check_count(&find(blocks, store)?, 0)
 }
 
-/// Whether its values can be searched. Errors: as [`is_there`]; `UNSUPPORTED`; `INVALID_FIELD` where they are encrypted.
+/// Whether its values can be searched. Errors: as [`is_there`]; `UNSUPPORTED`; `INVALID_FIELD` where they are
+/// encrypted.
 pub fn can_query(blocks: &Blocks, store: &str) -> Result<()> {
     let store = find(blocks, store)?;
     if !store.port.capabilities().query {
@@ -97,8 +98,8 @@ pub fn can_query(blocks: &Blocks, store: &str) -> Result<()> {
     Ok(())
 }
 
-/// What is under a key. Errors of this and the others: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the field `key` for a
-/// key that apps may not use; those of the port.
+/// What is under a key. Errors of this and the others: `COMPONENT_NOT_FOUND`; `INVALID_FIELD` with the field `key` for
+/// a key that apps may not use; those of the port.
 pub async fn get(blocks: &Blocks, ctx: &Ctx, store: &str, key: &str) -> Result<Option<Entry>> {
     let (name, store) = (store, find(blocks, store)?);
     let key = store.rules.prefix.key(key)?;
@@ -181,7 +182,8 @@ fn change(rules: &Rules, operation: Operation) -> Result<Change> {
     }
 }
 
-/// Entries of the app whose value fits. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD`, also where values are encrypted.
+/// Entries of the app whose value fits. Errors, besides: `UNSUPPORTED`; `INVALID_FIELD`, also where values are
+/// encrypted.
 pub async fn query(blocks: &Blocks, ctx: &Ctx, store: &str, query: Query) -> Result<Page> {
     can_query(blocks, store)?;
     let (name, store) = (store, find(blocks, store)?);

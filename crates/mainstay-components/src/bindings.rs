@@ -1,7 +1,8 @@
-//! ★ The bindings. To add a type: a file in `bindings/` with a `pub const DEF`, and a line in `ALL`. That line enrols it in the
-//! conformance suite (`tests/bindings` wants a rig for it) and the reference page.
+//! ★ The bindings. To add a type: a file in `bindings/` with a `pub const DEF`, and a line in `ALL`. That line enrols
+//! it in the conformance suite (`tests/bindings` wants a rig for it) and the reference page.
 //!
-//! A file has five parts in order: `//!` (what, tested versions, link), `DEF`, pure settings, the `impl`, the error map.
+//! A file has five parts in order: `//!` (what, tested versions, link), `DEF`, pure settings, the `impl`, the error
+//! map.
 
 pub mod cron;
 pub mod http;

@@ -1,6 +1,6 @@
-//! ★ The conversation components. To add a type: a file in `conversation/` with a `pub const DEF`, and a line in `ALL`. That
-//! line enrols it in the reference page. What is opened is an [`Endpoint`]: most say which endpoint of a model vendor is
-//! meant, and the binary joins that with the vendor's provider.
+//! ★ The conversation components. To add a type: a file in `conversation/` with a `pub const DEF`, and a line in `ALL`.
+//! That line enrols it in the reference page. What is opened is an [`Endpoint`]: most say which endpoint of a model
+//! vendor is meant, and the binary joins that with the vendor's provider.
 
 pub mod echo;
 pub mod mainstay;

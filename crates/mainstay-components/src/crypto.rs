@@ -1,5 +1,5 @@
-//! ★ The key vaults. To add a type: a file in `crypto/` with a `pub const DEF`, and a line in `ALL`. That line enrols it in
-//! the conformance suite (`tests/crypto` wants keys for it) and the reference page.
+//! ★ The key vaults. To add a type: a file in `crypto/` with a `pub const DEF`, and a line in `ALL`. That line enrols
+//! it in the conformance suite (`tests/crypto` wants keys for it) and the reference page.
 //!
 //! A file has five parts in order: `//!` (what, link), `DEF`, pure settings, the `impl`, the error map.
 

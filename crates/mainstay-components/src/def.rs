@@ -1,4 +1,5 @@
-//! What the list of a building block says of each type of component, and what opening one takes. The same for every block.
+//! What the list of a building block says of each type of component, and what opening one takes. The same for every
+//! block.
 
 use std::path::Path;
 use std::sync::Arc;

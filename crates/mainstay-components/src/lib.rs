@@ -1,6 +1,7 @@
 //! Backends of building blocks: where secrets come from and what agents may call.
 //!
-//! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a route.
+//! Members neither retry nor meter nor cache; what is outside them does. Nothing here knows an agent, a model or a
+//! route.
 
 pub mod bindings;
 #[cfg(any(

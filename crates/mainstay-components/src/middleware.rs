@@ -1,5 +1,6 @@
-//! ★ What requests can pass through. To add a type: a file in `middleware/` with a `pub const DEF`, and a line in `ALL`.
-//! That line enrols it in the conformance suite (`tests/middleware` wants settings for it) and the reference page.
+//! ★ What requests can pass through. To add a type: a file in `middleware/` with a `pub const DEF`, and a line in
+//! `ALL`. That line enrols it in the conformance suite (`tests/middleware` wants settings for it) and the reference
+//! page.
 //!
 //! A file has five parts in order: `//!` (what, link), `DEF`, pure settings, the `impl`, the error map.
 

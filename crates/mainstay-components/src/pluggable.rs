@@ -1,5 +1,6 @@
-//! Components that run in processes of their own and are spoken to through Unix sockets (Dapr's pluggable components, v1): what
-//! there is, and how one of them is opened. Each socket is asked for its services; the socket's name is that of its types.
+//! Components that run in processes of their own and are spoken to through Unix sockets (Dapr's pluggable components,
+//! v1): what there is, and how one of them is opened. Each socket is asked for its services; the socket's name is that
+//! of its types.
 //!
 //! ```text
 //! memo.sock ── StateStore, PubSub ──► state.memo, pubsub.memo
@@ -84,8 +85,8 @@ const BLOCKS: [(Block, &str, &[&str]); 4] = [
     (Block::SecretStores, "secretstores", &[SECRETS]),
 ];
 
-/// Asks the sockets of a folder what they serve. A folder that is not there has none. Errors: `CONFIG_FILE` for one that
-/// cannot be read, or has more than 256 sockets.
+/// Asks the sockets of a folder what they serve. A folder that is not there has none. Errors: `CONFIG_FILE` for one
+/// that cannot be read, or has more than 256 sockets.
 pub async fn discover(folder: &Path) -> Result<Found> {
     let mut found = Found::default();
     for path in sockets(folder)? {

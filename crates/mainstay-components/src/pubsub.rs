@@ -1,8 +1,8 @@
-//! ★ The brokers. To add a type: a file in `pubsub/` with a `pub const DEF`, and a line in `ALL`. That line enrols it in the
-//! conformance suite (`tests/pubsub` wants a server for it) and the reference page.
+//! ★ The brokers. To add a type: a file in `pubsub/` with a `pub const DEF`, and a line in `ALL`. That line enrols it
+//! in the conformance suite (`tests/pubsub` wants a server for it) and the reference page.
 //!
-//! A file has five parts in order: `//!` (what, tested versions, consistency, link), `DEF`, pure settings, the `impl`, the
-//! error map.
+//! A file has five parts in order: `//!` (what, tested versions, consistency, link), `DEF`, pure settings, the `impl`,
+//! the error map.
 
 pub mod embedded;
 pub mod in_memory;

@@ -1,5 +1,5 @@
-//! ★ The secret stores. To add a type: a file in `secret_stores/` with a `pub const DEF`, and a line in `ALL`. That line enrols it in
-//! the conformance suite (`tests/secret_stores.rs` wants a rig for it) and the reference page.
+//! ★ The secret stores. To add a type: a file in `secret_stores/` with a `pub const DEF`, and a line in `ALL`. That
+//! line enrols it in the conformance suite (`tests/secret_stores.rs` wants a rig for it) and the reference page.
 //!
 //! A file has five parts in order: `//!` (what, link), `DEF`, pure settings, the `impl`, the error map.
 

@@ -1,13 +1,13 @@
-//! A component's settings as its type reads them: names without regard to case, values as text, with a fault for each that
-//! does not fit.
+//! A component's settings as its type reads them: names without regard to case, values as text, with a fault for each
+//! that does not fit.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use mainstay_core::{Fault, Redacted, codes, duration};
 
-/// Settings, in the order of the file. A value may be a secret that is not known yet: then it is there, but every reader
-/// gives its default and finds no fault.
+/// Settings, in the order of the file. A value may be a secret that is not known yet: then it is there, but every
+/// reader gives its default and finds no fault.
 #[derive(Clone, Debug, Default)]
 pub struct Settings(Vec<(String, Option<Redacted<String>>)>);
 

@@ -1,5 +1,5 @@
-//! ★ The tools. To add a kind: a file in `tools/` with a `pub const DEF`, and a line in `ALL`. That line enrols it in the
-//! conformance suite (`tests/tools.rs` wants a peer for it), the schema, the reference page and the spec.
+//! ★ The tools. To add a kind: a file in `tools/` with a `pub const DEF`, and a line in `ALL`. That line enrols it in
+//! the conformance suite (`tests/tools.rs` wants a peer for it), the schema, the reference page and the spec.
 //!
 //! A file has five parts in order: `//!` (what, link), `DEF`, pure settings, the `impl`, the error map.
 

@@ -1,5 +1,5 @@
-//! Every type of secret store against the conformance suite; and the suite against a store that breaks its promises. A type
-//! without a rig below fails.
+//! Every type of secret store against the conformance suite; and the suite against a store that breaks its promises. A
+//! type without a rig below fails.
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 

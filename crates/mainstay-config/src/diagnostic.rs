@@ -83,8 +83,8 @@ impl Diagnostics {
         std::iter::once(self).chain(&self.further).filter(|file| !file.faults.is_empty())
     }
 
-    /// The faults of this file alone, in the order of the text. Very many are cut off; [`Diagnostics::count`] counts those
-    /// too.
+    /// The faults of this file alone, in the order of the text. Very many are cut off; [`Diagnostics::count`] counts
+    /// those too.
     #[must_use]
     pub fn faults(&self) -> &[Diagnostic] {
         &self.faults
@@ -128,8 +128,8 @@ impl Diagnostics {
     }
 
     /// The faults for programs: `{"file", "count", "faults": [{"code", "message", "help", "file", "line", "column",
-    /// "end_line", "end_column", "override"}]}`. Lines and columns count from 1 and are null for a fault outside the text; the end
-    /// is the place after the last character.
+    /// "end_line", "end_column", "override"}]}`. Lines and columns count from 1 and are null for a fault outside the
+    /// text; the end is the place after the last character.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let faults: Vec<Value> = self.files().flat_map(Self::own_to_json).collect();

@@ -1,9 +1,10 @@
 //! `mainstay.yaml` to [`Plan`]: text → spanned tree → checked values → plan, with every fault reported at once.
 //!
-//! The way of a spec: `node` reads YAML and remembers where everything stands; `validate` walks it along the JSON Schema
-//! that `schema` generates from `raw` and the registries; `lower` resolves names, reads prompt files and builds the plan.
-//! `reference` renders the same schema as a page. `resources` reads the files of components and their like, in a dialect of
-//! their own. This crate opens no file itself (see [`Files`]), reads no environment and connects to nothing.
+//! The way of a spec: `node` reads YAML and remembers where everything stands; `validate` walks it along the JSON
+//! Schema that `schema` generates from `raw` and the registries; `lower` resolves names, reads prompt files and builds
+//! the plan. `reference` renders the same schema as a page. `resources` reads the files of components and their like,
+//! in a dialect of their own. This crate opens no file itself (see [`Files`]), reads no environment and connects to
+//! nothing.
 
 mod diagnostic;
 mod faults;
@@ -96,8 +97,8 @@ pub fn listen(overridden: Option<&str>, text: &str) -> Option<SocketAddr> {
     lower::server::parse_listen(written.as_str()?)
 }
 
-/// What a spec says, without how it is written: comments, the order of keys and quotes make no difference. `None` where it
-/// is not YAML.
+/// What a spec says, without how it is written: comments, the order of keys and quotes make no difference. `None` where
+/// it is not YAML.
 #[must_use]
 pub fn canonical(text: &str) -> Option<String> {
     let root = node::parse(text, &mut faults::Faults::default())?;

@@ -1,5 +1,5 @@
-//! From checked values to the plan: names are resolved, prompt files read, defaults that depend on other keys filled in,
-//! and the kinds' own checks run. Reports every fault of meaning, at the value that means it.
+//! From checked values to the plan: names are resolved, prompt files read, defaults that depend on other keys filled
+//! in, and the kinds' own checks run. Reports every fault of meaning, at the value that means it.
 //!
 //! References are looked up among the names as written, so that a section with a fault does not make the references to
 //! it faults too.

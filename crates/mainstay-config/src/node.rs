@@ -1,8 +1,8 @@
 //! A YAML document as a tree that knows where everything stands.
 //!
 //! Typing of the spec is the YAML 1.2 core schema and nothing more: `yes` is text, `1.10` is a number, a date is text.
-//! Anchors and aliases work within bounds; tags, merge keys, directives and further documents are refused. Resource files
-//! have a dialect of their own ([`Dialect::Resource`]).
+//! Anchors and aliases work within bounds; tags, merge keys, directives and further documents are refused. Resource
+//! files have a dialect of their own ([`Dialect::Resource`]).
 
 mod lenient;
 mod parse;
@@ -21,8 +21,8 @@ use crate::place::Span;
 pub(crate) enum Dialect<'a> {
     /// The spec: strict, so that nothing is taken for something else.
     Spec,
-    /// A resource file: as the runtime that it was written for reads it. Scalars are those of YAML 1.1, tags and merge keys
-    /// work, of a key that stands twice the last counts (with a warning), keys are whatever has a text.
+    /// A resource file: as the runtime that it was written for reads it. Scalars are those of YAML 1.1, tags and merge
+    /// keys work, of a key that stands twice the last counts (with a warning), keys are whatever has a text.
     Resource {
         /// What `$NAME` and `${NAME}` in values stand for, where they stand for something.
         variables: Option<Variables<'a>>,

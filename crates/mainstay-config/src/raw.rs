@@ -60,9 +60,9 @@ pub(crate) struct Spec {
     #[serde(default)]
     #[schemars(extend("maxProperties" = 1000, "propertyNames" = names()))]
     pub(crate) agents: BTreeMap<String, Agent>,
-    /// The folder of resource files, relative to the spec's folder: components, subscriptions, resiliency, HTTP endpoints
-    /// and configuration, as files for Dapr say them, unchanged. Files directly in it that end in `.yaml` or `.yml` are
-    /// read, in the order of their names.
+    /// The folder of resource files, relative to the spec's folder: components, subscriptions, resiliency, HTTP
+    /// endpoints and configuration, as files for Dapr say them, unchanged. Files directly in it that end in `.yaml` or
+    /// `.yml` are read, in the order of their names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub(crate) components: Option<String>,

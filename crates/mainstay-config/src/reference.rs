@@ -1,5 +1,5 @@
-//! The reference page of `mainstay.yaml`: every key with its type, default, bound and meaning, rendered from the schema.
-//! Says nothing that the schema does not say, but for the page's introduction.
+//! The reference page of `mainstay.yaml`: every key with its type, default, bound and meaning, rendered from the
+//! schema. Says nothing that the schema does not say, but for the page's introduction.
 
 mod cell;
 

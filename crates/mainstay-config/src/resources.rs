@@ -1,8 +1,9 @@
-//! Resource files: components, subscriptions, resiliency, external HTTP services and the runtime's own configuration, as files
-//! for Dapr say them, unchanged. Texts in, resources and faults out; reads no file, no variable, and opens nothing.
+//! Resource files: components, subscriptions, resiliency, external HTTP services and the runtime's own configuration,
+//! as files for Dapr say them, unchanged. Texts in, resources and faults out; reads no file, no variable, and opens
+//! nothing.
 //!
-//! A file that the Dapr runtime takes is taken here, and means the same: what that runtime passes over in silence is a warning
-//! here, what it refuses is a fault. A document with a fault is left out; the others are there all the same.
+//! A file that the Dapr runtime takes is taken here, and means the same: what that runtime passes over in silence is a
+//! warning here, what it refuses is a fault. A document with a fault is left out; the others are there all the same.
 
 mod component;
 mod condition;
@@ -74,7 +75,8 @@ impl std::fmt::Debug for Surroundings<'_> {
 pub struct Loaded {
     /// The resources without a fault.
     pub resources: Resources,
-    /// The faults, file by file; only files that have any. A component that says `ignoreErrors` has none: its are warnings.
+    /// The faults, file by file; only files that have any. A component that says `ignoreErrors` has none: its are
+    /// warnings.
     pub faults: Vec<Diagnostics>,
     /// What may not be meant, file by file; only files that have any.
     pub warnings: Vec<Diagnostics>,

@@ -15,8 +15,8 @@ pub struct ScaffoldModel<'a> {
     pub key: Option<&'a str>,
 }
 
-/// The files of a service called `name`, relative to its folder. They load without a fault. With a model, they are what a
-/// service in production begins with: a key for callers, and what `ship` wants to know.
+/// The files of a service called `name`, relative to its folder. They load without a fault. With a model, they are what
+/// a service in production begins with: a key for callers, and what `ship` wants to know.
 #[must_use]
 pub fn scaffold(name: &Name, model: Option<ScaffoldModel<'_>>) -> Vec<(PathBuf, String)> {
     let rest = model.map_or_else(|| WITHOUT_MODEL.to_owned(), with_model);

@@ -1,5 +1,5 @@
-//! The JSON Schema (2020-12) of `mainstay.yaml`: generated from `raw`, with the settings of every registered kind put in.
-//! Editors, the reference page and the check all read this one value.
+//! The JSON Schema (2020-12) of `mainstay.yaml`: generated from `raw`, with the settings of every registered kind put
+//! in. Editors, the reference page and the check all read this one value.
 
 mod lint;
 mod tidy;
@@ -15,8 +15,8 @@ use mainstay_core::KindDef;
 /// The schema of a spec for these registries.
 ///
 /// Beside the standard keywords it uses `x-form` (what a text is: `duration`, `size`, `secret`, `name`, …), `x-minimum`
-/// and `x-maximum` (bounds of a duration or size), `x-kinds` (an object with exactly one key, the kind) and `x-names` (the
-/// section of the spec in which a text is a name).
+/// and `x-maximum` (bounds of a duration or size), `x-kinds` (an object with exactly one key, the kind) and `x-names`
+/// (the section of the spec in which a text is a name).
 #[must_use]
 pub fn schema(kinds: &Kinds<'_>) -> Value {
     let mut root = schemars::schema_for!(raw::Spec).to_value();

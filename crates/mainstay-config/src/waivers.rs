@@ -1,5 +1,5 @@
-//! The file of waivers: items of the production checklist that someone lets pass until a day, and why. Text in, waivers or
-//! faults out; whether the day has passed is for others to say.
+//! The file of waivers: items of the production checklist that someone lets pass until a day, and why. Text in, waivers
+//! or faults out; whether the day has passed is for others to say.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,8 @@ pub struct Waiver {
     pub expires: String,
 }
 
-/// Reads a file of waivers: a list of `{ id, reason, expires }`. `name` is for messages, `ids` are the items that there are.
+/// Reads a file of waivers: a list of `{ id, reason, expires }`. `name` is for messages, `ids` are the items that there
+/// are.
 ///
 /// # Errors
 /// Every fault with its place: an id that is no item's or stands twice, a missing reason or day, a day that is none.

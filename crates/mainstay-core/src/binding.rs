@@ -80,15 +80,16 @@ pub trait Binding: Send + Sync {
     /// Whether the other side answers, where that can be asked without an effect.
     async fn ready(&self, ctx: &Ctx) -> Result<()>;
 
-    /// Makes an operation; `None` where it gives nothing. One whose future is dropped may or may not have had its effect.
-    /// Errors: `UNSUPPORTED` for an operation that is not declared; `INVALID_FIELD` for metadata or data it cannot use.
+    /// Makes an operation; `None` where it gives nothing. One whose future is dropped may or may not have had its
+    /// effect. Errors: `UNSUPPORTED` for an operation that is not declared; `INVALID_FIELD` for metadata or data it
+    /// cannot use.
     async fn invoke(&self, _ctx: &Ctx, operation: Operation) -> Result<Option<Outcome>> {
         Err(not_supported(&operation.name))
     }
 
     /// Listens from now on, or from where it was left, as the adapter documents it. Events that depend on each other's
-    /// order come one at a time: the next when the one before is settled. The stream bounds what it has unsettled, and an
-    /// error in it is its last item. Dropping it ends listening. Errors: `UNSUPPORTED`.
+    /// order come one at a time: the next when the one before is settled. The stream bounds what it has unsettled, and
+    /// an error in it is its last item. Dropping it ends listening. Errors: `UNSUPPORTED`.
     async fn events(&self, _ctx: &Ctx) -> Result<BoxStream<Result<Event>>> {
         Err(Error::new(&codes::UNSUPPORTED, "listen to this binding: it has no events"))
     }

@@ -147,8 +147,8 @@ pub trait AppCallback: Send + Sync {
     /// answered ([`Error::with_answer`](crate::Error::with_answer)), and the message is tried again just so.
     async fn deliver(&self, ctx: &Ctx, event: &TopicEvent) -> Result<Verdict>;
 
-    /// Delivers messages in one call. A verdict for each, in their order; what the app says nothing of comes again. Errors,
-    /// besides: `UNSUPPORTED`.
+    /// Delivers messages in one call. A verdict for each, in their order; what the app says nothing of comes again.
+    /// Errors, besides: `UNSUPPORTED`.
     async fn deliver_bulk(&self, _ctx: &Ctx, _event: &BulkEvent) -> Result<Vec<Verdict>> {
         Err(Error::new(&codes::UNSUPPORTED, "deliver several messages in one call to this app"))
     }
@@ -158,13 +158,14 @@ pub trait AppCallback: Send + Sync {
         Ok(false)
     }
 
-    /// Tells the app of an event. Errors, besides: `UNSUPPORTED`. An answer that is a failure is an error: whether the event
-    /// comes again is the binding's to decide.
+    /// Tells the app of an event. Errors, besides: `UNSUPPORTED`. An answer that is a failure is an error: whether the
+    /// event comes again is the binding's to decide.
     async fn tell(&self, _ctx: &Ctx, _event: &BindingEvent) -> Result<BindingAnswer> {
         Err(Error::new(&codes::UNSUPPORTED, "tell this app of a binding's event"))
     }
 
-    /// Tells the app of configuration that changed. Errors, besides: `UNSUPPORTED` for an app that is told in another way.
+    /// Tells the app of configuration that changed. Errors, besides: `UNSUPPORTED` for an app that is told in another
+    /// way.
     async fn configuration_changed(&self, _ctx: &Ctx, _change: &ConfigurationChange) -> Result<()> {
         Err(Error::new(
             &codes::UNSUPPORTED,

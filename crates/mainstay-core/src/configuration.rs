@@ -28,11 +28,12 @@ impl Item {
 /// Items by their key.
 pub type Items = BTreeMap<String, Item>;
 
-/// The port of a configuration store. Members do not retry, time out beyond the context's deadline, log, meter or cache.
+/// The port of a configuration store. Members do not retry, time out beyond the context's deadline, log, meter or
+/// cache.
 ///
-/// `keys` are those that are meant, all where there are none; `metadata` as the adapter documents it. Errors of every method:
-/// `STORE_UNAVAILABLE` when the backend cannot be reached, or `DEADLINE_EXCEEDED`; a call fails within its context's
-/// deadline. `INVALID_FIELD` for keys or metadata that the backend cannot take.
+/// `keys` are those that are meant, all where there are none; `metadata` as the adapter documents it. Errors of every
+/// method: `STORE_UNAVAILABLE` when the backend cannot be reached, or `DEADLINE_EXCEEDED`; a call fails within its
+/// context's deadline. `INVALID_FIELD` for keys or metadata that the backend cannot take.
 #[async_trait]
 pub trait ConfigurationStore: Send + Sync {
     /// Whether the backend answers.
@@ -41,9 +42,9 @@ pub trait ConfigurationStore: Send + Sync {
     /// The items there are, by key.
     async fn get(&self, ctx: &Ctx, keys: &[String], metadata: &BTreeMap<String, String>) -> Result<Items>;
 
-    /// Items as they change from now on, those that are removed as [`Item::is_gone`]. Changes of one key that follow each
-    /// other fast may come as one, with the last value. An error is the last item: something may have been missed, and
-    /// whoever goes on watches again and reads. Dropping it ends the watch.
+    /// Items as they change from now on, those that are removed as [`Item::is_gone`]. Changes of one key that follow
+    /// each other fast may come as one, with the last value. An error is the last item: something may have been missed,
+    /// and whoever goes on watches again and reads. Dropping it ends the watch.
     async fn watch(
         &self,
         ctx: &Ctx,

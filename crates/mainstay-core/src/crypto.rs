@@ -29,8 +29,8 @@ pub enum Cipher {
 /// A key in the clear.
 pub type PlainKey = Redacted<Vec<u8>>;
 
-/// The port of a key vault. Members do not retry, log or meter. They tell nobody what is in a key, and errors name keys,
-/// never their contents.
+/// The port of a key vault. Members do not retry, log or meter. They tell nobody what is in a key, and errors name
+/// keys, never their contents.
 ///
 /// A method whose future is dropped has no effect that lasts. Errors of every method: `VAULT_UNAVAILABLE` when the keys
 /// cannot be reached, or `DEADLINE_EXCEEDED`.

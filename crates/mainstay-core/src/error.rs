@@ -117,8 +117,8 @@ impl Error {
         self
     }
 
-    /// Says what the other side answered with: a status of a request-response protocol (from 100), or a code of a remote
-    /// call (0 to 16).
+    /// Says what the other side answered with: a status of a request-response protocol (from 100), or a code of a
+    /// remote call (0 to 16).
     #[must_use]
     pub fn with_answer(mut self, status: u16) -> Self {
         self.0.answer = Some(status);

@@ -156,10 +156,10 @@ pub struct Purged {
 /// The port. Reads see every append that was acknowledged before they began.
 #[async_trait]
 pub trait RunJournal: Send + Sync {
-    /// Keeps the records, all or none, in order, and returns when they are durable (they survive kill -9 and power
-    /// loss as far as the medium keeps its word). Safe to drop: the records are then either kept or not.
-    /// Errors: `JOURNAL_UNAVAILABLE`: [`Retry::Permanent`] from the first failed write or sync to a restart, and whether
-    /// the records are kept is not known; [`Retry::Temporary`] when only a large value could not be written: nothing was
+    /// Keeps the records, all or none, in order, and returns when they are durable (they survive kill -9 and power loss
+    /// as far as the medium keeps its word). Safe to drop: the records are then either kept or not. Errors:
+    /// `JOURNAL_UNAVAILABLE`: [`Retry::Permanent`] from the first failed write or sync to a restart, and whether the
+    /// records are kept is not known; [`Retry::Temporary`] when only a large value could not be written: nothing was
     /// kept, and the same append may succeed later. `OVERLOADED` when the bounded queue is full, `INVALID_FIELD` as
     /// [`RunRecord::check`] says; then nothing was kept.
     ///

@@ -91,8 +91,9 @@ pub enum ResponseFormat {
 
 /// A step of an answer.
 ///
-/// Order: `Dropped` if there is cause for it, `Start`, then any number of deltas, then `Usage` and `Finish` once each (in either order), then the end.
-/// Tool calls may be interleaved by `index`; a call's `ToolCallStart` precedes its deltas. `Alive` may stand anywhere.
+/// Order: `Dropped` if there is cause for it, `Start`, then any number of deltas, then `Usage` and `Finish` once each
+/// (in either order), then the end. Tool calls may be interleaved by `index`; a call's `ToolCallStart` precedes its
+/// deltas. `Alive` may stand anywhere.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelEvent {
     /// Fields of the request that this target cannot carry, as dotted paths; never empty.

@@ -123,7 +123,8 @@ impl std::fmt::Debug for WireResponse {
 /// Bytes to pass on, and what was noticed in them.
 #[derive(Clone, Debug, Default)]
 pub struct WireFrame {
-    /// The bytes as received. Empty when the frame was stripped, and for a sign of life: a piece of a larger event came.
+    /// The bytes as received. Empty when the frame was stripped, and for a sign of life: a piece of a larger event
+    /// came.
     pub bytes: Bytes,
     /// What was noticed; `None` for most frames.
     pub tap: Option<Box<Tap>>,

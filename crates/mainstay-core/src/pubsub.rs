@@ -114,7 +114,7 @@ pub trait PubSub: Send + Sync {
     }
 
     /// Joins a group. A group that is new begins with what is published from now on, unless its settings say otherwise;
-    /// one that is known goes on where it was. The stream bounds what it holds unsettled, and an error in it is its last
-    /// item: subscribe again. Dropping it leaves the group; what is unsettled goes to others.
+    /// one that is known goes on where it was. The stream bounds what it holds unsettled, and an error in it is its
+    /// last item: subscribe again. Dropping it leaves the group; what is unsettled goes to others.
     async fn subscribe(&self, ctx: &Ctx, subscription: Subscription) -> Result<BoxStream<Result<Delivery>>>;
 }

@@ -74,8 +74,8 @@ pub struct Breaker {
     pub interval: Duration,
     /// How long it stays open.
     pub timeout: Duration,
-    /// The condition to open, as written, over `requests`, `totalSuccesses`, `totalFailures`, `consecutiveSuccesses` and
-    /// `consecutiveFailures`; more than five failures in a row when `None`.
+    /// The condition to open, as written, over `requests`, `totalSuccesses`, `totalFailures`, `consecutiveSuccesses`
+    /// and `consecutiveFailures`; more than five failures in a row when `None`.
     pub trip: Option<String>,
 }
 
@@ -238,8 +238,8 @@ impl Policies {
         }
     }
 
-    /// The policies that hold by their name alone: `Default<level>RetryPolicy` and so on, the narrowest level first, then
-    /// the one without a level.
+    /// The policies that hold by their name alone: `Default<level>RetryPolicy` and so on, the narrowest level first,
+    /// then the one without a level.
     fn default_of(&self, levels: &[String]) -> Chosen<'_> {
         let Named { timeouts, retries, breakers } = &self.named;
         let names = |what: &str| {

@@ -13,7 +13,8 @@ use crate::Redacted;
 /// The configuration. The default is that of a runtime without a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuntimeConfig {
-    /// Preview features by name, and whether the file turns them on or off. What it does not name is as the runtime has it.
+    /// Preview features by name, and whether the file turns them on or off. What it does not name is as the runtime has
+    /// it.
     pub features: BTreeMap<String, bool>,
     /// Traces.
     pub tracing: Tracing,
@@ -176,7 +177,8 @@ pub struct AccessPolicy {
 pub struct Operation {
     /// The path, beginning with `/`; `/*` and `/**` stand for parts of it.
     pub path: String,
-    /// The methods, upper case, `*` for all. The rule holds for no call with another method, and for every call without one.
+    /// The methods, upper case, `*` for all. The rule holds for no call with another method, and for every call without
+    /// one.
     pub methods: Vec<String>,
     /// What happens.
     pub action: Action,

@@ -26,8 +26,8 @@ pub struct Capabilities {
     pub durable: bool,
 }
 
-/// Keys that begin so are the runtime's own. No app reaches them, and none of them gets a time to live that a component's
-/// settings give to every value.
+/// Keys that begin so are the runtime's own. No app reaches them, and none of them gets a time to live that a
+/// component's settings give to every value.
 pub const RESERVED: &str = "mainstay||runtime||";
 
 /// What is stored under a key.
@@ -193,8 +193,8 @@ pub trait StateStore: Send + Sync {
         done
     }
 
-    /// Makes all changes, in their order, or none. Errors: as [`StateStore::apply`], for the first change that cannot be
-    /// made; `UNSUPPORTED`; `INVALID_FIELD` for more changes than the store takes at once.
+    /// Makes all changes, in their order, or none. Errors: as [`StateStore::apply`], for the first change that cannot
+    /// be made; `UNSUPPORTED`; `INVALID_FIELD` for more changes than the store takes at once.
     async fn transact(&self, _ctx: &Ctx, _changes: Vec<Change>) -> Result<()> {
         Err(unsupported("make several changes at once"))
     }

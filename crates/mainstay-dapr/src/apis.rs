@@ -124,8 +124,8 @@ impl Apis {
         Self { allowed: ours(allowed), denied: ours(denied) }
     }
 
-    /// Whether a path behind its version may be used. Without a place of its own in a list, a path is as the API that its
-    /// beginning names.
+    /// Whether a path behind its version may be used. Without a place of its own in a list, a path is as the API that
+    /// its beginning names.
     #[must_use]
     pub fn allows_path(&self, of_version: &str, path: &str) -> bool {
         let of_version = version(of_version);

@@ -1,6 +1,6 @@
-//! What the two surfaces of the Dapr wire format (v1.18.3) share: which status and which error code a failure has, over HTTP
-//! and over gRPC, how a query is written, what is in an envelope, which token is asked for, and what they say of the process.
-//! What the app is sent over gRPC is made here as well. Pure; it knows no route, no server and no backend.
+//! What the two surfaces of the Dapr wire format (v1.18.3) share: which status and which error code a failure has, over
+//! HTTP and over gRPC, how a query is written, what is in an envelope, which token is asked for, and what they say of
+//! the process. What the app is sent over gRPC is made here as well. Pure; it knows no route, no server and no backend.
 
 mod about;
 mod apis;

@@ -28,8 +28,8 @@ pub fn topic_event(event: &TopicEvent) -> Result<wire::TopicEventRequest, String
     })
 }
 
-/// What an app gets in one call: each event out of its envelope, and bytes without one as they are. What is no envelope is
-/// left out; its id and why are told to `unfit`.
+/// What an app gets in one call: each event out of its envelope, and bytes without one as they are. What is no envelope
+/// is left out; its id and why are told to `unfit`.
 pub fn bulk_topic_event(event: &BulkEvent, mut unfit: impl FnMut(&str, &str)) -> wire::TopicEventBulkRequest {
     let entries =
         event.entries.iter().filter_map(|one| entry(one).inspect_err(|why| unfit(&one.id, why)).ok());

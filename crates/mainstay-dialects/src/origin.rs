@@ -1,8 +1,8 @@
 //! Marks on what a vendor must see again (signatures, encrypted reasoning): whose it is.
 //!
 //! A signature means something to its vendor alone; another vendor refuses the request. So the canonical form carries
-//! `mainstay:<dialect>:<value>`, and each dialect sends back only its own. To a caller, a foreign value keeps its mark and
-//! comes back with it; an own value goes out bare, as the vendor's clients expect.
+//! `mainstay:<dialect>:<value>`, and each dialect sends back only its own. To a caller, a foreign value keeps its mark
+//! and comes back with it; an own value goes out bare, as the vendor's clients expect.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};

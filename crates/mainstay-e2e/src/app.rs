@@ -1,5 +1,5 @@
-//! Apps at the end of any wire that an app may have: plain or behind TLS, HTTP/1.1 or HTTP/2 and nothing else. And keys for
-//! them, made anew for each test.
+//! Apps at the end of any wire that an app may have: plain or behind TLS, HTTP/1.1 or HTTP/2 and nothing else. And keys
+//! for them, made anew for each test.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

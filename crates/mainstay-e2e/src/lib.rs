@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: a folder with a spec whose model answers from a script, and ways to start the binary
-//! in it. The tests know the command line and the wire, and nothing of ours inside.
+//! What the end-to-end tests share: a folder with a spec whose model answers from a script, and ways to start the
+//! binary in it. The tests know the command line and the wire, and nothing of ours inside.
 
 pub mod app;
 pub mod sidecar;

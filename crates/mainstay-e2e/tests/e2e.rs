@@ -1,5 +1,5 @@
-//! ★ The end-to-end tests, one program: to add a room, a file in `e2e/` and a line here. They start the real binary on port
-//! 0 and speak the wire alone; what they share is in this package's library.
+//! ★ The end-to-end tests, one program: to add a room, a file in `e2e/` and a line here. They start the real binary on
+//! port 0 and speak the wire alone; what they share is in this package's library.
 
 #[path = "e2e/apps.rs"]
 mod apps;

@@ -1,4 +1,5 @@
-//! What the head of a call says: whether it is gRPC at all, until when its caller waits, and under which trace it is made.
+//! What the head of a call says: whether it is gRPC at all, until when its caller waits, and under which trace it is
+//! made.
 
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,8 @@
 //!
 //! Entry: [`Surface`]. A call passes its head (is it gRPC, until when, under which trace) and the API token, then the
 //! method that `dapr` names. It decides nothing about state, messages or secrets: the blocks do. It opens no socket and
-//! names no adapter. Of its own service, what it does not serve is answered with UNIMPLEMENTED; calls of other services are
-//! passed on to the app that they name.
+//! names no adapter. Of its own service, what it does not serve is answered with UNIMPLEMENTED; calls of other services
+//! are passed on to the app that they name.
 
 mod bindings;
 mod call;

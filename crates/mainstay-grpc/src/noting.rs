@@ -1,5 +1,5 @@
-//! What is said of a call once it is answered, or its stream has begun: to the meter where there is one, and to the log where
-//! files or flags ask for a line a call. Where neither is wanted, nothing is read or kept.
+//! What is said of a call once it is answered, or its stream has begun: to the meter where there is one, and to the log
+//! where files or flags ask for a line a call. Where neither is wanted, nothing is read or kept.
 
 use std::time::Instant;
 

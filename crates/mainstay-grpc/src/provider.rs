@@ -128,8 +128,8 @@ fn open<T>(request: tonic::Request<T>) -> (Ctx, String, T) {
     (ctx.unwrap_or_else(|| Ctx::new(RequestId::generate(), Principal::Anonymous)), instance, message)
 }
 
-/// The status of a failure, as the runtime on the other side reads it: an etag that does not hold is a violation of the field
-/// `etag`.
+/// The status of a failure, as the runtime on the other side reads it: an etag that does not hold is a violation of the
+/// field `etag`.
 fn refused(error: &Error) -> Status {
     let said = mainstay_dapr::fault::said(error);
     let fault = |grpc| Fault::new(500, grpc, "", said.clone());

@@ -1,6 +1,6 @@
 //! Calls of services that are not ours: passed on, byte for byte and in both directions, to the app that their metadata
-//! names. Each message is the app's and the caller's own affair. What an operator asks for calls of another app stands around
-//! them; calls of the app beside us have nothing around them, as in Dapr.
+//! names. Each message is the app's and the caller's own affair. What an operator asks for calls of another app stands
+//! around them; calls of the app beside us have nothing around them, as in Dapr.
 
 mod guarded;
 mod kept;

@@ -21,8 +21,8 @@ pub(crate) async fn publish(call: &Call, asked: wire::PublishEventRequest) -> Re
     published.map_err(|error| failed(call, &broker, &topic, &error))
 }
 
-/// Publishes events. One that fails is a failure of the call, as the protocol's own server has it: a caller who reads no
-/// list would lose the event. What was published is published.
+/// Publishes events. One that fails is a failure of the call, as the protocol's own server has it: a caller who reads
+/// no list would lose the event. What was published is published.
 pub(crate) async fn publish_bulk(
     call: &Call,
     asked: wire::BulkPublishRequest,

@@ -11,8 +11,8 @@ use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
 
-/// Bytes of a text in a failure. Failures travel as trailers, of which clients take 8 KiB, and a key that a caller chose
-/// stands in more than one place.
+/// Bytes of a text in a failure. Failures travel as trailers, of which clients take 8 KiB, and a key that a caller
+/// chose stands in more than one place.
 const TEXT_BYTES_MAX: usize = 512;
 /// Bytes of an answer over HTTP that is a failure (google.rpc.ErrorInfo bounds its values).
 const HTTP_TEXT_BYTES_MAX: usize = 63;
@@ -23,7 +23,8 @@ pub(crate) fn of(fault: &Fault) -> Status {
     with_details(Code::from_i32(fault.grpc as i32), &fault.message, details)
 }
 
-/// The same, with its code as the reason where nothing is said besides: what the protocol does for the failures of state.
+/// The same, with its code as the reason where nothing is said besides: what the protocol does for the failures of
+/// state.
 pub(crate) fn with_reason(fault: &Fault) -> Status {
     if !fault.details.is_empty() {
         return of(fault);

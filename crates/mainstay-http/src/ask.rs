@@ -72,8 +72,8 @@ pub(crate) async fn begin(call: &Call, ctx: &Ctx, agent: Option<&str>, start: St
     call.shared.engine.start(ctx, &agent, start).await
 }
 
-/// The answered run. Errors: what the run failed with; `DEADLINE_EXCEEDED` when the caller has waited long enough: to the
-/// run that is a caller who left, and its `on_disconnect` says whether it goes on.
+/// The answered run. Errors: what the run failed with; `DEADLINE_EXCEEDED` when the caller has waited long enough: to
+/// the run that is a caller who left, and its `on_disconnect` says whether it goes on.
 pub(crate) async fn answer(call: &Call, handle: RunHandle) -> Result<Run, Failure> {
     let id = handle.id().clone();
     let run = match tokio::time::timeout(call.patience(), handle.wait()).await {

@@ -1,5 +1,6 @@
-//! Prints what the embedded stores do on this disk: durable saves, gets, publishes with their deliveries, restarts. Absolute
-//! figures depend on the machine. `cargo run --profile perf -p mainstay-journal --example stores [folder] [seconds]`
+//! Prints what the embedded stores do on this disk: durable saves, gets, publishes with their deliveries, restarts.
+//! Absolute figures depend on the machine. `cargo run --profile perf -p mainstay-journal --example stores [folder]
+//! [seconds]`
 
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 #![expect(clippy::unwrap_used, reason = "a measurement stops at the first fault")]

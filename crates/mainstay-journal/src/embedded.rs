@@ -103,8 +103,8 @@ struct Opened {
 }
 
 impl Stores {
-    /// Stores that are opened, and recovered, when the first of their kind is asked for: that call blocks for the time of
-    /// reading their log.
+    /// Stores that are opened, and recovered, when the first of their kind is asked for: that call blocks for the time
+    /// of reading their log.
     #[must_use]
     pub fn new(options: EmbeddedOptions, clock: Arc<dyn Clock>) -> Self {
         Self { options, clock, opened: Mutex::default() }
@@ -138,8 +138,8 @@ impl Stores {
         Ok(())
     }
 
-    /// Writes what waits and lets go of the folders; blocks for a few syncs. Every store fails from here on. Idempotent;
-    /// dropping it does the same.
+    /// Writes what waits and lets go of the folders; blocks for a few syncs. Every store fails from here on.
+    /// Idempotent; dropping it does the same.
     pub fn close(&self) {
         let closed = Opened { is_closed: true, ..Opened::default() };
         let Opened { state, pubsub, .. } = std::mem::replace(&mut *self.opened.lock(), closed);

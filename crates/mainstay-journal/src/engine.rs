@@ -1,5 +1,5 @@
-//! What every store of this crate stands on: a locked folder with a log, blobs and a view, opened, counted, closed. What
-//! the records mean is the store's.
+//! What every store of this crate stands on: a locked folder with a log, blobs and a view, opened, counted, closed.
+//! What the records mean is the store's.
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;

@@ -14,8 +14,8 @@ pub(crate) struct Folder {
     file: File,
 }
 
-/// Makes the folder and those above it that are missing, each durable in the one above it: without its name, all that is
-/// in it would be gone with the power.
+/// Makes the folder and those above it that are missing, each durable in the one above it: without its name, all that
+/// is in it would be gone with the power.
 pub(crate) fn make(medium: &dyn Medium, path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Waiting for what passes by itself: no free descriptor, no memory. Only for what has not been begun, such as opening a
-//! file; a failed write or sync is never tried again.
+//! Waiting for what passes by itself: no free descriptor, no memory. Only for what has not been begun, such as opening
+//! a file; a failed write or sync is never tried again.
 
 use std::io;
 use std::time::Duration;

@@ -7,11 +7,11 @@
 //! - `index` is the view in memory;          - `group` says what a group's members get, and when again;
 //! - `record` is what is on the disk;        - `care` forgets groups that never come back and gives space back.
 //!
-//! Why the view is in memory and not in redb: a broker's view changes with every message twice, and is bounded by what may
-//! wait; 32 bytes a message are cheaper than two rows.
+//! Why the view is in memory and not in redb: a broker's view changes with every message twice, and is bounded by what
+//! may wait; 32 bytes a message are cheaper than two rows.
 //!
-//! Bounds: what waits for a group is kept, up to [`PubSubOptions::backlog_bytes_max`] and [`MESSAGES_MAX`]; then publishing
-//! is refused, since to drop the oldest would lose what was acknowledged. A group that has had no member for
+//! Bounds: what waits for a group is kept, up to [`PubSubOptions::backlog_bytes_max`] and [`MESSAGES_MAX`]; then
+//! publishing is refused, since to drop the oldest would lose what was acknowledged. A group that has had no member for
 //! [`PubSubOptions::group_idle_max`] is forgotten, and holds nothing from then on.
 
 pub(crate) mod broker;

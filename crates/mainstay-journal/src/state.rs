@@ -1,13 +1,13 @@
-//! The durable state stores: all of them in one log, which is the truth, with a view that can be rebuilt. Linearizable; an
-//! acknowledged change survives `kill -9`.
+//! The durable state stores: all of them in one log, which is the truth, with a view that can be rebuilt. Linearizable;
+//! an acknowledged change survives `kill -9`.
 //!
 //! - `store` is one store as the port;      - `log` decides changes and finds values;
 //! - `record` is what is on the disk;       - `recent` is what the view may not have yet;
 //! - `tables` is the view;                  - `scan` and `query` list and search;
 //! - `care` removes what is over and gives space back.
 //!
-//! Reads never wait for a sync: they see the last durable version. Values stay in the log and are read from there; memory
-//! holds the view's pages (bounded), what was changed since its last commit (bounded), and open files (bounded).
+//! Reads never wait for a sync: they see the last durable version. Values stay in the log and are read from there;
+//! memory holds the view's pages (bounded), what was changed since its last commit (bounded), and open files (bounded).
 
 pub(crate) mod care;
 pub(crate) mod log;

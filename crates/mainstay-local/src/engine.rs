@@ -89,8 +89,8 @@ impl Engine {
         Ok(Self { name, running: shared::running(options)? })
     }
 
-    /// Whether the model can be asked: its file is there, and was not found unusable as it is now. A model that is being
-    /// loaded can: callers wait for it. Quick.
+    /// Whether the model can be asked: its file is there, and was not found unusable as it is now. A model that is
+    /// being loaded can: callers wait for it. Quick.
     ///
     /// # Errors
     /// `MODEL_FILE_UNAVAILABLE`, `INTERNAL`: what stood in the way of loading.

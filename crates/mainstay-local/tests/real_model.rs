@@ -1,5 +1,5 @@
-//! The default model as it really is: an answer, memory of a conversation, the vocabulary. What so small a model says to
-//! harder questions is not tested: it changes with the kernel that computes it. Calls are tested on the tiny model.
+//! The default model as it really is: an answer, memory of a conversation, the vocabulary. What so small a model says
+//! to harder questions is not tested: it changes with the kernel that computes it. Calls are tested on the tiny model.
 //! Runs where `mainstay models pull` has put it; elsewhere each test is shown as not run. It fetches nothing.
 
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! Calls over HTTP/2, many on a connection: the client for gRPC. Bodies pass both ways as they come, trailers included;
 //! dropping an answer resets its stream.
 //!
-//! A connection is opened with the first call, and another when those open are busy, so that calls do not queue behind the
-//! other side's limit of streams.
+//! A connection is opened with the first call, and another when those open are busy, so that calls do not queue behind
+//! the other side's limit of streams.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -96,8 +96,8 @@ where
         self.connection().await.map(drop)
     }
 
-    /// Sends a request, of whose URL the path counts, and returns when the answer's head is there. A connection that ended
-    /// before it took anything of the request is replaced without an error.
+    /// Sends a request, of whose URL the path counts, and returns when the answer's head is there. A connection that
+    /// ended before it took anything of the request is replaced without an error.
     ///
     /// # Errors
     /// [`SendError`] says whether the request can have reached the other side.

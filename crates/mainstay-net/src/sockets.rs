@@ -1,7 +1,8 @@
 //! Unix sockets by name, for the processes of one user on one host: a folder that is the user's alone, in it a folder a
 //! name, in it a socket a process. So several processes share a name, and whoever connects gets one that is alive.
 //!
-//! A socket appears under its name only once it takes connections, so one that refuses belongs to nobody and is removed.
+//! A socket appears under its name only once it takes connections, so one that refuses belongs to nobody and is
+//! removed.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -55,8 +56,8 @@ impl Sockets {
         Ok(Self(Arc::new(Folder { path: path.to_owned(), user, turn: AtomicUsize::new(0) })))
     }
 
-    /// The name of an app in a namespace: letters, digits, `-` and one point. Readable where both are plain and short, and
-    /// otherwise a hash, so that no two are the same.
+    /// The name of an app in a namespace: letters, digits, `-` and one point. Readable where both are plain and short,
+    /// and otherwise a hash, so that no two are the same.
     #[must_use]
     pub fn name(namespace: &str, app: &str) -> String {
         let is_plain = |text: &str| {

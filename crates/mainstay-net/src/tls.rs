@@ -61,8 +61,8 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// A configuration that takes any certificate: for a process beside us, whose certificate is its own and whose address is
-/// what we trust. `h2` where it must speak HTTP/2.
+/// A configuration that takes any certificate: for a process beside us, whose certificate is its own and whose address
+/// is what we trust. `h2` where it must speak HTTP/2.
 #[must_use]
 pub fn unverified_config(h2: bool) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -1,5 +1,5 @@
-//! The protobuf wire: messages, clients and services generated from `proto/`, whose names and numbers are the protocol's
-//! (Dapr v1.18.3) and whose text is ours. `tests/wire.txt` lists them as the protocol has them.
+//! The protobuf wire: messages, clients and services generated from `proto/`, whose names and numbers are the
+//! protocol's (Dapr v1.18.3) and whose text is ours. `tests/wire.txt` lists them as the protocol has them.
 //!
 //! It gives nothing a meaning, and opens no connection. `bytes` fields are [`bytes::Bytes`], maps are ordered.
 

@@ -1,7 +1,8 @@
-//! ★ The providers. To add one: a file in `providers/` with a `pub const DEF`, and a line in `ALL`. That line enrols it in
-//! the conformance suite, the schema, the reference page and the spec.
+//! ★ The providers. To add one: a file in `providers/` with a `pub const DEF`, and a line in `ALL`. That line enrols it
+//! in the conformance suite, the schema, the reference page and the spec.
 //!
-//! A file has five parts in order: `//!` (what, tested versions, link), `DEF`, pure `Settings`, the `impl`, the error map.
+//! A file has five parts in order: `//!` (what, tested versions, link), `DEF`, pure `Settings`, the `impl`, the error
+//! map.
 
 pub mod anthropic;
 pub mod gemini;

@@ -1,10 +1,10 @@
-//! ★ The production checklist: what must hold before callers depend on a service. To add a rule: a `Rule` in the `RULES` of
-//! its group in `checks/`, and its row in `docs/guide/checklist.md` (a test compares). To add a group: its file, and a line
-//! in `GROUPS`.
+//! ★ The production checklist: what must hold before callers depend on a service. To add a rule: a `Rule` in the
+//! `RULES` of its group in `checks/`, and its row in `docs/guide/checklist.md` (a test compares). To add a group: its
+//! file, and a line in `GROUPS`.
 //!
-//! A rule judges a [`Subject`]: the plan, the service in an environment, and files as `ship` writes them or as they are on
-//! the disk. Ids are stable: waivers name them. Pure: files and the day's date are handed in. What can be seen on a running
-//! service alone is asked by the binary, which uses the same items and verdicts.
+//! A rule judges a [`Subject`]: the plan, the service in an environment, and files as `ship` writes them or as they are
+//! on the disk. Ids are stable: waivers name them. Pure: files and the day's date are handed in. What can be seen on a
+//! running service alone is asked by the binary, which uses the same items and verdicts.
 
 mod api;
 mod config;

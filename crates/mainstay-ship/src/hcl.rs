@@ -1,5 +1,5 @@
-//! HCL, Terraform's language: values and blocks, and how they are written. What a user wrote is a [`Expr::Text`], in which
-//! nothing is ever evaluated; expressions are ours. The form is that of `terraform fmt`.
+//! HCL, Terraform's language: values and blocks, and how they are written. What a user wrote is a [`Expr::Text`], in
+//! which nothing is ever evaluated; expressions are ours. The form is that of `terraform fmt`.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 pub(crate) enum Expr {
     /// A text, as it is.
     Text(String),
-    /// An expression on one line, in the language itself. Nothing that a user wrote may be in it but through [`quoted`].
+    /// An expression on one line, in the language itself. Nothing that a user wrote may be in it but through
+    /// [`quoted`].
     Raw(String),
     /// A truth.
     Bool(bool),

@@ -1,7 +1,7 @@
 //! An OCI image without an engine: layers from files, a configuration and a manifest, by the image specification 1.1.
 //!
-//! The same files give the same bytes: entries are sorted, owned by number, without a time. So the digest of an image says
-//! what is in it, and is known before anything is pushed.
+//! The same files give the same bytes: entries are sorted, owned by number, without a time. So the digest of an image
+//! says what is in it, and is known before anything is pushed.
 
 mod layer;
 

@@ -1,8 +1,8 @@
 //! From the plan to deployment files: what a service needs to run somewhere, written for each kind of place.
 //!
-//! The way: [`Workload::of`] reduces a plan to what every place must know (image, variables, secrets, bounds, replicas),
-//! a [`Target`] renders that as files. Pure: it reads nothing, writes nothing and knows no time, so the same project gives
-//! the same bytes; the binary writes them.
+//! The way: [`Workload::of`] reduces a plan to what every place must know (image, variables, secrets, bounds,
+//! replicas), a [`Target`] renders that as files. Pure: it reads nothing, writes nothing and knows no time, so the same
+//! project gives the same bytes; the binary writes them.
 
 pub mod checks;
 mod file;
@@ -35,9 +35,9 @@ use mainstay_core::plan::Environment;
 
 /// The files of a target for one environment, in the order of their paths, and what the target cannot express.
 ///
-/// Errors: `SHIP_UNSUPPORTED`, where the target cannot run such a service; `SHIP_INCOMPLETE`, where the spec does not say what
-/// the target must know; `SHIP_PATCH`, where a change that the spec asks for cannot be made; `CONFIG_UNSAFE_LISTEN`, where the
-/// service would be open to anyone who reaches its port and the spec does not say so.
+/// Errors: `SHIP_UNSUPPORTED`, where the target cannot run such a service; `SHIP_INCOMPLETE`, where the spec does not
+/// say what the target must know; `SHIP_PATCH`, where a change that the spec asks for cannot be made;
+/// `CONFIG_UNSAFE_LISTEN`, where the service would be open to anyone who reaches its port and the spec does not say so.
 pub fn ship(project: &Project<'_>, target: &Target, environment: Environment) -> Result<Rendered> {
     patched::known(project)?;
     let workload = Workload::of(project, environment)?;

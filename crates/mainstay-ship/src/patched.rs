@@ -1,7 +1,7 @@
 //! What the spec changes in generated files: JSON Patches (RFC 6902), made before anything judges the files.
 //!
-//! Objects of Kubernetes are changed where they are made, so that plain files, Kustomize and Helm stay the same thing. Other
-//! files are changed as they come from their target; a file that was not written from a value cannot be.
+//! Objects of Kubernetes are changed where they are made, so that plain files, Kustomize and Helm stay the same thing.
+//! Other files are changed as they come from their target; a file that was not written from a value cannot be.
 
 use json_patch::{Patch, PatchOperation};
 use mainstay_core::plan::FilePatch;
@@ -75,8 +75,8 @@ pub(crate) fn object(patches: &[FilePatch], object: &mut Object) -> Result<()> {
         .try_for_each(|patch| apply(patch, &mut object.value))
 }
 
-/// Whether what was patched in an object is as it was patched in a template that was made from it. Errors: `SHIP_PATCH`, where
-/// a value of the chart stands there instead.
+/// Whether what was patched in an object is as it was patched in a template that was made from it. Errors:
+/// `SHIP_PATCH`, where a value of the chart stands there instead.
 pub(crate) fn holds(patches: &[FilePatch], object: &Object, template: &Value) -> Result<()> {
     let name = file_name(object);
     for patch in patches.iter().filter(|patch| parts(patch) == (KUBERNETES, &name)) {

@@ -1,5 +1,5 @@
-//! Queries over what the service measures. Names come from `mainstay_core::metric` alone; a test reads every query that is
-//! written and looks each name and label up.
+//! Queries over what the service measures. Names come from `mainstay_core::metric` alone; a test reads every query that
+//! is written and looks each name and label up.
 
 use mainstay_core::metric::Metric;
 

@@ -1,9 +1,9 @@
 //! Autoscaling tried on paper: a trace of requests, a service, and the policy that adds and removes its replicas.
 //!
-//! The way: a [`Trace`] (read or made up) meets a [`Service`] under a policy of the list (`policies.rs`), event by event;
-//! what callers and the bill would have seen becomes [`Figures`], and those a chart or a page. Pure and deterministic:
-//! the same trace and setup give the same bytes. What is not modelled: processor and memory use, a provider's own limits,
-//! a machine that must be added before a replica fits.
+//! The way: a [`Trace`] (read or made up) meets a [`Service`] under a policy of the list (`policies.rs`), event by
+//! event; what callers and the bill would have seen becomes [`Figures`], and those a chart or a page. Pure and
+//! deterministic: the same trace and setup give the same bytes. What is not modelled: processor and memory use, a
+//! provider's own limits, a machine that must be added before a replica fits.
 
 pub mod chart;
 mod engine;

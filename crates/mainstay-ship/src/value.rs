@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// The objects and lists that say something: `null` entries, and maps and lists that became empty by that, are left out.
-/// An empty map or list that was written as such stays.
+/// The objects and lists that say something: `null` entries, and maps and lists that became empty by that, are left
+/// out. An empty map or list that was written as such stays.
 pub(crate) fn dense(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(

@@ -9,8 +9,8 @@ pub(crate) fn document(header: &Header<'_>, value: &Value) -> String {
     header.lines("#") + &plain(value)
 }
 
-/// A document with its header, whose texts of several lines are written as such: for files that hold scripts, and no value
-/// that a user could have written with a line's end in it.
+/// A document with its header, whose texts of several lines are written as such: for files that hold scripts, and no
+/// value that a user could have written with a line's end in it.
 pub(crate) fn scripted(header: &Header<'_>, value: &Value) -> String {
     header.lines("#") + &written(value, true)
 }

@@ -96,7 +96,8 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(reader: D) -> std::result::Resul
     }
 }
 
-/// Reads a value for which `null` is as good as nothing: clients written in other languages send it for what is not set.
+/// Reads a value for which `null` is as good as nothing: clients written in other languages send it for what is not
+/// set.
 pub(crate) fn or_default<'de, D, T>(reader: D) -> std::result::Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,5 +1,5 @@
-//! Conversations. Bodies are protobuf's JSON of the messages that gRPC has: what is empty is left out, 64-bit numbers are
-//! texts.
+//! Conversations. Bodies are protobuf's JSON of the messages that gRPC has: what is empty is left out, 64-bit numbers
+//! are texts.
 
 mod wire;
 

@@ -1,4 +1,5 @@
-//! Which pages in browsers may call (the Fetch standard's CORS protocol). Without a list none may: nothing is said of it.
+//! Which pages in browsers may call (the Fetch standard's CORS protocol). Without a list none may: nothing is said of
+//! it.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,

@@ -1,5 +1,5 @@
-//! Encryption and decryption of bodies. A body of a known length is answered when all of it is done, so that a failure has a
-//! status; one that comes in chunks is answered as it comes, and a failure cuts the answer.
+//! Encryption and decryption of bodies. A body of a known length is answered when all of it is done, so that a failure
+//! has a status; one that comes in chunks is answered as it comes, and a failure cuts the answer.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _};

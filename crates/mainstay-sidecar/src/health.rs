@@ -51,7 +51,8 @@ async fn outbound(call: Call) -> Result {
     reached(&call, Phase::Outbound, NOT_READY[1], "dapr outbound is not ready")
 }
 
-/// Whether every component answers, and which does not and why. Ours: the protocol's own health says nothing of backends.
+/// Whether every component answers, and which does not and why. Ours: the protocol's own health says nothing of
+/// backends.
 async fn ready(call: Call) -> Result {
     let asked = mainstay_blocks::ready::ready(call.blocks()).await;
     let is_up = call.shared.is_at_least(Phase::Ready);

@@ -1,6 +1,6 @@
-//! Service invocation: a call to the app beside us, to another app on this host, to an external service of a file, or to any
-//! URL, passed on as it comes and answered as it comes, in both directions. Chunked calls are not kept, so they are tried
-//! once; others again as policies ask for it.
+//! Service invocation: a call to the app beside us, to another app on this host, to an external service of a file, or
+//! to any URL, passed on as it comes and answered as it comes, in both directions. Chunked calls are not kept, so they
+//! are tried once; others again as policies ask for it.
 
 mod app;
 mod guarded;
@@ -125,8 +125,8 @@ where
     Ok(answer)
 }
 
-/// Passes on a call that came as a message, for whoever reads no HTTP: how a failure is told as a code is in the answer's
-/// extensions, except where the app answered by HTTP itself.
+/// Passes on a call that came as a message, for whoever reads no HTTP: how a failure is told as a code is in the
+/// answer's extensions, except where the app answered by HTTP itself.
 pub(crate) async fn by_message(shared: &Shared, request: Request<Bytes>) -> http::Response<Bytes> {
     let (parts, body) = request.into_parts();
     let nobody = Asked { id: String::new(), path: String::new() };

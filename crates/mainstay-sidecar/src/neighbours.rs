@@ -1,5 +1,5 @@
-//! Calls of other apps on this host, which come from their runtimes by a socket of this user's. Their runtimes say who calls;
-//! nobody else can connect there. What passes here is held to the access control of this app.
+//! Calls of other apps on this host, which come from their runtimes by a socket of this user's. Their runtimes say who
+//! calls; nobody else can connect there. What passes here is held to the access control of this app.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! What is said of a request once it is answered: to the meter where there is one, and to the log where files or flags ask
-//! for a line a call. Where neither is wanted, nothing is read or kept.
+//! What is said of a request once it is answered: to the meter where there is one, and to the log where files or flags
+//! ask for a line a call. Where neither is wanted, nothing is read or kept.
 
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! ★ The routes. To add one: a row in a file's `ROUTES`, and that file in `ALL`. Every path goes without its trailing slash
-//! and with single slashes; PUT is POST on the routes that say both.
+//! ★ The routes. To add one: a row in a file's `ROUTES`, and that file in `ALL`. Every path goes without its trailing
+//! slash and with single slashes; PUT is POST on the routes that say both.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

@@ -1,5 +1,5 @@
-//! What files say of who may do what, as far as a surface holds it. A reload swaps all of it at once, and a call is held to
-//! what was in force when it came; its connections stay.
+//! What files say of who may do what, as far as a surface holds it. A reload swaps all of it at once, and a call is
+//! held to what was in force when it came; its connections stay.
 
 use std::collections::BTreeMap;
 

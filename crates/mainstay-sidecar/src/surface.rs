@@ -126,8 +126,8 @@ impl Surface {
         Inbound::new(&self.0)
     }
 
-    /// Makes a call that came as a message: to `/v1.0/invoke/{id}/method/{method}`. The answer is whole. Where it is no app's
-    /// own answer over HTTP, its extensions hold a `CallStatus`.
+    /// Makes a call that came as a message: to `/v1.0/invoke/{id}/method/{method}`. The answer is whole. Where it is no
+    /// app's own answer over HTTP, its extensions hold a `CallStatus`.
     pub async fn invoke(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
         invoke::by_message(&self.0, request).await
     }

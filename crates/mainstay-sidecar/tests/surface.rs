@@ -1,4 +1,5 @@
-//! The surface through its router, over stores in memory: statuses, headers and bodies as clients of the protocol check them.
+//! The surface through its router, over stores in memory: statuses, headers and bodies as clients of the protocol check
+//! them.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
 

@@ -1,9 +1,9 @@
-//! ★ What a runtime beside an app measures, under the names that dashboards for Dapr ask for; a block that it has no metric
-//! for has one of ours. To add one: a row in `FAMILIES`, and its arm in `place`.
+//! ★ What a runtime beside an app measures, under the names that dashboards for Dapr ask for; a block that it has no
+//! metric for has one of ours. To add one: a row in `FAMILIES`, and its arm in `place`.
 //!
 //! A report that was met before takes no lock and allocates nothing: its series is found by a hash in a table that is
-//! swapped when a new one comes, and two numbers are added. The number of series has a bound; what comes after is counted
-//! under `other`.
+//! swapped when a new one comes, and two numbers are added. The number of series has a bound; what comes after is
+//! counted under `other`.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,7 +22,8 @@ use crate::families::Hashed;
 use crate::process::Process;
 use crate::prometheus::{method_text, status_text};
 
-/// Upper bounds of the histograms, in microseconds: the original's milliseconds, and four below one, where most calls are.
+/// Upper bounds of the histograms, in microseconds: the original's milliseconds, and four below one, where most calls
+/// are.
 const BOUNDS_US: [u64; 38] = [
     50,
     100,

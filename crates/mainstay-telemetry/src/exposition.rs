@@ -1,7 +1,7 @@
 //! Prometheus' text format 0.0.4, which every scraper reads, made of the OpenMetrics text that the registry writes.
 //!
-//! The two differ in comments alone: a counter's family bears its `_total`, there is no `UNIT` and no end mark. Samples are
-//! passed on as they are.
+//! The two differ in comments alone: a counter's family bears its `_total`, there is no `UNIT` and no end mark. Samples
+//! are passed on as they are.
 
 /// The content type of the format.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

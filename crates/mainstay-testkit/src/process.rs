@@ -1,8 +1,8 @@
-//! The process harness: starts the real binary on a free port, waits until it says that it listens, speaks the wire, and
-//! ends it. Panics with what the binary said when a wait runs out: this is for tests alone.
+//! The process harness: starts the real binary on a free port, waits until it says that it listens, speaks the wire,
+//! and ends it. Panics with what the binary said when a wait runs out: this is for tests alone.
 //!
-//! The binary is `$MAINSTAY_BIN`, or `mainstay` beside the running test in the target folder. It sees no variable of the
-//! test's own environment but `PATH`, so that a developer's keys and settings change nothing.
+//! The binary is `$MAINSTAY_BIN`, or `mainstay` beside the running test in the target folder. It sees no variable of
+//! the test's own environment but `PATH`, so that a developer's keys and settings change nothing.
 
 mod client;
 mod events;

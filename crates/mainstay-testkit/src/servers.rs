@@ -1,10 +1,10 @@
-//! ★ Real servers for tests. To add one: a file in `servers/` with a `pub static RECIPE`, and a line in `ALL`; that line
-//! has `cargo xtask test` install its packages.
+//! ★ Real servers for tests. To add one: a file in `servers/` with a `pub static RECIPE`, and a line in `ALL`; that
+//! line has `cargo xtask test` install its packages.
 //!
-//! A server runs on a port of its own of loopback, with its data in a temporary folder. A shell stands between it and the
-//! test and waits at a pipe: when the test ends, however it ends, the pipe closes, and the shell ends the server; another
-//! one removes the folder. Most checks share one server of a kind and take a name of their own on it; those that stop it start
-//! their own.
+//! A server runs on a port of its own of loopback, with its data in a temporary folder. A shell stands between it and
+//! the test and waits at a pipe: when the test ends, however it ends, the pipe closes, and the shell ends the server;
+//! another one removes the folder. Most checks share one server of a kind and take a name of their own on it; those
+//! that stop it start their own.
 
 pub mod below;
 pub mod kafka;
@@ -61,9 +61,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often that is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Between the server and the test: `$1` is where its log goes, `$2` the signal, the rest is the server. It says the server's
-/// id, and then waits. When a test dies while its server is frozen, the kernel sends the group that it leaves behind a
-/// SIGHUP, which the shell must outlive.
+/// Between the server and the test: `$1` is where its log goes, `$2` the signal, the rest is the server. It says the
+/// server's id, and then waits. When a test dies while its server is frozen, the kernel sends the group that it leaves
+/// behind a SIGHUP, which the shell must outlive.
 const KEEPER: &str = r#"
 log=$1 signal=$2; shift 2
 trap '' HUP
@@ -103,8 +103,8 @@ impl Recipe {
         self.start_with(|_, _| ())
     }
 
-    /// The same, but what it is set to is changed before: `change` takes its folder, where what it reads lies already, and its
-    /// port. Words for its command go into the file [`WORDS`] there, one a line.
+    /// The same, but what it is set to is changed before: `change` takes its folder, where what it reads lies already,
+    /// and its port. Words for its command go into the file [`WORDS`] there, one a line.
     ///
     /// # Panics
     /// As [`Recipe::start`].
@@ -245,7 +245,8 @@ impl Drop for Server {
     }
 }
 
-/// A script with a pipe, in a group of its own, so that an interrupt of the test reaches the server through the pipe alone.
+/// A script with a pipe, in a group of its own, so that an interrupt of the test reaches the server through the pipe
+/// alone.
 fn shell(script: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", script, "sh"]).stdin(Stdio::piped()).stderr(Stdio::null()).process_group(0);
@@ -269,8 +270,8 @@ fn ended(keeper: &mut Child) {
     }
 }
 
-/// A port of 127.0.0.1 that nothing listens on. Something else could take it before the server does; the next run would not
-/// see that again.
+/// A port of 127.0.0.1 that nothing listens on. Something else could take it before the server does; the next run would
+/// not see that again.
 ///
 /// # Panics
 /// When there is none.

@@ -1,5 +1,5 @@
-//! A GGUF model of two layers and a vocabulary of bytes, for tests: everything but its wits is real. Its weights are made
-//! up, or such that it says what it is told to. It is no measure of speed.
+//! A GGUF model of two layers and a vocabulary of bytes, for tests: everything but its wits is real. Its weights are
+//! made up, or such that it says what it is told to. It is no measure of speed.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! ★ The production checklist on a running service. To add an item: a `LiveRule` in the `RULES` of its file in `checking/`
-//! (or a file, and a line in `RULES` here), and its row in `docs/guide/checklist.md`.
+//! ★ The production checklist on a running service. To add an item: a `LiveRule` in the `RULES` of its file in
+//! `checking/` (or a file, and a line in `RULES` here), and its row in `docs/guide/checklist.md`.
 //!
-//! What can be judged on paper is in mainstay-ship; here is what asks a service over the wire, as any caller could, and what
-//! reads the project from the disk for both.
+//! What can be judged on paper is in mainstay-ship; here is what asks a service over the wire, as any caller could, and
+//! what reads the project from the disk for both.
 
 mod api;
 mod draining;

@@ -30,7 +30,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
     })
 }
 
-/// Arguments of `sidecar` with two dashes where they have one: Go's flags, which scripts that start daprd use, take both.
+/// Arguments of `sidecar` with two dashes where they have one: Go's flags, which scripts that start daprd use, take
+/// both.
 fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     let mut is_sidecar = false;
     arguments.into_iter().enumerate().map(move |(at, argument)| {

@@ -50,7 +50,8 @@ async fn live(folder: &Path) -> anyhow::Result<()> {
     Ok(served?)
 }
 
-/// Binds the socket; one that a dead process left is taken away. Errors: `NOT_READY` where another process serves there.
+/// Binds the socket; one that a dead process left is taken away. Errors: `NOT_READY` where another process serves
+/// there.
 async fn bind(folder: &Path, path: &Path) -> anyhow::Result<UnixListener> {
     let unusable = |why: String| {
         Error::new(&codes::NOT_READY, format!("cannot listen on `{}`: {why}", path.display()))

@@ -1,5 +1,5 @@
-//! Logs to standard error: plain on a terminal, JSON lines for machines. Prompts and secrets never get this far. Whoever
-//! logs waits for nobody: `terminal.rs`.
+//! Logs to standard error: plain on a terminal, JSON lines for machines. Prompts and secrets never get this far.
+//! Whoever logs waits for nobody: `terminal.rs`.
 
 use std::sync::OnceLock;
 
@@ -37,13 +37,14 @@ pub(crate) fn app_line(line: Line<'_>) {
     tracing::info!(target: "app", agent = line.agent, stream, line = line.text);
 }
 
-/// Starts logging, and with it the streams' threads. `MAINSTAY_LOG` filters; the default is `info`, quiet for libraries.
+/// Starts logging, and with it the streams' threads. `MAINSTAY_LOG` filters; the default is `info`, quiet for
+/// libraries.
 pub(crate) fn start(format: Format) {
     start_at(format, None, true);
 }
 
-/// The same from a level on, where `MAINSTAY_LOG` says nothing. `to_terminal` is false where lines may go to files, which have
-/// no colours.
+/// The same from a level on, where `MAINSTAY_LOG` says nothing. `to_terminal` is false where lines may go to files,
+/// which have no colours.
 pub(crate) fn start_at(format: Format, level: Option<&str>, to_terminal: bool) {
     let level = match level.unwrap_or("info") {
         "fatal" => "error",

@@ -1,8 +1,8 @@
-//! Apps and their sidecars, as `dapr run` starts them: several in one process, each sidecar with threads and a log of its own,
-//! each app a process group of its own.
+//! Apps and their sidecars, as `dapr run` starts them: several in one process, each sidecar with threads and a log of
+//! its own, each app a process group of its own.
 //!
-//! One process, so that apps of one file share the stores inside it as they would share a server: a log has one owner. What an
-//! app does ends that app alone; what was acknowledged is on the disk, whatever ends.
+//! One process, so that apps of one file share the stores inside it as they would share a server: a log has one owner.
+//! What an app does ends that app alone; what was acknowledged is on the disk, whatever ends.
 //!
 //! ```text
 //!   start one after another ──► all run ──► a signal, or the last has ended ──► stop all at once ──► exit code
@@ -31,7 +31,8 @@ use voice::Voice;
 const WORKERS: usize = 2;
 const BLOCKING_THREADS_MAX: usize = 32;
 
-/// Runs apps until they have ended or a signal comes. The exit code is that of the first app that failed; 0 after a signal.
+/// Runs apps until they have ended or a signal comes. The exit code is that of the first app that failed; 0 after a
+/// signal.
 pub(crate) fn run(plan: Plan) -> anyhow::Result<ExitCode> {
     let format = if plan.log_json { Format::Json } else { Format::Text };
     logging::start_at(format, plan.log_level.as_deref(), plan.file.is_none());

@@ -178,7 +178,8 @@ async fn leave(
     blocks.close().await;
 }
 
-/// The same without waiting, from wherever [`leave`] is: the runs at work end on record, and whoever reads them is told.
+/// The same without waiting, from wherever [`leave`] is: the runs at work end on record, and whoever reads them is
+/// told.
 async fn leave_at_once(house: &House, stop: &CancellationToken, served: &mut JoinHandle<()>) {
     tell_cut(house.engine.drain(Duration::ZERO).await, "before the second signal");
     let _ = tokio::time::timeout(HURRY_GRACE, house.surface.idle()).await;

@@ -1,7 +1,7 @@
 //! The disk's side of `ship`: what stands beside the spec, and files written so that nothing made by hand is lost.
 //!
-//! What was written is on record in a file of hashes beside it, in the format of `sha256sum`. A file that is not what the
-//! record says was changed by hand and is not touched.
+//! What was written is on record in a file of hashes beside it, in the format of `sha256sum`. A file that is not what
+//! the record says was changed by hand and is not touched.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

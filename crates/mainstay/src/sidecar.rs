@@ -1,5 +1,5 @@
-//! The life of a sidecar: parse → bind → open → serve → wait for the app → deliver → finish → exit code. How one is run is
-//! in `running.rs`; this is the process that is nothing else.
+//! The life of a sidecar: parse → bind → open → serve → wait for the app → deliver → finish → exit code. How one is run
+//! is in `running.rs`; this is the process that is nothing else.
 
 pub(crate) mod asking;
 mod deliveries;

@@ -102,7 +102,8 @@ pub(crate) struct Flags {
     pub(crate) sidecar_grpc_port: Option<u16>,
 }
 
-/// Reads and checks the spec at `given` (its folder, or the file itself). `plugged` are types of component besides ours.
+/// Reads and checks the spec at `given` (its folder, or the file itself). `plugged` are types of component besides
+/// ours.
 pub(crate) fn load(given: &Path, flags: &Flags, plugged: &[Plugged]) -> Result<Loaded, Fault> {
     load_and_look(given, flags, plugged, &surroundings::models_and_files)
 }

@@ -1,5 +1,5 @@
-//! What a spec refers to outside itself: models and files of this machine, and secrets. It finds what is not there; whether
-//! that matters is for others to say.
+//! What a spec refers to outside itself: models and files of this machine, and secrets. It finds what is not there;
+//! whether that matters is for others to say.
 
 use mainstay_components::secrets::{Secrets, references};
 use mainstay_core::plan::{AgentKind, EnvValue, Member};

@@ -1,5 +1,5 @@
-//! What a server says: its own lines, its logs and its apps' output. A reader of ours that stalls must hold up nobody, so
-//! each of the two streams has a thread of its own behind a bounded buffer (`outlet.rs`).
+//! What a server says: its own lines, its logs and its apps' output. A reader of ours that stalls must hold up nobody,
+//! so each of the two streams has a thread of its own behind a bounded buffer (`outlet.rs`).
 //!
 //! A client command opens none of this: it writes where it stands, and may wait for its reader.
 
@@ -46,8 +46,8 @@ pub(crate) fn print(text: &str) {
     say(&OUT, io::stdout(), text);
 }
 
-/// Writes a command's answer to standard output. A reader that has gone (`… | head -1`) has all that it wants, and that is
-/// no failure. Errors: anything else that stands in the way, such as a full disk.
+/// Writes a command's answer to standard output. A reader that has gone (`… | head -1`) has all that it wants, and that
+/// is no failure. Errors: anything else that stands in the way, such as a full disk.
 pub(crate) fn answer(text: &str) -> anyhow::Result<()> {
     written(&mut io::stdout().lock(), text).context("write to standard output")
 }

@@ -1,7 +1,7 @@
 //! Joins adapters to engines and engines to surfaces. The only file that names both an adapter and a surface.
 //!
-//! A reload opens what changed and keeps what did not: a provider, tool or app whose settings are the same, and the secrets
-//! and files that they refer to, stays open. Commands of apps are started when everything is open.
+//! A reload opens what changed and keeps what did not: a provider, tool or app whose settings are the same, and the
+//! secrets and files that they refer to, stays open. Commands of apps are started when everything is open.
 
 mod origin;
 pub(crate) mod provider;
@@ -47,8 +47,8 @@ pub(crate) struct House {
     client: Client,
 }
 
-/// What models are asked through. It is there before the house, whose models it knows from then on: what is served to apps is
-/// bound before their commands start, and asks through it, too.
+/// What models are asked through. It is there before the house, whose models it knows from then on: what is served to
+/// apps is bound before their commands start, and asks through it, too.
 pub(crate) struct Models {
     pub(crate) gateway: Gateway,
     telemetry: Arc<dyn Telemetry>,

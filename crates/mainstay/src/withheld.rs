@@ -1,5 +1,5 @@
-//! Variables that an app's command does not inherit: every one that the spec takes a secret from. A provider's key in our
-//! environment is no business of an app's process, unless the agent's own `env` says so. It reads no environment.
+//! Variables that an app's command does not inherit: every one that the spec takes a secret from. A provider's key in
+//! our environment is no business of an app's process, unless the agent's own `env` says so. It reads no environment.
 
 use std::collections::BTreeSet;
 

@@ -23,8 +23,8 @@ pub(crate) struct Options {
 /// The examples that are shipped.
 pub(crate) const SHIPPED: &[&str] = &["desk", "vaia"];
 
-/// How each is: everything that its spec says enough for, by the digest of the image, as a pipeline ships it; and for Compose
-/// so that the image is built where it runs. The digest stands for that of an image that was built.
+/// How each is: everything that its spec says enough for, by the digest of the image, as a pipeline ships it; and for
+/// Compose so that the image is built where it runs. The digest stands for that of an image that was built.
 const CALLS: &[&[&str]] = &[
     &["all", "--digest", "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b"],
     &["compose"],

@@ -1,5 +1,5 @@
-//! Developer tasks: `cargo xtask test | bench | tidy | docs | goldens | release`. Every task says what it did and what it did not do; none
-//! changes a file of the checkout except `docs` and `goldens` without `--check` and `bench --out`.
+//! Developer tasks: `cargo xtask test | bench | tidy | docs | goldens | release`. Every task says what it did and what
+//! it did not do; none changes a file of the checkout except `docs` and `goldens` without `--check` and `bench --out`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tasks talk to a developer's terminal")]
 
 mod bench;

@@ -1,5 +1,5 @@
-//! `release`: the binary as it is given to others: optimised, stripped, and linked statically, so that it runs in an image
-//! that holds nothing else.
+//! `release`: the binary as it is given to others: optimised, stripped, and linked statically, so that it runs in an
+//! image that holds nothing else.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

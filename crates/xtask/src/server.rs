@@ -53,7 +53,8 @@ impl Server {
     }
 }
 
-/// A command of the binary that sees a home and a models folder of the task's own, and none of the developer's settings.
+/// A command of the binary that sees a home and a models folder of the task's own, and none of the developer's
+/// settings.
 pub(crate) fn command(binary: &Path, home: &Path, models: &Path) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MAINSTAY_")) {

@@ -1,8 +1,8 @@
-//! ★ `tidy`: the house rules that a program can hold. To add one: a file in `tidy/` with a `RULE` and a bad input that it
-//! catches in its tests, and a line in `RULES`.
+//! ★ `tidy`: the house rules that a program can hold. To add one: a file in `tidy/` with a `RULE` and a bad input that
+//! it catches in its tests, and a line in `RULES`.
 //!
-//! It reads what git would commit and what cargo says of the packages; it builds nothing and changes nothing. Formatting
-//! and lints are other parts of `cargo xtask test`.
+//! It reads what git would commit and what cargo says of the packages; it builds nothing and changes nothing.
+//! Formatting and lints are other parts of `cargo xtask test`.
 
 mod error_pages;
 mod functions;

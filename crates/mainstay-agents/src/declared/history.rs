@@ -1,6 +1,6 @@
 //! What the model sees of the past: the exchanges of the session's completed runs, the newest that fit. An exchange is
-//! taken whole, so a tool call is never parted from its result. One that cannot be read any more is left out: the journal
-//! has said so in the log, and the session must not stand still for it.
+//! taken whole, so a tool call is never parted from its result. One that cannot be read any more is left out: the
+//! journal has said so in the log, and the session must not stand still for it.
 
 use mainstay_core::journal::{After, RunFilter, RunJournal, RunPage};
 use mainstay_core::message::{Message, Role};

@@ -20,8 +20,8 @@ impl Engine {
         owner::recorded(self.shared.ports.journal.as_ref(), ctx, id).await
     }
 
-    /// A page of the caller's runs that match. Those of others are neither read nor counted. One that cannot be read has
-    /// `JOURNAL_CORRUPT` as its error, and little else.
+    /// A page of the caller's runs that match. Those of others are neither read nor counted. One that cannot be read
+    /// has `JOURNAL_CORRUPT` as its error, and little else.
     pub async fn runs(&self, ctx: &Ctx, filter: &RunFilter) -> Result<RunPage> {
         let principal = owner::label(ctx).or_else(|| filter.principal.clone());
         let own = RunFilter { principal, ..filter.clone() };

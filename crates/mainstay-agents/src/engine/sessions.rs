@@ -56,7 +56,8 @@ impl Engine {
         let closing = self.shared.lines.close(id, &session.principal)?;
         closing.runs.iter().for_each(|run| run.stop(Stop::session_deleted()));
         for run in &closing.runs {
-            // A run that could not record its end is forgotten all the same; the append below says if the journal works.
+            // A run that could not record its end is forgotten all the same; the append below says if the journal
+            // works.
             let _ = run.ended().await;
         }
         let forget = vec![RunRecord::SessionDeleted { session: id.clone() }];

@@ -60,9 +60,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Records what the outbox holds until the run's final event is durable, and returns that unshown.
-    /// Errors: whatever the journal says, but `OVERLOADED`: that only holds the run back. What was being recorded then is
-    /// not on record, unless the journal takes nothing more at all.
+    /// Records what the outbox holds until the run's final event is durable, and returns that unshown. Errors: whatever
+    /// the journal says, but `OVERLOADED`: that only holds the run back. What was being recorded then is not on record,
+    /// unless the journal takes nothing more at all.
     pub(crate) async fn pump(&mut self, outbox: &Outbox) -> Result<Ended> {
         loop {
             let batch = outbox.take().await;

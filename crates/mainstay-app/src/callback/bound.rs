@@ -43,7 +43,8 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(reader: 
     Ok(Option::deserialize(reader)?.unwrap_or_default())
 }
 
-/// Reads the answer. One that asks for nothing, in these words or at all, is no fault: the app may answer what it likes.
+/// Reads the answer. One that asks for nothing, in these words or at all, is no fault: the app may answer what it
+/// likes.
 pub(super) fn read(body: Bytes) -> BindingAnswer {
     let follow = serde_json::from_slice::<Wire>(&body).map(follow).unwrap_or_default();
     BindingAnswer { data: body, follow }

@@ -71,8 +71,8 @@ struct Status {
     status: Option<String>,
 }
 
-/// What an answer says of each message, in their order. What it says nothing of comes again. Errors: `APP_FAILED` with the
-/// status.
+/// What an answer says of each message, in their order. What it says nothing of comes again. Errors: `APP_FAILED` with
+/// the status.
 pub(super) fn verdicts(status: StatusCode, body: &[u8], event: &BulkEvent) -> Result<Vec<Verdict>> {
     let all = |verdict| vec![verdict; event.entries.len()];
     if status == StatusCode::NOT_FOUND {

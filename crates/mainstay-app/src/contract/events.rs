@@ -1,5 +1,5 @@
-//! An answer as server-sent events. Names differ between services; the end does not go without saying: a stream that just
-//! stops was cut.
+//! An answer as server-sent events. Names differ between services; the end does not go without saying: a stream that
+//! just stops was cut.
 
 use mainstay_core::app::{AppEvent, AppOutput};
 use mainstay_core::{Error, Result, codes};
@@ -48,8 +48,8 @@ fn meaning(name: &str) -> Meaning {
 }
 
 impl Events {
-    /// Takes the next event and appends what it means; after a `Done`, nothing follows. Errors: `APP_FAILED` for an event
-    /// that reports one.
+    /// Takes the next event and appends what it means; after a `Done`, nothing follows. Errors: `APP_FAILED` for an
+    /// event that reports one.
     pub(crate) fn read(&mut self, name: Option<&str>, data: &str, out: &mut Vec<AppEvent>) -> Result<()> {
         if data.trim() == DONE {
             out.push(AppEvent::Done(self.finish()));

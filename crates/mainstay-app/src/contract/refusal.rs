@@ -1,5 +1,5 @@
-//! A status that is no success, in words. An app's own words are shown for 4xx alone, bounded, and without the input that
-//! frameworks repeat in them.
+//! A status that is no success, in words. An app's own words are shown for 4xx alone, bounded, and without the input
+//! that frameworks repeat in them.
 
 use mainstay_core::{Error, codes};
 use serde_json::Value;

@@ -11,8 +11,8 @@ use tonic::{Code, Response, Status};
 use super::{GrpcApp, chain, failed, verdict, within};
 
 impl GrpcApp {
-    /// Asks by the name of today, and where the app does not know it by the older one. Errors, besides those of the port:
-    /// `UNSUPPORTED` where it knows neither.
+    /// Asks by the name of today, and where the app does not know it by the older one. Errors, besides those of the
+    /// port: `UNSUPPORTED` where it knows neither.
     pub(super) async fn deliver_several(&self, ctx: &Ctx, event: &BulkEvent) -> Result<Vec<Verdict>> {
         let mut unfit = BTreeSet::new();
         let message = mainstay_dapr::bulk_topic_event(event, |id, why| {
@@ -57,7 +57,8 @@ impl GrpcApp {
     }
 }
 
-/// What an answer says of each message, in their order. What it says nothing of comes again, and what was never sent does not.
+/// What an answer says of each message, in their order. What it says nothing of comes again, and what was never sent
+/// does not.
 fn verdicts(
     answer: wire::TopicEventBulkResponse,
     event: &BulkEvent,

@@ -33,8 +33,8 @@ pub(super) fn trace(metadata: &mut MetadataMap, trace: &str, state: Option<&str>
     }
 }
 
-/// A W3C `traceparent` in binary: version 0, then fields of a number and a fixed length, of which 0 is the trace's id (16
-/// bytes), 1 the span's (8) and 2 the flags (1).
+/// A W3C `traceparent` in binary: version 0, then fields of a number and a fixed length, of which 0 is the trace's id
+/// (16 bytes), 1 the span's (8) and 2 the flags (1).
 fn in_binary(trace: &str) -> Option<Vec<u8>> {
     let mut parts = trace.split('-').skip(1);
     let mut part = |length: usize| {

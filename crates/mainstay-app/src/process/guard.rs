@@ -1,5 +1,5 @@
-//! This program as a guard, where no shell can be one: it says that it is there, waits for its standard input to end, and
-//! kills its group. What asks a group to end does not end it.
+//! This program as a guard, where no shell can be one: it says that it is there, waits for its standard input to end,
+//! and kills its group. What asks a group to end does not end it.
 
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! Processes that nobody waits for. As process 1 of a container we become the parent of every process whose own parent has
-//! ended, e.g. of one that left an app's group; when it ends, it stays as a zombie until we have waited for it.
+//! Processes that nobody waits for. As process 1 of a container we become the parent of every process whose own parent
+//! has ended, e.g. of one that left an app's group; when it ends, it stays as a zombie until we have waited for it.
 //!
 //! Children of ours that tokio waits for are left to it: taking such a child's status would make its end unknown.
 

@@ -1,8 +1,9 @@
 //! How commands are started: by `sh` where there is one, and without where an image has none.
 //!
-//! Images that serve hold no shell, so that whoever breaks into an app finds none. Without one, a command is read here: its
-//! words, quotes, variables before the program and `$NAME` mean what they mean to a shell, and what only a shell can do
-//! (`|`, `&&`, `>`, patterns) is refused with what it was. The guard is then this very program, under a name of its own.
+//! Images that serve hold no shell, so that whoever breaks into an app finds none. Without one, a command is read here:
+//! its words, quotes, variables before the program and `$NAME` mean what they mean to a shell, and what only a shell
+//! can do (`|`, `&&`, `>`, patterns) is refused with what it was. The guard is then this very program, under a name of
+//! its own.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +15,8 @@ use super::Recipe;
 
 /// The shell that every system has that has one.
 const SHELL: &str = "/bin/sh";
-/// What the guard does. It outlives what the group is asked to end by, says when it does, and has none of our variables.
+/// What the guard does. It outlives what the group is asked to end by, says when it does, and has none of our
+/// variables.
 const GUARD: &str = "trap '' HUP INT QUIT TERM; echo; read -r _; kill -KILL 0";
 /// What this program is called as to be a guard.
 pub(super) const GUARD_NAME: &str = "mainstay-guard";

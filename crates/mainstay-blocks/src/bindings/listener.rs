@@ -1,7 +1,8 @@
-//! An input binding at work: asks whether the app wants its events, takes them, tells the app, settles, and does what the app's
-//! answer asks for.
+//! An input binding at work: asks whether the app wants its events, takes them, tells the app, settles, and does what
+//! the app's answer asks for.
 //!
-//! An app that says no is asked again, for it may have been asked before it was whole; so is one that cannot be reached.
+//! An app that says no is asked again, for it may have been asked before it was whole; so is one that cannot be
+//! reached.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,8 +59,8 @@ impl Listener {
             .collect()
     }
 
-    /// The one for a binding; `None` where no events come from it. `patience` is how long the app may take to say whether it
-    /// wants them.
+    /// The one for a binding; `None` where no events come from it. `patience` is how long the app may take to say
+    /// whether it wants them.
     #[must_use]
     pub fn of(blocks: &Blocks, app: &Arc<dyn AppCallback>, name: &str, patience: Duration) -> Option<Self> {
         blocks.table().bindings.get(name).filter(|binding| is_source(binding))?;

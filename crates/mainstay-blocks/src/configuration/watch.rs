@@ -1,5 +1,5 @@
-//! A watch: a store's changes, and after an outage of the store what changed meanwhile; so too after a reload that gave its
-//! name to another store.
+//! A watch: a store's changes, and after an outage of the store what changed meanwhile; so too after a reload that gave
+//! its name to another store.
 //!
 //! ```text
 //! watch the store ─► read it: what is known ─► its changes … ─► it fails
@@ -127,9 +127,9 @@ impl Watch {
         &self.place.key.1
     }
 
-    /// The next items that changed, those that are gone among them; `None` when the watch was ended, or no store has the
-    /// name any more. While the store is away it waits, and then gives what changed meanwhile; it gives what differs when
-    /// another store has the name.
+    /// The next items that changed, those that are gone among them; `None` when the watch was ended, or no store has
+    /// the name any more. While the store is away it waits, and then gives what changed meanwhile; it gives what
+    /// differs when another store has the name.
     pub async fn next(&mut self) -> Option<Items> {
         let stop = self.place.stop.clone();
         tokio::select! {

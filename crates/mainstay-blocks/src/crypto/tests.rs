@@ -14,8 +14,8 @@ use super::segments::SEGMENT_BYTES;
 use super::*;
 use crate::{App, Table};
 
-/// Data of the reference implementation's own tests (`single-segment.enc`, `empty-message.enc`). The wrapped key there is
-/// the key itself.
+/// Data of the reference implementation's own tests (`single-segment.enc`, `empty-message.enc`). The wrapped key there
+/// is the key itself.
 const REFERENCE: [(&str, &str, &[u8]); 2] = [
     (
         "dapr.io/enc/v1\n{\"k\":\"mykey\",\"kw\":1,\"wfk\":\"QOei+iFHWhaO6f9iETClF46OP2xi7Hsi3lJM/j+twtU=\",\"cph\":1,\
@@ -31,8 +31,8 @@ const REFERENCE: [(&str, &str, &[u8]); 2] = [
     ),
 ];
 
-/// SHA-256 of what another implementation (Python, from the format's description) made of `pattern`, by its length: under
-/// the key 00 01 … 1f and the nonce prefix 00 01 … 06, with the cipher.
+/// SHA-256 of what another implementation (Python, from the format's description) made of `pattern`, by its length:
+/// under the key 00 01 … 1f and the nonce prefix 00 01 … 06, with the cipher.
 const OTHERS: [(usize, Cipher, &str); 8] = [
     (65_536, Cipher::AesGcm, "969acfb1cfc86af83cb850d617271edf28a9cfb6ae42ffdeb27e3d099c2fb6e8"),
     (65_537, Cipher::AesGcm, "0dcd6eea08333bb93e2d947113030346fc54203bbc451b2615661e053ea4d96b"),

@@ -63,7 +63,8 @@ fn down() -> Error {
 /// A call that fails for long.
 const LONG: [fn() -> Error; 9] = [down; 9];
 
-/// Makes a call that fails as `failures` say, then succeeds. How it ended, how often it was tried, and how long it took.
+/// Makes a call that fails as `failures` say, then succeeds. How it ended, how often it was tried, and how long it
+/// took.
 async fn check(
     guard: &Guard,
     ctx: &Ctx,

@@ -1,5 +1,6 @@
 //! Delivery of one subscription: takes messages from the broker, chooses a path, asks the app, settles. A message that
-//! cannot be worked on goes to the dead letter topic, where there is one, with the reason; it never goes in circles there.
+//! cannot be worked on goes to the dead letter topic, where there is one, with the reason; it never goes in circles
+//! there.
 //!
 //! Messages of one lane wait for each other, also while one is tried again; others do not.
 

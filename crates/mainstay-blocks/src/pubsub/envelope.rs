@@ -37,8 +37,8 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// The content in its envelope. Content that is an envelope already keeps it. Errors: `INVALID_JSON` for one that is
-    /// none.
+    /// The content in its envelope. Content that is an envelope already keeps it. Errors: `INVALID_JSON` for one that
+    /// is none.
     pub fn envelope(
         &self,
         data: &[u8],
@@ -142,8 +142,8 @@ fn fresh_trace() -> String {
     format!("00-{trace}-{}-00", &span[..16])
 }
 
-/// The envelope for a message that was published without one, towards a subscriber who wants one: bytes, whatever they were
-/// published as, and the trace that stands beside them.
+/// The envelope for a message that was published without one, towards a subscriber who wants one: bytes, whatever they
+/// were published as, and the trace that stands beside them.
 #[must_use]
 pub fn wrap_raw(message: &Message, pubsub: &str) -> Bytes {
     let mut event = serde_json::json!({

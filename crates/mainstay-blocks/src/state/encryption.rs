@@ -1,5 +1,5 @@
-//! Values that are encrypted before a store sees them: AES-GCM, in the format of Dapr's sidecar, so that either reads what the
-//! other wrote.
+//! Values that are encrypted before a store sees them: AES-GCM, in the format of Dapr's sidecar, so that either reads
+//! what the other wrote.
 //!
 //! ```text
 //! base64(nonce, 12 bytes | ciphertext | tag, 16 bytes) || name of the key

@@ -12,8 +12,8 @@ pub const SEPARATOR: &str = "||";
 pub struct Prefix(String);
 
 impl Prefix {
-    /// The prefix that a component's setting `keyPrefix` asks for: `appid` (the default), `name`, `namespace`, `none`, or
-    /// itself.
+    /// The prefix that a component's setting `keyPrefix` asks for: `appid` (the default), `name`, `namespace`, `none`,
+    /// or itself.
     #[must_use]
     pub fn of(setting: Option<&str>, component: &str, app: &App) -> Self {
         let text = match setting.unwrap_or("appid") {

@@ -5,9 +5,9 @@
 //!                                  │
 //!        relay ◄── rows in their order ── publishes ── broker acknowledges ── deletes the row
 //! ```
-//! So there is no event without its state and no state without its event, whatever ends the process in between. An event can
-//! be published twice (when the process ends between the acknowledgement and the delete), with the same id. Events of one key
-//! are published in the order in which this process made their transactions.
+//! So there is no event without its state and no state without its event, whatever ends the process in between. An
+//! event can be published twice (when the process ends between the acknowledgement and the delete), with the same id.
+//! Events of one key are published in the order in which this process made their transactions.
 
 mod relay;
 #[cfg(test)]
@@ -249,7 +249,8 @@ fn payload(value: &Bytes, format: Format, content_type: Option<&str>) -> (Bytes,
     }
 }
 
-/// The event's envelope. The operation's metadata are attributes of it; those called `cloudevent.<name>` stand for `<name>`.
+/// The event's envelope. The operation's metadata are attributes of it; those called `cloudevent.<name>` stand for
+/// `<name>`.
 fn envelope(event: &Event<'_>, data: &[u8], content_type: Option<&str>, item: &Item) -> Result<String> {
     let mut metadata: BTreeMap<String, String> = item.metadata.clone();
     // How long the value lives says nothing of the event.

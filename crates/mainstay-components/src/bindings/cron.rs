@@ -1,5 +1,5 @@
-//! Events at the times of a schedule. What falls due while nobody listens, or while the process is down, does not come later.
-//! <https://docs.dapr.io/reference/components-reference/supported-bindings/cron/>
+//! Events at the times of a schedule. What falls due while nobody listens, or while the process is down, does not come
+//! later. <https://docs.dapr.io/reference/components-reference/supported-bindings/cron/>
 
 mod schedule;
 

@@ -1,6 +1,6 @@
-//! Messages of Kafka, in and out: `create` publishes one, and those of the topics that are named are events. At least once,
-//! in order in each partition, and an offset is committed when the app has done its work. [`Broker`] does the work, so that
-//! what holds of `pubsub.kafka` holds here. Tested with Kafka 4.1.
+//! Messages of Kafka, in and out: `create` publishes one, and those of the topics that are named are events. At least
+//! once, in order in each partition, and an offset is committed when the app has done its work. [`Broker`] does the
+//! work, so that what holds of `pubsub.kafka` holds here. Tested with Kafka 4.1.
 //! <https://docs.dapr.io/reference/components-reference/supported-bindings/kafka/>
 
 use std::sync::Arc;

@@ -73,8 +73,8 @@ struct Files {
 }
 
 impl Files {
-    /// The path of a name, and the same from the root. `..` goes up no further than that. Errors: `INVALID_FIELD` for a name
-    /// that a link leads out of the folder.
+    /// The path of a name, and the same from the root. `..` goes up no further than that. Errors: `INVALID_FIELD` for a
+    /// name that a link leads out of the folder.
     fn path(&self, name: &str) -> Result<(PathBuf, PathBuf)> {
         let mut relative = PathBuf::new();
         for part in Path::new(name).components() {

@@ -1,5 +1,5 @@
-//! Statements of PostgreSQL: `query` gives its rows as JSON, `exec` the number of rows that it changed, `close` ends the
-//! connections. Tested with PostgreSQL 15.
+//! Statements of PostgreSQL: `query` gives its rows as JSON, `exec` the number of rows that it changed, `close` ends
+//! the connections. Tested with PostgreSQL 15.
 //! <https://docs.dapr.io/reference/components-reference/supported-bindings/postgresql/>
 
 mod cell;

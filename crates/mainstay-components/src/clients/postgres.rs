@@ -1,5 +1,5 @@
-//! The client of PostgreSQL: a pool of connections, each of which takes several statements at once. A connection that was cut
-//! is replaced at the next call; nothing is repeated.
+//! The client of PostgreSQL: a pool of connections, each of which takes several statements at once. A connection that
+//! was cut is replaced at the next call; nothing is repeated.
 
 mod address;
 mod tls;
@@ -118,8 +118,8 @@ impl Postgres {
     }
 }
 
-/// What is notified to a channel, as its payloads; the stream ends when the connection is cut, is silent beyond `ping`, or
-/// `waiting_max` payloads wait. Dropping it ends the connection. Errors: `STORE_UNAVAILABLE`.
+/// What is notified to a channel, as its payloads; the stream ends when the connection is cut, is silent beyond `ping`,
+/// or `waiting_max` payloads wait. Dropping it ends the connection. Errors: `STORE_UNAVAILABLE`.
 pub(crate) async fn listen(
     options: &Options,
     channel: &str,

@@ -1,5 +1,5 @@
-//! The client of Redis: one multiplexed connection to a server, or one to each node of a cluster. It connects again at the
-//! next call after it was cut, and repeats nothing that a server may have done.
+//! The client of Redis: one multiplexed connection to a server, or one to each node of a cluster. It connects again at
+//! the next call after it was cut, and repeats nothing that a server may have done.
 
 mod cluster;
 

@@ -1,5 +1,5 @@
-//! Configuration in a file: no server. The file is yours; it is looked at twice a second, and whoever watches is told what
-//! changed in it. A file that cannot be read for a while leaves the items as they were.
+//! Configuration in a file: no server. The file is yours; it is looked at twice a second, and whoever watches is told
+//! what changed in it. A file that cannot be read for a while leaves the items as they were.
 //!
 //! YAML, or JSON where its name ends so. Each member is an item: a plain value, or `{ value, version, metadata }`.
 

@@ -1,6 +1,6 @@
-//! Configuration in PostgreSQL, as Dapr's `configuration.postgresql` v1 has it: a table with the columns `key`, `value`,
-//! `version` and `metadata`, and a trigger of yours that notifies a channel of each change with
-//! `{"action": …, "data": {the row}}`. The table must be there; who watches names the channel in the metadata of the request
+//! Configuration in PostgreSQL, as Dapr's `configuration.postgresql` v1 has it: a table with the columns `key`,
+//! `value`, `version` and `metadata`, and a trigger of yours that notifies a channel of each change with `{"action": …,
+//! "data": {the row}}`. The table must be there; who watches names the channel in the metadata of the request
 //! (`pgNotifyChannel`). Tested with PostgreSQL 15.
 //! <https://docs.dapr.io/reference/components-reference/supported-configuration-stores/postgresql-configuration-store/>
 

@@ -1,6 +1,6 @@
-//! Configuration in Redis, in the layout of Dapr's `configuration.redis` v1: a string a key, `VALUE` or `VALUE||VERSION`.
-//! Changes are Redis' own keyspace notifications, which it tells to whoever is connected. A cluster tells each node's keys
-//! apart, so one server is needed. Tested with Redis 7.0.
+//! Configuration in Redis, in the layout of Dapr's `configuration.redis` v1: a string a key, `VALUE` or
+//! `VALUE||VERSION`. Changes are Redis' own keyspace notifications, which it tells to whoever is connected. A cluster
+//! tells each node's keys apart, so one server is needed. Tested with Redis 7.0.
 //! <https://docs.dapr.io/reference/components-reference/supported-configuration-stores/redis-configuration-store/>
 
 use std::collections::{BTreeMap, BTreeSet};

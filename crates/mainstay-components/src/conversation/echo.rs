@@ -1,5 +1,5 @@
-//! A conversation component without a model: it answers with what it was asked, and calls the tools that it is given. For
-//! tests and first steps.
+//! A conversation component without a model: it answers with what it was asked, and calls the tools that it is given.
+//! For tests and first steps.
 
 use std::sync::Arc;
 

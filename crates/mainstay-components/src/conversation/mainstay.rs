@@ -1,5 +1,6 @@
-//! A model of the spec, asked through the gateway that the agents and the fronts ask: with its targets in order, its time
-//! limits and its accounting. Says which one is meant; the binary has the gateway. Without a spec there is none to mean.
+//! A model of the spec, asked through the gateway that the agents and the fronts ask: with its targets in order, its
+//! time limits and its accounting. Says which one is meant; the binary has the gateway. Without a spec there is none to
+//! mean.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! Keys of a JSON Web Key Set, each under its `kid`: in the setting itself, in a file that is read again when it changed,
-//! or at a URL that is asked again. <https://docs.dapr.io/reference/components-reference/supported-cryptography/json-web-key-sets/>
+//! Keys of a JSON Web Key Set, each under its `kid`: in the setting itself, in a file that is read again when it
+//! changed, or at a URL that is asked again.
+//! <https://docs.dapr.io/reference/components-reference/supported-cryptography/json-web-key-sets/>
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Keys in files of a folder, each under its file's name: a JWK in `*.json`, PEM in `*.pem`, otherwise what the contents
-//! look like, which may also be the bytes of a symmetric key. A file is read anew at each use, so that a change needs no
-//! restart. <https://docs.dapr.io/reference/components-reference/supported-cryptography/local-storage/>
+//! Keys in files of a folder, each under its file's name: a JWK in `*.json`, PEM in `*.pem`, otherwise what the
+//! contents look like, which may also be the bytes of a symmetric key. A file is read anew at each use, so that a
+//! change needs no restart. <https://docs.dapr.io/reference/components-reference/supported-cryptography/local-storage/>
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;

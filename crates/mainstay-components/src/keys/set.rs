@@ -28,8 +28,8 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// What a text says: a URL, the path of a file that is there, or a set in JSON, perhaps in base64. Errors: it is none
-    /// of them.
+    /// What a text says: a URL, the path of a file that is there, or a set in JSON, perhaps in base64. Errors: it is
+    /// none of them.
     pub(crate) fn of(text: &str, folder: &std::path::Path) -> std::result::Result<Self, &'static str> {
         if text.starts_with("http://") || text.starts_with("https://") {
             return Ok(Self::Url(text.to_owned()));

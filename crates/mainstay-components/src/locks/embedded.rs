@@ -1,6 +1,6 @@
-//! Locks in the durable store inside the process: no server, no settings. A lock is a key that only the first may write,
-//! with a time to live; it survives a restart, and ends when its time does. The data folder has one process at a time, so
-//! no two can hold one. Linearizable.
+//! Locks in the durable store inside the process: no server, no settings. A lock is a key that only the first may
+//! write, with a time to live; it survives a restart, and ends when its time does. The data folder has one process at a
+//! time, so no two can hold one. Linearizable.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Locks in Redis, in the layout of Dapr's `lock.redis` v1: a string a lock, its value the owner, its time to live the
-//! lock's. Sound on one server; one that fails over to a replica can forget a lock, as Redis says of itself. Tested with
-//! Redis 7.0. <https://docs.dapr.io/reference/components-reference/supported-locks/redis-lock/>
+//! lock's. Sound on one server; one that fails over to a replica can forget a lock, as Redis says of itself. Tested
+//! with Redis 7.0. <https://docs.dapr.io/reference/components-reference/supported-locks/redis-lock/>
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Lets in who bears a token of an issuer (OpenID Connect): signed with one of its keys, for this audience, and valid now.
-//! Everybody else is answered with 401.
+//! Lets in who bears a token of an issuer (OpenID Connect): signed with one of its keys, for this audience, and valid
+//! now. Everybody else is answered with 401.
 //! <https://docs.dapr.io/reference/components-reference/supported-middleware/middleware-bearer/>
 
 use std::sync::Arc;

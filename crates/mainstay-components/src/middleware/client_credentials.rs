@@ -1,5 +1,5 @@
-//! Sends a token of an authorisation server along with each request: asked for with a client's own credentials (RFC 6749,
-//! section 4.4), kept until shortly before it ends.
+//! Sends a token of an authorisation server along with each request: asked for with a client's own credentials (RFC
+//! 6749, section 4.4), kept until shortly before it ends.
 //! <https://docs.dapr.io/reference/components-reference/supported-middleware/middleware-oauth2clientcredentials/>
 
 use std::sync::Arc;

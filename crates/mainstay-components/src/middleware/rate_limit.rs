@@ -1,5 +1,5 @@
-//! Bounds how many requests a second a caller may make, by a bucket of tokens for each address: `x-forwarded-for` (its last
-//! entry), `x-real-ip`, or the peer's own. Who may not is answered with 429.
+//! Bounds how many requests a second a caller may make, by a bucket of tokens for each address: `x-forwarded-for` (its
+//! last entry), `x-real-ip`, or the peer's own. Who may not is answered with 429.
 //! <https://docs.dapr.io/reference/components-reference/supported-middleware/middleware-rate-limit/>
 
 use std::collections::HashMap;

@@ -1,5 +1,6 @@
-//! Gives paths another name: what fits a template goes on under its alias, the parts that `{name}` stands for as parameters
-//! of the query. <https://docs.dapr.io/reference/components-reference/supported-middleware/middleware-routeralias/>
+//! Gives paths another name: what fits a template goes on under its alias, the parts that `{name}` stands for as
+//! parameters of the query.
+//! <https://docs.dapr.io/reference/components-reference/supported-middleware/middleware-routeralias/>
 
 use std::sync::Arc;
 

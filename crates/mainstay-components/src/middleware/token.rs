@@ -1,4 +1,5 @@
-//! Tokens that say who their bearer is (JWT, RFC 7519): read, verified with a key, and held against what is asked of them.
+//! Tokens that say who their bearer is (JWT, RFC 7519): read, verified with a key, and held against what is asked of
+//! them.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,

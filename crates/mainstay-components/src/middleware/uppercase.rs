@@ -1,5 +1,5 @@
-//! Turns the letters of bodies into capitals, for trying a pipeline out. Text in UTF-8 goes through as it comes, also where
-//! a piece ends within a character; what is no UTF-8 stays as it is.
+//! Turns the letters of bodies into capitals, for trying a pipeline out. Text in UTF-8 goes through as it comes, also
+//! where a piece ends within a character; what is no UTF-8 stays as it is.
 
 use std::io;
 use std::sync::Arc;

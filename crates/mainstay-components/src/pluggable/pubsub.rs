@@ -1,7 +1,7 @@
 //! Messages by a pluggable component. Nothing is known of order, so none is promised.
 //!
-//! The protocol answers no acknowledgement: one that was sent counts as done. At the end of a subscription the stream is closed
-//! from our side and read to its end, so that acknowledgements on their way arrive.
+//! The protocol answers no acknowledgement: one that was sent counts as done. At the end of a subscription the stream
+//! is closed from our side and read to its end, so that acknowledgements on their way arrive.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

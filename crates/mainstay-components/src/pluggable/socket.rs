@@ -1,4 +1,5 @@
-//! The way to a pluggable component: gRPC over its Unix socket. It connects at the first call, and again after it was cut.
+//! The way to a pluggable component: gRPC over its Unix socket. It connects at the first call, and again after it was
+//! cut.
 
 use std::path::Path;
 use std::time::Instant;

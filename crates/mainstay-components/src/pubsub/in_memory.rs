@@ -1,5 +1,5 @@
-//! A broker in memory: gone when the process ends, which is what its name promises. For tests and for first steps. At least
-//! once, in order for each partition key.
+//! A broker in memory: gone when the process ends, which is what its name promises. For tests and for first steps. At
+//! least once, in order for each partition key.
 
 mod group;
 

@@ -1,10 +1,11 @@
-//! NATS JetStream, as Dapr's `pubsub.jetstream` v1 uses it: topics are subjects of streams that are there already, and a
-//! subscription is a push consumer. At least once where the consumer is durable; in the stream's order by default, one
-//! message at a time. Which consumer that is, the settings say: the one called `durableName`; without it a new one each
-//! time, as with Dapr, which begins where `deliverPolicy` says and keeps nothing; or, where the component or the
+//! NATS JetStream, as Dapr's `pubsub.jetstream` v1 uses it: topics are subjects of streams that are there already, and
+//! a subscription is a push consumer. At least once where the consumer is durable; in the stream's order by default,
+//! one message at a time. Which consumer that is, the settings say: the one called `durableName`; without it a new one
+//! each time, as with Dapr, which begins where `deliverPolicy` says and keeps nothing; or, where the component or the
 //! subscription names a group (`consumerID`), a durable one for each group and topic, whose members share its messages.
-//! A publish is acknowledged once the stream has it, and one with the id of an earlier event is that event. Metadata are
-//! headers. Tested with NATS 2.9. <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-jetstream/>
+//! A publish is acknowledged once the stream has it, and one with the id of an earlier event is that event. Metadata
+//! are headers. Tested with NATS 2.9.
+//! <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-jetstream/>
 
 mod consumer;
 mod headers;
@@ -195,8 +196,8 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// The failure of a topic that no stream has. Streams are made by whoever runs NATS, as with Dapr: what one keeps, and for
-/// how long, is not ours to guess.
+/// The failure of a topic that no stream has. Streams are made by whoever runs NATS, as with Dapr: what one keeps, and
+/// for how long, is not ours to guess.
 fn no_stream(topic: &str) -> Error {
     Error::new(&codes::BROKER_UNAVAILABLE, format!("no stream of JetStream has the subject `{topic}`"))
         .with_retry(Retry::Permanent)

@@ -1,7 +1,7 @@
-//! Messages in Kafka, as Dapr's `pubsub.kafka` v1 has them: metadata are headers, `partitionKey` is the key, the group is
-//! `consumerGroup` or the consumer id. At least once, in order in each partition: of each one message is worked on at a
-//! time, and its offset is committed when it is done. A publish is acknowledged when every replica in sync has it. Tested
-//! with Kafka 4.1. <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-apache-kafka/>
+//! Messages in Kafka, as Dapr's `pubsub.kafka` v1 has them: metadata are headers, `partitionKey` is the key, the group
+//! is `consumerGroup` or the consumer id. At least once, in order in each partition: of each one message is worked on
+//! at a time, and its offset is committed when it is done. A publish is acknowledged when every replica in sync has it.
+//! Tested with Kafka 4.1. <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-apache-kafka/>
 
 mod lanes;
 mod member;

@@ -1,10 +1,10 @@
 //! MQTT 3.1.1, as Dapr's `pubsub.mqtt3` v1 uses it: a session under the name of the group, kept by the broker
-//! (`cleanSession: false`), and messages that are acknowledged once they are worked on. At least once with `qos` 1 or 2,
-//! in a topic's order where one message is taken at a time (`concurrencyMode: single`). The protocol has no groups: a
-//! session is one process's at a time, and several share a subscription through topics `$share/NAME/TOPIC` where the broker
-//! has them. Nor can it give a message back: what the app wants again comes again from here, and from the broker
-//! only by another connection. Acknowledgements are not answered, so what was settled just before a crash may come again.
-//! Tested with Mosquitto 2.0.
+//! (`cleanSession: false`), and messages that are acknowledged once they are worked on. At least once with `qos` 1 or
+//! 2, in a topic's order where one message is taken at a time (`concurrencyMode: single`). The protocol has no groups:
+//! a session is one process's at a time, and several share a subscription through topics `$share/NAME/TOPIC` where the
+//! broker has them. Nor can it give a message back: what the app wants again comes again from here, and from the broker
+//! only by another connection. Acknowledgements are not answered, so what was settled just before a crash may come
+//! again. Tested with Mosquitto 2.0.
 //! <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-mqtt3/>
 
 mod inbox;

@@ -1,9 +1,9 @@
 //! RabbitMQ over AMQP 0.9.1, in the layout of Dapr's `pubsub.rabbitmq` v1: an exchange a topic, and a queue
-//! `GROUP-TOPIC` a group, so that its sidecar and ours can share a server. Metadata are headers. At least once; a queue's order where one message
-//! is taken at a time (`concurrencyMode: single`). A publish is confirmed by the server before it is acknowledged; what
-//! that outlives is a matter of `durable`, `deliveryMode` and `deletedWhenUnused`, whose defaults are Dapr's and keep
-//! little. The server answers no acknowledgement of ours, so what was settled just before a crash may come again. Tested
-//! with RabbitMQ 3.10.
+//! `GROUP-TOPIC` a group, so that its sidecar and ours can share a server. Metadata are headers. At least once; a
+//! queue's order where one message is taken at a time (`concurrencyMode: single`). A publish is confirmed by the server
+//! before it is acknowledged; what that outlives is a matter of `durable`, `deliveryMode` and `deletedWhenUnused`,
+//! whose defaults are Dapr's and keep little. The server answers no acknowledgement of ours, so what was settled just
+//! before a crash may come again. Tested with RabbitMQ 3.10.
 //! <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-rabbitmq/>
 
 mod consumer;
@@ -121,8 +121,8 @@ impl RabbitMq {
             .map_err(failed)
     }
 
-    /// The first publish to a topic looks at its exchange on a channel of its own: one that is of another kind ends that
-    /// channel, and not the publishes of others.
+    /// The first publish to a topic looks at its exchange on a channel of its own: one that is of another kind ends
+    /// that channel, and not the publishes of others.
     async fn ensure_exchange(&self, link: &Link, exchange: &ShortString) -> Result<()> {
         let is_known = link.declared.lock().contains(exchange.as_str());
         if !is_known {

@@ -1,7 +1,8 @@
-//! Messages in Redis streams, in the layout of Dapr's `pubsub.redis` v1: a stream a topic, whose entries have the fields
-//! `data` and, where there is any, `metadata` as JSON; a consumer group a group, whose members share one consumer of the
-//! group's name. At least once, in no order that is promised. Durable as far as the server's own settings make it so.
-//! Tested with Redis 7.0. <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-redis-pubsub/>
+//! Messages in Redis streams, in the layout of Dapr's `pubsub.redis` v1: a stream a topic, whose entries have the
+//! fields `data` and, where there is any, `metadata` as JSON; a consumer group a group, whose members share one
+//! consumer of the group's name. At least once, in no order that is promised. Durable as far as the server's own
+//! settings make it so. Tested with Redis 7.0.
+//! <https://docs.dapr.io/reference/components-reference/supported-pubsub/setup-redis-pubsub/>
 
 mod member;
 

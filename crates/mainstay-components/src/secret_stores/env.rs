@@ -1,5 +1,5 @@
-//! Secrets in our own environment. A variable that is not set is an empty secret, as apps of this protocol expect. What is
-//! ours alone (tokens between us and the app, our own settings) is never shown.
+//! Secrets in our own environment. A variable that is not set is an empty secret, as apps of this protocol expect. What
+//! is ours alone (tokens between us and the app, our own settings) is never shown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

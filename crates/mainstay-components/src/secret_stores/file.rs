@@ -1,6 +1,6 @@
-//! Secrets in a JSON file, for development. Nested objects are either one secret a leaf, its name the path with a separator
-//! between (the default), or one secret a top-level name with several values. The file is read anew at each question, so
-//! that a change needs no restart.
+//! Secrets in a JSON file, for development. Nested objects are either one secret a leaf, its name the path with a
+//! separator between (the default), or one secret a top-level name with several values. The file is read anew at each
+//! question, so that a change needs no restart.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! Secrets of a Kubernetes cluster, by its API: each is a secret with the keys of its `data`. `metadata.namespace` of a request
-//! says which namespace; without, `defaultNamespace`, then `NAMESPACE`. Written against the API of Kubernetes 1.31 (core/v1).
+//! Secrets of a Kubernetes cluster, by its API: each is a secret with the keys of its `data`. `metadata.namespace` of a
+//! request says which namespace; without, `defaultNamespace`, then `NAMESPACE`. Written against the API of Kubernetes
+//! 1.31 (core/v1).
 //! <https://docs.dapr.io/reference/components-reference/supported-secret-stores/kubernetes-secret-store/>
 
 mod access;

@@ -1,7 +1,7 @@
-//! State in PostgreSQL, in the layouts of Dapr's `state.postgresql`. v1 keeps JSON as JSONB, so that its text comes back in
-//! PostgreSQL's way of writing it, and can be searched; v2 keeps bytes. Linearizable on one server; an acknowledged change
-//! is as durable as the server's own settings make it. Tested with PostgreSQL 15; v2 wants 13 or later.
-//! <https://docs.dapr.io/reference/components-reference/supported-state-stores/postgresql/>
+//! State in PostgreSQL, in the layouts of Dapr's `state.postgresql`. v1 keeps JSON as JSONB, so that its text comes
+//! back in PostgreSQL's way of writing it, and can be searched; v2 keeps bytes. Linearizable on one server; an
+//! acknowledged change is as durable as the server's own settings make it. Tested with PostgreSQL 15; v2 wants 13 or
+//! later. <https://docs.dapr.io/reference/components-reference/supported-state-stores/postgresql/>
 
 mod layout;
 mod schema;

@@ -1,6 +1,6 @@
-//! State in Redis, in the layout of Dapr's `state.redis` v1: a hash a key, with the fields `data` and `version`; the etag is
-//! the version. Linearizable on one server; a failover of a cluster can lose the last changes, as Redis says of itself.
-//! Durable as far as the server's own settings make it so. Tested with Redis 7.0.
+//! State in Redis, in the layout of Dapr's `state.redis` v1: a hash a key, with the fields `data` and `version`; the
+//! etag is the version. Linearizable on one server; a failover of a cluster can lose the last changes, as Redis says of
+//! itself. Durable as far as the server's own settings make it so. Tested with Redis 7.0.
 //! <https://docs.dapr.io/reference/components-reference/supported-state-stores/setup-redis/>
 
 use std::sync::{Arc, LazyLock};

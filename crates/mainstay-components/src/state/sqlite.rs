@@ -1,6 +1,6 @@
 //! State in a SQLite file, in the layout of Dapr's `state.sqlite` v1, so that a file of one is a file of the other.
-//! Linearizable; a change is on the disk before it is acknowledged. Changes that wait are committed together. Times to live
-//! are of whole seconds. SQLite itself is compiled in.
+//! Linearizable; a change is on the disk before it is acknowledged. Changes that wait are committed together. Times to
+//! live are of whole seconds. SQLite itself is compiled in.
 //! <https://docs.dapr.io/reference/components-reference/supported-state-stores/setup-sqlite/>
 
 mod file;

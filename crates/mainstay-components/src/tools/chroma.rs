@@ -1,8 +1,8 @@
-//! `chroma`: looks a question up in a collection of a Chroma server by its meaning. Version 2 of its HTTP API, which servers
-//! from 0.6 on have: <https://docs.trychroma.com>. Tested against 1.5.
+//! `chroma`: looks a question up in a collection of a Chroma server by its meaning. Version 2 of its HTTP API, which
+//! servers from 0.6 on have: <https://docs.trychroma.com>. Tested against 1.5.
 //!
-//! It reads and never writes. The question is embedded through the gateway, with the model that the spec names, so it is
-//! metered as every other call of a model. Addresses are guarded and answers bounded as those of the `http` tool.
+//! It reads and never writes. The question is embedded through the gateway, with the model that the spec names, so it
+//! is metered as every other call of a model. Addresses are guarded and answers bounded as those of the `http` tool.
 
 mod check;
 mod passages;

@@ -1,5 +1,5 @@
-//! `http`: one call of an HTTP endpoint. Arguments fill the URL's placeholders; the rest travel as query (GET, DELETE) or
-//! as a JSON body. HTTP/1.1, RFC 9110; tested against hyper 1.
+//! `http`: one call of an HTTP endpoint. Arguments fill the URL's placeholders; the rest travel as query (GET, DELETE)
+//! or as a JSON body. HTTP/1.1, RFC 9110; tested against hyper 1.
 //!
 //! It follows no redirect, keeps no cookie, honours no proxy variable and never retries. Private addresses are refused
 //! when the connection is made, after name resolution, unless the spec allows them.

@@ -1,4 +1,5 @@
-//! The rigs of Redis: a database of its own on the shared server, the shared cluster, or a server or a cluster of its own.
+//! The rigs of Redis: a database of its own on the shared server, the shared cluster, or a server or a cluster of its
+//! own.
 
 use std::path::Path;
 use std::sync::Arc;

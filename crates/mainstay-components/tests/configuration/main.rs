@@ -1,5 +1,6 @@
-//! Every type of configuration store against the conformance suite, on a real server where it needs one; and the suite against
-//! faults planted into a store. A type without a rig below fails; one whose server is not installed is shown as not run.
+//! Every type of configuration store against the conformance suite, on a real server where it needs one; and the suite
+//! against faults planted into a store. A type without a rig below fails; one whose server is not installed is shown as
+//! not run.
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 

@@ -1,5 +1,5 @@
-//! Every type of key vault against the conformance suite, with its keys in each of the forms and places that it reads; and
-//! the suite against faults planted into a vault. A type without a rig below fails.
+//! Every type of key vault against the conformance suite, with its keys in each of the forms and places that it reads;
+//! and the suite against faults planted into a vault. A type without a rig below fails.
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 

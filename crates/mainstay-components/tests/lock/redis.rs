@@ -1,5 +1,5 @@
-//! The rigs of Redis: a database of its own on the shared server, names of its own on the shared cluster, or a server or
-//! a cluster of its own.
+//! The rigs of Redis: a database of its own on the shared server, names of its own on the shared cluster, or a server
+//! or a cluster of its own.
 
 use std::path::Path;
 use std::sync::Arc;

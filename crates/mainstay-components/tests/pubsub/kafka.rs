@@ -1,5 +1,5 @@
-//! The rig of Kafka: topics and groups of its own on the shared server, or a server of its own. What stands for a process
-//! is a runtime: when it is shut down, everything that the broker has running is gone, as after `kill -9`.
+//! The rig of Kafka: topics and groups of its own on the shared server, or a server of its own. What stands for a
+//! process is a runtime: when it is shut down, everything that the broker has running is gone, as after `kill -9`.
 
 mod own;
 mod process;

@@ -1,4 +1,5 @@
-//! A line between a broker's client and its server, which can be cut: to the server that is the end of the client's process.
+//! A line between a broker's client and its server, which can be cut: to the server that is the end of the client's
+//! process.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The rig of RabbitMQ: names of its own on the shared server, or a server of its own; and what it makes of its settings.
+//! The rig of RabbitMQ: names of its own on the shared server, or a server of its own; and what it makes of its
+//! settings.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The rigs of Redis: a database of its own on the shared server, topics of its own on the shared cluster, or a server or a
-//! cluster of its own; and what is Redis' own.
+//! The rigs of Redis: a database of its own on the shared server, topics of its own on the shared cluster, or a server
+//! or a cluster of its own; and what is Redis' own.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! JetStream: the host's roots are trusted, for there is no setting of others; a certificate of ours is `tls_client_cert` and
-//! `tls_client_key`, as text or as files.
+//! JetStream: the host's roots are trusted, for there is no setting of others; a certificate of ours is
+//! `tls_client_cert` and `tls_client_key`, as text or as files.
 
 use async_nats::jetstream::stream::Config;
 use libtest_mimic::Trial;

@@ -1,9 +1,9 @@
-//! Every backend over TLS, on its real server: with a certificate of an authority that is trusted, with one of another, and
-//! with a certificate of ours where the server asks for one. Kafka's tests of it are beside its others. A backend whose server
-//! is not installed is shown as not run.
+//! Every backend over TLS, on its real server: with a certificate of an authority that is trusted, with one of another,
+//! and with a certificate of ours where the server asks for one. Kafka's tests of it are beside its others. A backend
+//! whose server is not installed is shown as not run.
 //!
-//! What has no setting for whom it trusts trusts the host's roots: these tests run in a process of their own whose roots are
-//! those of their own authority.
+//! What has no setting for whom it trusts trusts the host's roots: these tests run in a process of their own whose
+//! roots are those of their own authority.
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 

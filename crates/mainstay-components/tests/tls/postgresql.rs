@@ -1,5 +1,5 @@
-//! PostgreSQL: a certificate of ours is `sslcert` and `sslkey` of the connection string. Whom it trusts is tested beside the
-//! other tests of the store.
+//! PostgreSQL: a certificate of ours is `sslcert` and `sslkey` of the connection string. Whom it trusts is tested
+//! beside the other tests of the store.
 
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};

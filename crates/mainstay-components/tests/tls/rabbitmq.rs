@@ -1,5 +1,5 @@
-//! RabbitMQ: `caCert` says whom to trust, the host's roots without; a certificate of ours is `clientCert` and `clientKey`, and
-//! with `saslExternal` it says who we are.
+//! RabbitMQ: `caCert` says whom to trust, the host's roots without; a certificate of ours is `clientCert` and
+//! `clientKey`, and with `saslExternal` it says who we are.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! Redis: the host's roots are trusted, unless any certificate is taken; a certificate of ours is `clientCert` and `clientKey`.
+//! Redis: the host's roots are trusted, unless any certificate is taken; a certificate of ours is `clientCert` and
+//! `clientKey`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -58,7 +58,8 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// Settings that name something of the spec (`x-names` in a kind's schema says of which section) name what is there.
+    /// Settings that name something of the spec (`x-names` in a kind's schema says of which section) name what is
+    /// there.
     fn check_names(&mut self, section: &str, name: &str, def: &KindDef, settings: &Value) {
         let schema = (def.schema)();
         for (key, property) in schema["properties"].as_object().into_iter().flatten() {

@@ -1,9 +1,9 @@
 //! What a plain scalar means in a resource file, and how values become text there.
 //!
 //! Resource files are written for a runtime that reads them with Go's `sigs.k8s.io/yaml` 1.6: YAML 1.1 by
-//! `go.yaml.in/yaml/v2`, turned into JSON, then into typed values. So `off` is false, `1_000` is 1000, `017` is 15, `0x10` is
-//! 16 and `22:22` is text; a number where text is wanted is written out again (`1.10` becomes `1.1`). The functions here do the
-//! same, so that an unchanged file means the same.
+//! `go.yaml.in/yaml/v2`, turned into JSON, then into typed values. So `off` is false, `1_000` is 1000, `017` is 15,
+//! `0x10` is 16 and `22:22` is text; a number where text is wanted is written out again (`1.10` becomes `1.1`). The
+//! functions here do the same, so that an unchanged file means the same.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

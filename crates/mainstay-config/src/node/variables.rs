@@ -1,4 +1,5 @@
-//! Variables in values: `$NAME` and `${NAME}`, as Go's `os.ExpandEnv` reads them. Asks a function for what they stand for.
+//! Variables in values: `$NAME` and `${NAME}`, as Go's `os.ExpandEnv` reads them. Asks a function for what they stand
+//! for.
 
 use super::Variables;
 

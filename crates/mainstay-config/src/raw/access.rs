@@ -12,8 +12,8 @@ use crate::secret::SecretText;
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Access {
-    /// API keys. With at least one, every caller needs a key unless `anonymous` is `anyone`. Health (`/health`, `/ready`)
-    /// and the documents about the API (`/docs`, `/openapi.json`) never need one; `/metrics` does.
+    /// API keys. With at least one, every caller needs a key unless `anonymous` is `anyone`. Health (`/health`,
+    /// `/ready`) and the documents about the API (`/docs`, `/openapi.json`) never need one; `/metrics` does.
     #[schemars(length(max = 1000))]
     pub(crate) keys: Vec<Key>,
     /// Who may call without a key.

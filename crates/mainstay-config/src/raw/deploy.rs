@@ -12,8 +12,8 @@ use crate::quantity::{Size, Time};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Deploy {
-    /// The repository of the service's image, without a tag, e.g. `ghcr.io/acme/support-desk`. The service's name without
-    /// it, which only a build on the same machine can find.
+    /// The repository of the service's image, without a tag, e.g. `ghcr.io/acme/support-desk`. The service's name
+    /// without it, which only a build on the same machine can find.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 255),
@@ -48,8 +48,8 @@ pub(crate) struct Deploy {
     pub(crate) services: Vec<String>,
     /// What Terraform modules are written for.
     pub(crate) terraform: Terraform,
-    /// Requests that are to be answered without a failure of the service, in percent over 30 days. Alerts are raised by how
-    /// fast the rest is used up.
+    /// Requests that are to be answered without a failure of the service, in percent over 30 days. Alerts are raised by
+    /// how fast the rest is used up.
     #[schemars(range(min = 50.0, max = 99.999))]
     pub(crate) objective_percent: f64,
     /// What every environment gives the service, unless it says otherwise itself.
@@ -140,8 +140,8 @@ impl Default for Deploy {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Terraform {
-    /// The platforms. One that is named here and cannot run the service is an error. Default: every platform that takes new
-    /// customers and can run it.
+    /// The platforms. One that is named here and cannot run the service is an error. Default: every platform that takes
+    /// new customers and can run it.
     #[schemars(extend("uniqueItems" = true))]
     pub(crate) platforms: Vec<String>,
 }
@@ -189,13 +189,13 @@ pub(crate) struct Sizing {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub(crate) in_flight: Option<u32>,
-    /// Processor use that a replica is meant for, in percent of `cpu`, where it is to count beside the requests in flight.
-    /// An agent that waits for a model uses little.
+    /// Processor use that a replica is meant for, in percent of `cpu`, where it is to count beside the requests in
+    /// flight. An agent that waits for a model uses little.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub(crate) cpu_percent: Option<u32>,
-    /// How fast replicas are added where their number follows the load. Default: as many as there are, or 4 where that is
-    /// more, every 30s, at once.
+    /// How fast replicas are added where their number follows the load. Default: as many as there are, or 4 where that
+    /// is more, every 30s, at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scale_up: Option<Pace>,
     /// How fast replicas are taken away. Default: half of them every 60s, once they were too many for 300s.

@@ -34,8 +34,8 @@ pub(crate) struct Server {
     /// Largest body of a request, in bytes.
     #[schemars(extend("x-minimum" = "1KiB", "x-maximum" = "256MiB"))]
     pub(crate) body_bytes_max: Size,
-    /// Connections open at once; further ones wait in the listen queue. Never more than half of the descriptors that the
-    /// process may open (`ulimit -Hn`).
+    /// Connections open at once; further ones wait in the listen queue. Never more than half of the descriptors that
+    /// the process may open (`ulimit -Hn`).
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) connections_max: u32,
     /// Requests in flight at once; further ones are refused with 503.

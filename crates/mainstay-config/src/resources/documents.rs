@@ -1,5 +1,5 @@
-//! Cuts a file into its documents, as the runtime that resource files are written for does: at every line that begins with
-//! `---`, whatever follows on it. So a document with a fault of syntax does not hide the next one.
+//! Cuts a file into its documents, as the runtime that resource files are written for does: at every line that begins
+//! with `---`, whatever follows on it. So a document with a fault of syntax does not hide the next one.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! Placeholders in settings' values: `{uuid}`, `{podName}`, `{namespace}` and `{appID}`. What they stand for is handed in.
+//! Placeholders in settings' values: `{uuid}`, `{podName}`, `{namespace}` and `{appID}`. What they stand for is handed
+//! in.
 
 /// What placeholders stand for.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +17,8 @@ pub struct Placeholders<'a> {
 pub struct NoPod;
 
 impl Placeholders<'_> {
-    /// Fills in a value. Each `{uuid}` asks `uuid` for a new one; `{namespace}` is the namespace and the app id with a point
-    /// between.
+    /// Fills in a value. Each `{uuid}` asks `uuid` for a new one; `{namespace}` is the namespace and the app id with a
+    /// point between.
     pub fn fill(&self, value: &str, uuid: &mut dyn FnMut() -> String) -> Result<String, NoPod> {
         let mut out = String::with_capacity(value.len());
         let mut parts = value.split(UUID);

@@ -19,8 +19,8 @@ const BUILT_IN: [(&str, BuiltIn); 5] = [
 /// The least that a built-in retry can be changed to.
 const RETRIES_MIN: u32 = 3;
 
-/// The policies for an app. A document may change what is built in, but not to fewer than three retries, and not how the
-/// place of an actor is looked for.
+/// The policies for an app. A document may change what is built in, but not to fewer than three retries, and not how
+/// the place of an actor is looked for.
 #[must_use]
 pub fn policies<'r>(documents: impl IntoIterator<Item = &'r Resiliency>, app: &str) -> Policies {
     let mut all = Policies::default();

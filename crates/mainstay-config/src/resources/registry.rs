@@ -1,5 +1,5 @@
-//! Checks components against the types that there are: known type, known version, no setting with a slip in its name, and
-//! whatever the type itself has to say of its settings.
+//! Checks components against the types that there are: known type, known version, no setting with a slip in its name,
+//! and whatever the type itself has to say of its settings.
 
 use mainstay_core::component::{Component, SettingValue};
 use mainstay_core::{Fault, codes};
@@ -35,9 +35,9 @@ pub struct SettingName<'a> {
     pub secret: bool,
 }
 
-/// Checks the settings of a component of a type. A setting's value is `None` where it is not known yet: it is a secret or a
-/// variable, or has placeholders. Last come the names of the spec's models, `None` where there is no spec. A fault's pointer is a
-/// setting's name.
+/// Checks the settings of a component of a type. A setting's value is `None` where it is not known yet: it is a secret
+/// or a variable, or has placeholders. Last come the names of the spec's models, `None` where there is no spec. A
+/// fault's pointer is a setting's name.
 pub type Check<'a> = &'a dyn Fn(&str, &[(&str, Option<&str>)], Option<&[String]>) -> Vec<Fault>;
 
 /// The types that there are.
@@ -150,7 +150,8 @@ fn names(placed: &Placed, def: &TypeDef<'_>, faults: &mut Faults) {
     }
 }
 
-/// The known types nearest to one that is not: one that is near, else those of the same building block, else the blocks.
+/// The known types nearest to one that is not: one that is near, else those of the same building block, else the
+/// blocks.
 fn near_types(kind: &str, types: &[TypeDef<'_>]) -> Option<String> {
     let names = || types.iter().flat_map(TypeDef::names);
     if let Some(near) = nearest::nearest(kind, names()) {

@@ -1,8 +1,9 @@
-//! The file that says which apps are run side by side, as `dapr run -f` takes it: version 1, what the apps have in common, and
-//! the apps. Text in, apps and faults out; whether a path exists the caller looks at, and nothing is started.
+//! The file that says which apps are run side by side, as `dapr run -f` takes it: version 1, what the apps have in
+//! common, and the apps. Text in, apps and faults out; whether a path exists the caller looks at, and nothing is
+//! started.
 //!
-//! What an app says comes before what is common; variables are put together one by one. Settings of a sidecar come out as its
-//! flags, so that what a flag means is said in one place.
+//! What an app says comes before what is common; variables are put together one by one. Settings of a sidecar come out
+//! as its flags, so that what a flag means is said in one place.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

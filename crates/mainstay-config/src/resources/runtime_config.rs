@@ -1,4 +1,5 @@
-//! The runtime's own configuration. Of several documents each is laid over those before: what it gives counts, lists whole.
+//! The runtime's own configuration. Of several documents each is laid over those before: what it gives counts, lists
+//! whole.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -221,8 +222,8 @@ fn action(section: &mut Section<'_, '_>, key: &'static str) -> Option<Action> {
     Some(Action::Deny)
 }
 
-/// Who may call. Nothing at all is no access control; a list of policies, or a trust domain alone, lets in whom it names
-/// and nobody else.
+/// Who may call. Nothing at all is no access control; a list of policies, or a trust domain alone, lets in whom it
+/// names and nobody else.
 fn access(mut section: Section<'_, '_>) -> Option<AccessControl> {
     let default = action(&mut section, "defaultAction");
     let trust_domain = section.text("trustDomain").map(|said| said.value).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Reads the keys of a section as the runtime that resource files are written for does: names without regard to case, nothing
-//! and null alike, numbers and truth values as text where text is wanted, and what it does not know ignored. What it would
-//! refuse is a fault here, what it ignores a warning.
+//! Reads the keys of a section as the runtime that resource files are written for does: names without regard to case,
+//! nothing and null alike, numbers and truth values as text where text is wanted, and what it does not know ignored.
+//! What it would refuse is a fault here, what it ignores a warning.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -67,8 +67,8 @@ impl<'n, 'f> Section<'n, 'f> {
         self.found.borrow_mut().secrets.push(span);
     }
 
-    /// The entry of a key, if it is given and not null. Of several spellings the exact one counts, else the last in order of
-    /// bytes.
+    /// The entry of a key, if it is given and not null. Of several spellings the exact one counts, else the last in
+    /// order of bytes.
     pub(super) fn entry(&mut self, key: &'static str) -> Option<&'n Entry> {
         self.asked.push(key);
         let spelled = self.entries.iter().filter(|entry| entry.key.eq_ignore_ascii_case(key));

@@ -53,7 +53,8 @@ fn one(mut item: Section<'_, '_>) -> Option<Written> {
     Some(Written { setting: Setting { name: name.value, value }, name: name.span, value: span })
 }
 
-/// `value`, `secretKeyRef` and `envRef` of an item. A secret comes before a value, and a variable is for want of a value.
+/// `value`, `secretKeyRef` and `envRef` of an item. A secret comes before a value, and a variable is for want of a
+/// value.
 fn value(item: &mut Section<'_, '_>, name: Option<&Said<String>>) -> Option<(SettingValue, Span)> {
     let plain = item.entry("value").map(|entry| (text(&entry.node), entry.node.span));
     let variable = item.text("envRef");

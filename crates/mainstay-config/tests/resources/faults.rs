@@ -1,5 +1,5 @@
-//! Bad files and what is said of them: `faults/*.yaml`, each with its `.txt` beside it. `UPDATE_GOLDENS=1` writes the texts
-//! anew; read the difference before you commit it.
+//! Bad files and what is said of them: `faults/*.yaml`, each with its `.txt` beside it. `UPDATE_GOLDENS=1` writes the
+//! texts anew; read the difference before you commit it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -23,8 +23,8 @@ pub struct Deploy {
     pub language: Option<Language>,
     /// Servers to bring up beside the service where a target can, by registered name.
     pub services: Vec<String>,
-    /// Platforms that Terraform modules are written for, by registered name; every one that takes new customers, if there
-    /// is none.
+    /// Platforms that Terraform modules are written for, by registered name; every one that takes new customers, if
+    /// there is none.
     pub platforms: Vec<String>,
     /// Requests of a million that may fail, over 30 days: what alerts are raised by.
     pub failures_ppm: u32,

@@ -1,4 +1,5 @@
-//! What stands where in 64 bytes of a body: quotes and backslashes, a bit each, and whether there is a control character.
+//! What stands where in 64 bytes of a body: quotes and backslashes, a bit each, and whether there is a control
+//! character.
 //!
 //! Text with an escape every few bytes is common (code, JSON within JSON). A search begun anew after each escape costs
 //! more than the bytes between, so escapes are told from the bits of a whole block, without a branch for each.

@@ -1,4 +1,5 @@
-//! The building blocks inside `mainstay serve`: there when the spec names components, told to the apps, and part of readiness.
+//! The building blocks inside `mainstay serve`: there when the spec names components, told to the apps, and part of
+//! readiness.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! The models of the spec as conversation components: what apps ask them, which target answers, and what is said of names
-//! that there are not.
+//! The models of the spec as conversation components: what apps ask them, which target answers, and what is said of
+//! names that there are not.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use mainstay_e2e::Place;
 use mainstay_testkit::process::{Client, Launch, PATIENCE, Server};
 use serde_json::{Value, json};
 
-/// Two models, of which the first has a target that fails before the one that answers; and an app that writes down where
-/// the blocks are.
+/// Two models, of which the first has a target that fails before the one that answers; and an app that writes down
+/// where the blocks are.
 const SPEC: &str = "
 name: shop
 components: components

@@ -1,5 +1,5 @@
-//! The door to the app: how many calls are with it at once (`--app-max-concurrency`), and that it is left alone while it is not
-//! well (`--enable-app-health-check`).
+//! The door to the app: how many calls are with it at once (`--app-max-concurrency`), and that it is left alone while
+//! it is not well (`--enable-app-health-check`).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

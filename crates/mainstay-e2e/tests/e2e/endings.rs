@@ -1,4 +1,5 @@
-//! How a sidecar ends: when it is asked to, when it is forced to, and how an end is put off (`--dapr-block-shutdown-duration`).
+//! How a sidecar ends: when it is asked to, when it is forced to, and how an end is put off
+//! (`--dapr-block-shutdown-duration`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! What a sidecar's flags turn on besides its two ports, against the real binary: sockets, a public port, metrics, a log of
-//! calls, reflection, and what it answers and ends.
+//! What a sidecar's flags turn on besides its two ports, against the real binary: sockets, a public port, metrics, a
+//! log of calls, reflection, and what it answers and ends.
 
 use std::path::Path;
 use std::sync::Arc;

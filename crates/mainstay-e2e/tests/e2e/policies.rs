@@ -38,8 +38,8 @@ fn words_and(launch: Launch, words: &[&str]) -> Launch {
     words.iter().fold(launch, |launch, word| launch.word(word))
 }
 
-/// An app that fails twice at `/flaky`, always at `/down` and, in a way that is not tried again, at `/odd`; it never answers
-/// at `/slow`. And how often it was asked.
+/// An app that fails twice at `/flaky`, always at `/down` and, in a way that is not tried again, at `/odd`; it never
+/// answers at `/slow`. And how often it was asked.
 async fn app() -> (Loopback, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);

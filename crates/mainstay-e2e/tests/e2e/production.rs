@@ -74,8 +74,8 @@ async fn the_shipped_example_passes_all_that_mainstay_can_do() {
     assert!(judged.contains("as they are in deploy") && !judged.contains("would write"), "{judged}");
 }
 
-/// A change, and the items that fail by it. Every `from` becomes `to`; an empty `from` means a line at the end, in a file
-/// that may be new.
+/// A change, and the items that fail by it. Every `from` becomes `to`; an empty `from` means a line at the end, in a
+/// file that may be new.
 struct Change {
     ids: &'static [&'static str],
     file: &'static str,

@@ -1,5 +1,5 @@
-//! What an app may speak (`--app-protocol`): each protocol with an app that speaks nothing else. It is called, it is told of
-//! messages, and the metadata says how it is reached.
+//! What an app may speak (`--app-protocol`): each protocol with an app that speaks nothing else. It is called, it is
+//! told of messages, and the metadata says how it is reached.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

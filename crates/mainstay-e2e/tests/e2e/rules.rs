@@ -1,4 +1,5 @@
-//! External services, lists of APIs, access control and pipelines that change while a sidecar runs, against the real binary.
+//! External services, lists of APIs, access control and pipelines that change while a sidecar runs, against the real
+//! binary.
 
 use std::path::Path;
 use std::sync::Arc;

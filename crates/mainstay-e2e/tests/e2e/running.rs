@@ -1,5 +1,5 @@
-//! `mainstay run` over the wire: what an app is given, what it is sent, how both end, and who sees them. The apps are this
-//! test's own servers; what is run is a shell that says what it sees.
+//! `mainstay run` over the wire: what an app is given, what it is sent, how both end, and who sees them. The apps are
+//! this test's own servers; what is run is a shell that says what it sees.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Runs outlive connections and processes: a stream resumes without a gap, a crash is told, a drain lets streams end, and a
-//! changed spec cuts none.
+//! Runs outlive connections and processes: a stream resumes without a gap, a crash is told, a drain lets streams end,
+//! and a changed spec cuts none.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The commands: a server comes up, says where it is, and is asked; what cannot be served is refused with its reason and
-//! the documented exit code.
+//! The commands: a server comes up, says where it is, and is asked; what cannot be served is refused with its reason
+//! and the documented exit code.
 
 use mainstay_e2e::Place;
 use serde_json::json;

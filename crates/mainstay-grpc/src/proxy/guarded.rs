@@ -1,9 +1,9 @@
 //! What an operator asks for calls of an app, around calls that are passed on.
 //!
-//! What is passed on may be one question and one answer, or a stream of either: only the caller knows. So it is taken for the
-//! former, and all of it is within the policy's time, unless `dapr-stream` says that it is a stream; then the policies hold
-//! for the connection alone. A call is made again only while nothing of an answer has gone back, and only while its caller
-//! has sent no more than one message.
+//! What is passed on may be one question and one answer, or a stream of either: only the caller knows. So it is taken
+//! for the former, and all of it is within the policy's time, unless `dapr-stream` says that it is a stream; then the
+//! policies hold for the connection alone. A call is made again only while nothing of an answer has gone back, and only
+//! while its caller has sent no more than one message.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The body of a call that may be made again: what of it has come is kept, one message at most, and every attempt gets it
-//! from its beginning, and then what comes.
+//! The body of a call that may be made again: what of it has come is kept, one message at most, and every attempt gets
+//! it from its beginning, and then what comes.
 
 use std::pin::Pin;
 use std::sync::Arc;

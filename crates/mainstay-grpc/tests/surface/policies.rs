@@ -25,8 +25,8 @@ use tonic::{Code, Response, Status, Streaming};
 
 use crate::house::{House, With, patient};
 
-/// An app that fails with these codes, one after the other, and is then well; for [`Code::Cancelled`] it does not answer. It
-/// answers each message of a stream, and counts its calls.
+/// An app that fails with these codes, one after the other, and is then well; for [`Code::Cancelled`] it does not
+/// answer. It answers each message of a stream, and counts its calls.
 #[derive(Clone, Default)]
 struct Flaky {
     codes: Arc<Mutex<Vec<Code>>>,

@@ -1,5 +1,5 @@
-//! The keys, found by what a caller shows. Only digests are kept, so neither length nor content shows in the time that a
-//! comparison takes.
+//! The keys, found by what a caller shows. Only digests are kept, so neither length nor content shows in the time that
+//! a comparison takes.
 
 use std::sync::Arc;
 

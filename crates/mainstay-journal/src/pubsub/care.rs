@@ -1,7 +1,7 @@
 //! What a broker log does unasked: forgets groups that never come back, and gives disk space back.
 //!
-//! Messages that a group needs are copied to the end before their segment goes, with their numbers; where every group is,
-//! too. So one slow group of a quiet topic does not hold the log of all others.
+//! Messages that a group needs are copied to the end before their segment goes, with their numbers; where every group
+//! is, too. So one slow group of a quiet topic does not hold the log of all others.
 
 use mainstay_core::Result;
 

@@ -146,8 +146,8 @@ impl Progress {
         Handed { seq, attempts: out.attempts, lane: out.lane, turn }
     }
 
-    /// The message is done, whoever says so; `None` if it was already. What follows in the lane that it gives waits until
-    /// that is freed: after a crash it would otherwise come before this one again.
+    /// The message is done, whoever says so; `None` if it was already. What follows in the lane that it gives waits
+    /// until that is freed: after a crash it would otherwise come before this one again.
     pub(crate) fn settle(&mut self, seq: u64) -> Option<u32> {
         if seq < self.floor || self.done.contains(&seq) {
             return None;

@@ -1,5 +1,5 @@
-//! Where the messages are and how far the groups are: the view of the broker log, in memory. It is built anew from the log
-//! at each start and does no I/O.
+//! Where the messages are and how far the groups are: the view of the broker log, in memory. It is built anew from the
+//! log at each start and does no I/O.
 //!
 //! A topic's messages are numbered without a gap. A message is *needed* until every group of its topic is done with it;
 //! what is not needed stays as long as its segment does.

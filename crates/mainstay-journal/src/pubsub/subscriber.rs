@@ -1,4 +1,5 @@
-//! A member of a group: a stream of deliveries, and the receipts that settle them. Dropping the stream leaves the group.
+//! A member of a group: a stream of deliveries, and the receipts that settle them. Dropping the stream leaves the
+//! group.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! What a state log does unasked: removes what has outlived its time, and gives disk space back.
 //!
-//! The log stays the truth, so its oldest segment is dropped only when what still lives in it has been copied to the end.
-//! Segments go from the old end only, so a deletion's record may go with its segment: what it deleted was older. Whether
-//! something still lives is decided under the lock that decides changes; so no change comes between that and the copy.
+//! The log stays the truth, so its oldest segment is dropped only when what still lives in it has been copied to the
+//! end. Segments go from the old end only, so a deletion's record may go with its segment: what it deleted was older.
+//! Whether something still lives is decided under the lock that decides changes; so no change comes between that and
+//! the copy.
 //!
 //! Bound: the log holds at most twice what lives, and [`SLACK_SEGMENTS`] segments; a start reads no more than that.
 

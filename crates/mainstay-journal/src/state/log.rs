@@ -1,5 +1,5 @@
-//! The log of all state stores: one folder, one order of changes. It decides what is changed, waits until that is durable,
-//! and finds what is there.
+//! The log of all state stores: one folder, one order of changes. It decides what is changed, waits until that is
+//! durable, and finds what is there.
 //!
 //! ```text
 //!  change ─► decided (preconditions, version) ─► log ─► durable ─► acknowledged, shown to reads

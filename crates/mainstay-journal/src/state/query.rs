@@ -1,8 +1,8 @@
 //! Searching JSON values: which fit a filter, in which order. Pure; what is searched is the caller's.
 //!
 //! Numbers compare as numbers, texts by their code points, `false` before `true`; values of different kinds are neither
-//! equal nor in an order, so that a filter over them does not hold. Sorted, absent comes first, then null, truth values,
-//! numbers, texts and the rest.
+//! equal nor in an order, so that a filter over them does not hold. Sorted, absent comes first, then null, truth
+//! values, numbers, texts and the rest.
 
 use std::cmp::Ordering;
 

@@ -1,5 +1,5 @@
-//! What was changed lately and may not be in the view yet: the newest versions of those keys, in memory. Reads look here
-//! first; preconditions are decided here, in the order of the log.
+//! What was changed lately and may not be in the view yet: the newest versions of those keys, in memory. Reads look
+//! here first; preconditions are decided here, in the order of the log.
 //!
 //! A version is shown once the batch that carries it is durable. The view tells when it has one, and then it goes from
 //! here. The memory is bounded by the writers, which wait for the view when there is too much.

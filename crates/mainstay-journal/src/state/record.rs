@@ -1,5 +1,5 @@
-//! What a record of the state log holds: one change. A transaction is a group of them, which the log keeps whole or not at
-//! all. It does no I/O.
+//! What a record of the state log holds: one change. A transaction is a group of them, which the log keeps whole or not
+//! at all. It does no I/O.
 //!
 //! ```text
 //! │flags u8│ version u64 │ key bytes u32 │ key … │ [expires u64] │ value …, or blob: hash [32], bytes u64 │

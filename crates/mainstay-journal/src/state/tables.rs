@@ -1,5 +1,5 @@
-//! The view of the state log: where the living value of each key is, and which keys have a time to live. It holds places,
-//! not values.
+//! The view of the state log: where the living value of each key is, and which keys have a time to live. It holds
+//! places, not values.
 
 use std::ops::Bound;
 use std::sync::Arc;

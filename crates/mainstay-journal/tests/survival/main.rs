@@ -49,8 +49,8 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
 
-/// redb panics at a page that contradicts itself, which the journal takes as an answer. Its reports, one for each damaged file,
-/// would hide what a failed test says.
+/// redb panics at a page that contradicts itself, which the journal takes as an answer. Its reports, one for each
+/// damaged file, would hide what a failed test says.
 fn keep_quiet_of_redb() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

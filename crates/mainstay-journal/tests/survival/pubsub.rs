@@ -1,9 +1,9 @@
-//! The brokers: kill -9 of publishers and consumers at random points, while space is given back without rest; and damage at
-//! random places.
+//! The brokers: kill -9 of publishers and consumers at random points, while space is given back without rest; and
+//! damage at random places.
 //!
-//! Each writer publishes numbers under a key of its own. The consumers of two groups write down what they were delivered
-//! and what they settled. Over all lives of the process each group must have been delivered every acknowledged number, in
-//! the order of its key, and nothing that it was done with must come again.
+//! Each writer publishes numbers under a key of its own. The consumers of two groups write down what they were
+//! delivered and what they settled. Over all lives of the process each group must have been delivered every
+//! acknowledged number, in the order of its key, and nothing that it was done with must come again.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -1,8 +1,8 @@
 //! The state stores: kill -9 at random points under the load of 32 writers, while space is given back without rest; and
 //! damage at random places.
 //!
-//! Each writer makes transactions: its counter and one of its slots together. So whatever the counter says, each slot must
-//! hold exactly the last transaction up to it: nothing lost, nothing torn, nothing out of order.
+//! Each writer makes transactions: its counter and one of its slots together. So whatever the counter says, each slot
+//! must hold exactly the last transaction up to it: nothing lost, nothing torn, nothing out of order.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

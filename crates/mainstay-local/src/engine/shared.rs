@@ -1,5 +1,6 @@
-//! The models that run in this process: a second engine of the same file and bounds takes the one that is there, so that two
-//! providers, or a provider and its successor after a reload, do not hold the weights twice. It keeps none running.
+//! The models that run in this process: a second engine of the same file and bounds takes the one that is there, so
+//! that two providers, or a provider and its successor after a reload, do not hold the weights twice. It keeps none
+//! running.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

@@ -4,7 +4,8 @@ use mainstay_core::Result;
 
 use crate::gguf::{Gguf, unusable};
 
-/// Most positions, layers or rows of anything that a file may claim: a bound on what a damaged one can make us allocate.
+/// Most positions, layers or rows of anything that a file may claim: a bound on what a damaged one can make us
+/// allocate.
 const DIMENSION_MAX: usize = 1 << 20;
 
 /// The dimensions.

@@ -61,9 +61,9 @@ impl Lanes {
     }
 }
 
-/// Attention of one position's heads. `FUSED` where the caller's machine multiplies and adds in one step; elsewhere that
-/// would be a library call per number. Tiles are taken one after another for all heads, while they are in the nearest
-/// cache.
+/// Attention of one position's heads. `FUSED` where the caller's machine multiplies and adds in one step; elsewhere
+/// that would be a library call per number. Tiles are taken one after another for all heads, while they are in the
+/// nearest cache.
 #[inline(always)]
 pub(super) fn attend<const FUSED: bool>(heads: &Heads<'_>, out: &mut [f32]) {
     let (size, positions) = (heads.size, heads.values.len() / heads.size);
@@ -189,8 +189,8 @@ pub(super) fn gate(gate: &[f32], up: &[f32], out: &mut [f32]) {
     }
 }
 
-/// `e` to the power of `x`, to a relative error of 2e-7, in arithmetic that the compiler can vectorise (Cephes' `expf`).
-/// Below -87 it stays at 1e-38, above 88 at 1e38.
+/// `e` to the power of `x`, to a relative error of 2e-7, in arithmetic that the compiler can vectorise (Cephes'
+/// `expf`). Below -87 it stays at 1e-38, above 88 at 1e38.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     // 1.5 × 2^23: above it, a float's last bits count whole numbers.

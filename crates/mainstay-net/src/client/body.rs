@@ -1,5 +1,5 @@
-//! The body of a request: pieces that are written one after the other, not joined first, and perhaps more that come while it
-//! is sent. A large body with a small cut in it (another model's name) is sent without being copied.
+//! The body of a request: pieces that are written one after the other, not joined first, and perhaps more that come
+//! while it is sent. A large body with a small cut in it (another model's name) is sent without being copied.
 
 use std::collections::VecDeque;
 use std::io;
@@ -35,8 +35,8 @@ impl std::fmt::Debug for Body {
 }
 
 impl Body {
-    /// A body that comes while it is sent, of this length where it is known. One that turns out to have another length, or
-    /// to fail, breaks the connection. A call with such a body is never sent again once any of it was taken.
+    /// A body that comes while it is sent, of this length where it is known. One that turns out to have another length,
+    /// or to fail, breaks the connection. A call with such a body is never sent again once any of it was taken.
     #[must_use]
     pub fn stream(stream: BoxStream<io::Result<Bytes>>, length: Option<u64>) -> Self {
         if length == Some(0) {
@@ -85,7 +85,8 @@ impl More {
         }
     }
 
-    /// The next piece as it is, for a connection that frames what it sends by itself. Errors: the body has another length.
+    /// The next piece as it is, for a connection that frames what it sends by itself. Errors: the body has another
+    /// length.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         let next = ready!(stream.as_mut().poll_next(cx)).transpose()?;

@@ -1,6 +1,7 @@
-//! gRPC over a Unix socket, as clients made of gRPC's C core speak it (Python, C++, Ruby): they send the socket's path as
-//! `:authority`, percent-encoded (`tmp%2Fx.socket`), which no authority may be and our HTTP/2 refuses. Each `%` of such a
-//! value becomes `-` here, before it is read: the length stays, and with it the state of header compression at both ends.
+//! gRPC over a Unix socket, as clients made of gRPC's C core speak it (Python, C++, Ruby): they send the socket's path
+//! as `:authority`, percent-encoded (`tmp%2Fx.socket`), which no authority may be and our HTTP/2 refuses. Each `%` of
+//! such a value becomes `-` here, before it is read: the length stays, and with it the state of header compression at
+//! both ends.
 //!
 //! Nothing else is changed, and values in the compressed (Huffman) form pass as they are: that core does not write it.
 
@@ -111,7 +112,8 @@ impl Names {
     }
 }
 
-/// Goes through a block of headers (RFC 7541, 6) and makes an authority of what stands for one. `None` where it ends early.
+/// Goes through a block of headers (RFC 7541, 6) and makes an authority of what stands for one. `None` where it ends
+/// early.
 fn rename(block: &mut [u8]) -> Option<()> {
     let mut at = 0;
     while let Some(&first) = block.get(at) {

@@ -1,5 +1,5 @@
-//! Secrets that stand where everybody who has the files can read them. Values are never shown: a finding names the place
-//! and the kind.
+//! Secrets that stand where everybody who has the files can read them. Values are never shown: a finding names the
+//! place and the kind.
 
 use std::sync::LazyLock;
 

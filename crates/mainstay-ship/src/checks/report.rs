@@ -1,5 +1,5 @@
-//! What came of a check: verdicts with waivers applied, counted, and written for people, for programs and for tools that
-//! show findings in code.
+//! What came of a check: verdicts with waivers applied, counted, and written for people, for programs and for tools
+//! that show findings in code.
 
 mod json;
 mod sarif;

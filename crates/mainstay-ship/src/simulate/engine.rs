@@ -15,7 +15,8 @@ use super::series::{Gauges, Series};
 use super::service::Service;
 use super::trace::Trace;
 
-/// How long what waits at the end of the trace may still take, in milliseconds: an hour. What waits then is never served.
+/// How long what waits at the end of the trace may still take, in milliseconds: an hour. What waits then is never
+/// served.
 const DRAIN_MS_MAX: u64 = 3_600_000;
 /// Replicas that any policy may ask for.
 const REPLICAS_MAX: u32 = 10_000;

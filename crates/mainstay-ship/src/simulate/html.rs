@@ -1,5 +1,5 @@
-//! A report as one page: a table and a drawing for each policy. Nothing of it is fetched from elsewhere, no script runs,
-//! and every text is escaped.
+//! A report as one page: a table and a drawing for each policy. Nothing of it is fetched from elsewhere, no script
+//! runs, and every text is escaped.
 
 use super::chart::reduce;
 use super::report::{Report, Row};

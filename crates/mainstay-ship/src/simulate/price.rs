@@ -1,7 +1,8 @@
-//! ★ Price lists: what a replica costs in an hour. To add one: a row in `ALL`, with where and when its numbers were read.
+//! ★ Price lists: what a replica costs in an hour. To add one: a row in `ALL`, with where and when its numbers were
+//! read.
 //!
-//! One list holds for all policies of a report, so that policies are compared and not vendors. Requests, traffic, balancers,
-//! free allowances and discounts are left out.
+//! One list holds for all policies of a report, so that policies are compared and not vendors. Requests, traffic,
+//! balancers, free allowances and discounts are left out.
 
 /// What an hour costs, in US dollars.
 #[derive(Clone, Copy, Debug, PartialEq)]

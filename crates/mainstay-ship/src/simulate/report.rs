@@ -44,7 +44,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// The figures of an outcome; `slo_ms` is how long a request may wait, `replica_hour` what an hour of a replica costs.
+    /// The figures of an outcome; `slo_ms` is how long a request may wait, `replica_hour` what an hour of a replica
+    /// costs.
     #[must_use]
     pub fn of(outcome: &Outcome, slo_ms: u64, replica_hour: f64) -> Self {
         let mut waits = outcome.waits_ms.clone();

@@ -3,7 +3,8 @@
 /// A second as it passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Second {
-    /// Requests in flight at replicas that take requests, waiting ones included, over the second, in request-milliseconds.
+    /// Requests in flight at replicas that take requests, waiting ones included, over the second, in
+    /// request-milliseconds.
     pub(super) load_ms: u64,
     /// Those of them that are worked on.
     pub(super) running_ms: u64,

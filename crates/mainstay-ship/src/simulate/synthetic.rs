@@ -1,5 +1,5 @@
-//! ★ Traces that are made up. To add a kind: a row in `ALL` and the function of its arrivals. The same seed gives the same
-//! trace, on every machine.
+//! ★ Traces that are made up. To add a kind: a row in `ALL` and the function of its arrivals. The same seed gives the
+//! same trace, on every machine.
 //!
 //! Every kind has the mean rate that was asked for; they differ in how it is spread. Sizes are log-normal, as those of
 //! published traces are roughly: many short questions, few very long ones.

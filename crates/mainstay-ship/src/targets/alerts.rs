@@ -1,7 +1,7 @@
 //! Alerts: rules for Prometheus as a plain file and as an object for its operator, and trials of each for promtool.
 //!
-//! To add an alert: a line in `service.rs`, `work.rs` or `budget.rs`, with the series that make it fire and those that do not,
-//! and its heading in `docs/guide/runbook.md`.
+//! To add an alert: a line in `service.rs`, `work.rs` or `budget.rs`, with the series that make it fire and those that
+//! do not, and its heading in `docs/guide/runbook.md`.
 
 mod alert;
 pub(super) mod budget;

@@ -1,8 +1,8 @@
-//! Dapr beside the service: for clusters whose sidecars are there already and are to stay. The service's own building blocks
-//! are switched off, and its app speaks to the runtime that the cluster puts beside it.
+//! Dapr beside the service: for clusters whose sidecars are there already and are to stay. The service's own building
+//! blocks are switched off, and its app speaks to the runtime that the cluster puts beside it.
 //!
-//! It is a component of Kustomize over the overlay of the environment, so that the objects stay those of the other targets.
-//! Without it there is no sidecar: the binary serves the same API itself.
+//! It is a component of Kustomize over the overlay of the environment, so that the objects stay those of the other
+//! targets. Without it there is no sidecar: the binary serves the same API itself.
 
 pub(super) mod resources;
 

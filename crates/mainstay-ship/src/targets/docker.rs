@@ -1,8 +1,8 @@
 //! A Dockerfile: stages for building, a last one without compiler, package manager or shell, that runs as a number.
 //!
 //! Written for BuildKit and buildah alike: cache and bind mounts, no here-documents, no `COPY --link`. Every base is an
-//! argument, so that a build can pin digests or use a registry of its own. Mounts are named from the root: buildah takes no
-//! others.
+//! argument, so that a build can pin digests or use a registry of its own. Mounts are named from the root: buildah
+//! takes no others.
 
 use std::fmt::Write as _;
 

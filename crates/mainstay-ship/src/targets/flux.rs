@@ -1,6 +1,6 @@
 //! Flux: the repository as a source, and for each environment what is made of it, one after the other: staging takes a
-//! commit once it is well in dev, production once it is in staging. Beside it the same with the chart, where an environment
-//! waits for the one before to be well, whatever commit it is at.
+//! commit once it is well in dev, production once it is in staging. Beside it the same with the chart, where an
+//! environment waits for the one before to be well, whatever commit it is at.
 
 use serde_json::{Value, json};
 
@@ -117,8 +117,8 @@ fn release(shipment: &Shipment<'_>, workload: &Workload, before: Option<&Workloa
         "spec": {
             "interval": "10m",
             "timeout": rollout(workload),
-            // The chart makes the namespace, with its labels; the records of releases are kept where Flux is, under names of
-            // their own.
+            // The chart makes the namespace, with its labels; the records of releases are kept where Flux is, under
+            // names of their own.
             "releaseName": name(workload),
             "targetNamespace": kubernetes::namespace_name(workload),
             "storageNamespace": NAMESPACE,

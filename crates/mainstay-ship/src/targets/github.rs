@@ -1,8 +1,10 @@
-//! GitHub Actions: a workflow from the pull request to production, one that gives a version its name, and the cluster's side.
+//! GitHub Actions: a workflow from the pull request to production, one that gives a version its name, and the cluster's
+//! side.
 //!
-//! No job can do more than its part: the token has no right that a job does not name, the job that scans has none at all,
-//! a pull request reaches neither registry nor cluster, and the cluster is reached by a token that says of which environment
-//! the job is, never by a key. What others wrote is named by commit (`pins.txt`); where plain commands do, there is none.
+//! No job can do more than its part: the token has no right that a job does not name, the job that scans has none at
+//! all, a pull request reaches neither registry nor cluster, and the cluster is reached by a token that says of which
+//! environment the job is, never by a key. What others wrote is named by commit (`pins.txt`); where plain commands do,
+//! there is none.
 
 mod jobs;
 

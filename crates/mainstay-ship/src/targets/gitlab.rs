@@ -1,8 +1,8 @@
 //! GitLab CI: the same way from a merge request to production as on GitHub, in one file.
 //!
-//! GitLab hands the variables of a project to every job, so secrets belong into environments: `registry` for the job that
-//! pushes, and one for each place that is deployed to. The cluster is reached by a token that says of which environment the
-//! job is.
+//! GitLab hands the variables of a project to every job, so secrets belong into environments: `registry` for the job
+//! that pushes, and one for each place that is deployed to. The cluster is reached by a token that says of which
+//! environment the job is.
 
 mod jobs;
 

@@ -1,7 +1,7 @@
 //! Grafana: a dashboard of the service, over the figures that it shows.
 //!
-//! The dashboard is the same for every environment: which one is shown is chosen in it. It has nothing of what only a runtime
-//! beside an app shows, since a shipped service does not.
+//! The dashboard is the same for every environment: which one is shown is chosen in it. It has nothing of what only a
+//! runtime beside an app shows, since a shipped service does not.
 
 mod panels;
 

@@ -1,5 +1,5 @@
-//! A Helm chart: the objects of the plain files with holes in them, and a file of values for each environment that fills
-//! the holes to give those objects back.
+//! A Helm chart: the objects of the plain files with holes in them, and a file of values for each environment that
+//! fills the holes to give those objects back.
 //!
 //! The holes are cut into the objects as values (`holes`), so no template is written by hand but the few helpers.
 

@@ -1,7 +1,7 @@
 //! Kubernetes, as plain files: a namespace that admits restricted pods alone, the workload, its way in and its bounds.
 //!
-//! The objects are made once, here, and written by every target that speaks Kubernetes (these files, Kustomize, Helm), so
-//! that the three cannot differ. No number of replicas stands where a scaler owns it; secrets stand by name alone.
+//! The objects are made once, here, and written by every target that speaks Kubernetes (these files, Kustomize, Helm),
+//! so that the three cannot differ. No number of replicas stands where a scaler owns it; secrets stand by name alone.
 
 mod network;
 mod pod;

@@ -1,6 +1,7 @@
 //! Kustomize: production as the base, the other environments as what differs from it.
 //!
-//! What differs is found by comparing the objects themselves, so an overlay gives exactly the objects of the plain files.
+//! What differs is found by comparing the objects themselves, so an overlay gives exactly the objects of the plain
+//! files.
 
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! What pipelines share, whoever runs them: where they push, what they start, and what each environment is called.
 //!
-//! No target by itself. The order is the same everywhere: test, build once, scan, push by commit, then an environment after
-//! the other, by digest, each with a smoke test and a way back. Only the job that pushes can write to the registry, and only
-//! a job of an environment can reach its cluster.
+//! No target by itself. The order is the same everywhere: test, build once, scan, push by commit, then an environment
+//! after the other, by digest, each with a smoke test and a way back. Only the job that pushes can write to the
+//! registry, and only a job of an environment can reach its cluster.
 
 pub(super) mod access;
 pub(super) mod scripts;

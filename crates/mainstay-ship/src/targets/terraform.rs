@@ -1,8 +1,8 @@
 //! Terraform (and OpenTofu): a complete root module for each platform, and values for each environment.
 //!
-//! A platform makes a [`Module`] of the service in its three environments, or says why it cannot run it. Environments differ
-//! in the values of variables alone. To add a platform: a file in `terraform/` with a `PLATFORM`, and a line in `PLATFORMS`;
-//! its name becomes one of those that `deploy.terraform.platforms` takes.
+//! A platform makes a [`Module`] of the service in its three environments, or says why it cannot run it. Environments
+//! differ in the values of variables alone. To add a platform: a file in `terraform/` with a `PLATFORM`, and a line in
+//! `PLATFORMS`; its name becomes one of those that `deploy.terraform.platforms` takes.
 
 mod app_runner;
 mod aws;

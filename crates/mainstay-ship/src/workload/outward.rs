@@ -1,5 +1,5 @@
-//! The ports that a service calls others on: those in the addresses that its settings and its variables hold, and those of
-//! the servers it needs.
+//! The ports that a service calls others on: those in the addresses that its settings and its variables hold, and those
+//! of the servers it needs.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Calls of apps with what is asked for around them. An answer that says of a failure is tried again where that is asked for;
-//! the last one is passed on, whatever it says.
+//! Calls of apps with what is asked for around them. An answer that says of a failure is tried again where that is
+//! asked for; the last one is passed on, whatever it says.
 
 use http::Response;
 use mainstay_blocks::layers::{AppGuard, Outcome};

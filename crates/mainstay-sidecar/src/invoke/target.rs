@@ -108,8 +108,8 @@ pub(super) fn url(base: &str, path: &str, query: Option<&str>) -> Result<Uri, St
     url.parse().map_err(|_| "its URL is none".to_owned())
 }
 
-/// The path with `.` and `..` resolved, also where they are encoded, so that what is allowed by a path's look is what is
-/// called. Errors: it leads out of the target.
+/// The path with `.` and `..` resolved, also where they are encoded, so that what is allowed by a path's look is what
+/// is called. Errors: it leads out of the target.
 pub(crate) fn without_dots(path: &str) -> Result<String, String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

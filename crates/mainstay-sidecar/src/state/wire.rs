@@ -41,8 +41,8 @@ impl Item {
         check_consistency(self.options.consistency.as_deref())
     }
 
-    /// What changes the key, and its value. `metadata` is the request's, which holds over the item's. An option that there
-    /// is not counts as none.
+    /// What changes the key, and its value. `metadata` is the request's, which holds over the item's. An option that
+    /// there is not counts as none.
     pub(super) fn into_save(self, metadata: &BTreeMap<String, String>) -> (state::Item, Bytes, Format) {
         let concurrency = concurrency(self.options.concurrency.as_deref()).unwrap_or_default();
         let mut own = self.metadata;

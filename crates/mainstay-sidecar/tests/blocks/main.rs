@@ -1,4 +1,5 @@
-//! Locks, configuration and conversations through the router: statuses and bodies as clients of the protocol check them.
+//! Locks, configuration and conversations through the router: statuses and bodies as clients of the protocol check
+//! them.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
 

@@ -1,9 +1,9 @@
 //! Starts real servers for a test that is not written in Rust, and keeps them while its standard input is open.
 //!
-//! For each that the command line names it prints a line: `NAME PORT`, or `NAME - REASON` for one that cannot be had here;
-//! then `ready`. `NAME@LABEL` is one that is called `LABEL` from there on, so that there can be two of a kind. A line `stop
-//! NAME` or `start NAME` on standard input ends a server, or starts it again on its port with its data; it is repeated when
-//! that is done.
+//! For each that the command line names it prints a line: `NAME PORT`, or `NAME - REASON` for one that cannot be had
+//! here; then `ready`. `NAME@LABEL` is one that is called `LABEL` from there on, so that there can be two of a kind. A
+//! line `stop NAME` or `start NAME` on standard input ends a server, or starts it again on its port with its data; it
+//! is repeated when that is done.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

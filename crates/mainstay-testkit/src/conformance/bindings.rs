@@ -1,6 +1,7 @@
 //! What every `Binding` must do. To add a check: an `async fn` in a file below and its name in that file's list.
 //!
-//! Each check opens a binding of its own. What an operation does, and what a member makes of its settings, it tests itself.
+//! Each check opens a binding of its own. What an operation does, and what a member makes of its settings, it tests
+//! itself.
 
 mod events;
 mod operations;
@@ -56,8 +57,8 @@ pub fn checks() -> impl Iterator<Item = Check> {
     [operations::CHECKS, events::CHECKS, outages::CHECKS].into_iter().flatten().copied()
 }
 
-/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with the
-/// reason; they are shown as ignored.
+/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with
+/// the reason; they are shown as ignored.
 ///
 /// # Panics
 /// Where `not_run` names a check that does not exist.

@@ -72,8 +72,8 @@ promises! {
     a_server_that_does_not_answer_is_given_up_at_the_deadline,
 }
 
-/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with the
-/// reason; they are shown as ignored.
+/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with
+/// the reason; they are shown as ignored.
 pub fn trials(member: &str, open: &Open, not_run: &[(&str, &'static str)]) -> Vec<Trial> {
     suite::trials(member, open, CHECKS.iter().chain(OUTAGES).copied(), not_run)
 }

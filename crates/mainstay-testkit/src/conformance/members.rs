@@ -1,5 +1,5 @@
-//! What a test binary makes of a list of types: the suite against each way in which a type works, tests of its own, and a
-//! line for what cannot be run here. A type without a rig fails.
+//! What a test binary makes of a list of types: the suite against each way in which a type works, tests of its own, and
+//! a line for what cannot be run here. A type without a rig fails.
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -95,7 +95,8 @@ pub fn no_server<O>(outages: &[Check<O>]) -> Vec<NotRun> {
     outages.iter().map(|check| (check.name, "it has no server")).collect()
 }
 
-/// Runs tests as the arguments of this process say, and ends it. At once run as many as there are processors, or `at_once`.
+/// Runs tests as the arguments of this process say, and ends it. At once run as many as there are processors, or
+/// `at_once`.
 pub fn run(trials: impl IntoIterator<Item = Trial>, at_once: Option<usize>) -> ! {
     // Planted faults panic by design; a failed trial still shows its message.
     std::panic::set_hook(Box::new(|_| ()));

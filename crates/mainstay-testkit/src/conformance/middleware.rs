@@ -1,4 +1,5 @@
-//! What every `Middleware` must do, whatever it is for. To add a check: an `async fn` below and its name in `promises!`.
+//! What every `Middleware` must do, whatever it is for. To add a check: an `async fn` below and its name in
+//! `promises!`.
 //!
 //! What a member lets pass, changes or answers it tests itself.
 

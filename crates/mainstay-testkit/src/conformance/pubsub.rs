@@ -1,7 +1,7 @@
 //! What every `PubSub` must do. To add a check: an `async fn` in a file below and its name in that file's list.
 //!
-//! Each check opens a broker of its own on a namespace that nobody else uses, and panics where a promise is broken. What a
-//! member makes of its settings it tests itself.
+//! Each check opens a broker of its own on a namespace that nobody else uses, and panics where a promise is broken.
+//! What a member makes of its settings it tests itself.
 
 mod deliveries;
 mod life;
@@ -71,8 +71,8 @@ pub fn checks() -> impl Iterator<Item = Check> {
         .copied()
 }
 
-/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with the
-/// reason; they are shown as ignored.
+/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with
+/// the reason; they are shown as ignored.
 ///
 /// # Panics
 /// Where `not_run` names a check that does not exist.

@@ -1,7 +1,7 @@
 //! What every `StateStore` must do. To add a check: an `async fn` in a file below and its name in that file's list.
 //!
-//! Each check opens a store of its own on a namespace that nobody else uses, and panics where a promise is broken. What a
-//! member makes of its settings, and what its layout looks like to others, it tests itself.
+//! Each check opens a store of its own on a namespace that nobody else uses, and panics where a promise is broken. What
+//! a member makes of its settings, and what its layout looks like to others, it tests itself.
 
 mod batches;
 mod life;
@@ -83,8 +83,8 @@ pub fn checks() -> impl Iterator<Item = Check> {
     .copied()
 }
 
-/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with the
-/// reason; they are shown as ignored.
+/// The suite as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with
+/// the reason; they are shown as ignored.
 ///
 /// # Panics
 /// Where `not_run` names a check that does not exist.

@@ -30,8 +30,8 @@ impl<O> std::fmt::Debug for Check<O> {
     }
 }
 
-/// Checks as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with the reason;
-/// they are shown as ignored.
+/// Checks as tests named `<member>::<promise>`. `not_run` names the checks that cannot be run for this member, with the
+/// reason; they are shown as ignored.
 ///
 /// # Panics
 /// Where `not_run` names a check that does not exist.

@@ -1,7 +1,7 @@
 //! What every `ToolSource` must do. To add a check: an `async fn` below and its name in `CHECKS`.
 //!
-//! Each check opens a source of its own against a peer that behaves as told, and panics where a promise is broken. What a
-//! kind makes of its settings, and which addresses it may reach, it tests itself.
+//! Each check opens a source of its own against a peer that behaves as told, and panics where a promise is broken. What
+//! a kind makes of its settings, and which addresses it may reach, it tests itself.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -113,8 +113,8 @@ impl Outage for Servers {
 }
 
 impl Recipe {
-    /// What a check needs: `shared` says where on the server that others use too; `own` where on a new one at this port, which
-    /// is the check's alone.
+    /// What a check needs: `shared` says where on the server that others use too; `own` where on a new one at this
+    /// port, which is the check's alone.
     ///
     /// # Panics
     /// As [`Recipe::start`].

@@ -1,8 +1,8 @@
-//! Kafka: one node that is broker and controller (KRaft), with little memory. Its jars are where `cargo xtask test --only
-//! servers` has put them. Each user of the shared one takes names of its own for its topics and groups.
+//! Kafka: one node that is broker and controller (KRaft), with little memory. Its jars are where `cargo xtask test
+//! --only servers` has put them. Each user of the shared one takes names of its own for its topics and groups.
 //!
-//! What listens besides is named in the file `listeners` of the node's folder, a name and a port a line; a test that writes it
-//! says in `server.properties` what they are, and starts the node again.
+//! What listens besides is named in the file `listeners` of the node's folder, a name and a port a line; a test that
+//! writes it says in `server.properties` what they are, and starts the node again.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -134,7 +134,8 @@ fn command(program: &Path, folder: &Path, port: u16) -> Vec<String> {
 
 /// Asks which requests it takes; it answers when it has started.
 fn answers(port: u16) -> Option<()> {
-    /// A request for the versions of its API, in the oldest form: its length, kind, version, number, and no client's name.
+    /// A request for the versions of its API, in the oldest form: its length, kind, version, number, and no client's
+    /// name.
     const ASK: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
@@ -157,8 +158,8 @@ pub fn namespace() -> (String, u32) {
     (format!("127.0.0.1:{}", SHARED.port()), TAKEN.fetch_add(1, SeqCst))
 }
 
-/// What a check needs: the address of a server, a number that nobody else names topics and groups with, and what of it is its
-/// own.
+/// What a check needs: the address of a server, a number that nobody else names topics and groups with, and what of it
+/// is its own.
 ///
 /// # Panics
 /// As [`Recipe::start`].

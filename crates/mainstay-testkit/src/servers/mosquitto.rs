@@ -1,5 +1,5 @@
-//! Mosquitto. It starts within milliseconds, so every user starts one: sessions are known by the client's name alone, and
-//! names of groups are the tests' own.
+//! Mosquitto. It starts within milliseconds, so every user starts one: sessions are known by the client's name alone,
+//! and names of groups are the tests' own.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! PostgreSQL, as its own user where we are root, for it refuses to run as root. Each user of the shared one takes names
-//! of its own for its tables.
+//! PostgreSQL, as its own user where we are root, for it refuses to run as root. Each user of the shared one takes
+//! names of its own for its tables.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -102,7 +102,8 @@ pub fn namespace() -> (String, u32) {
     (connection_string(SHARED.port()), TAKEN.fetch_add(1, SeqCst))
 }
 
-/// What a check needs: what connects to a server, a number that nobody else names a table with, and what of it is its own.
+/// What a check needs: what connects to a server, a number that nobody else names a table with, and what of it is its
+/// own.
 ///
 /// # Panics
 /// As [`Recipe::start`].

@@ -1,5 +1,5 @@
-//! RabbitMQ, with an epmd of its own beside it: the one that Erlang starts by itself would outlive every test. Each user of
-//! the shared one takes names of its own.
+//! RabbitMQ, with an epmd of its own beside it: the one that Erlang starts by itself would outlive every test. Each
+//! user of the shared one takes names of its own.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

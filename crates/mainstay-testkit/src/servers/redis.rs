@@ -62,8 +62,8 @@ pub fn database() -> (String, u32) {
     (address, database)
 }
 
-/// What a check needs: the address of a server, the text of the number of a database there that nobody else uses, and what
-/// of it is its own.
+/// What a check needs: the address of a server, the text of the number of a database there that nobody else uses, and
+/// what of it is its own.
 ///
 /// # Panics
 /// As [`database`].

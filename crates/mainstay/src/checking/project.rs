@@ -1,5 +1,5 @@
-//! What is judged on paper, read from the disk within bounds: the project's files, and those that deploy it, as they are
-//! there or, where a target was not shipped yet, as `ship` would write them.
+//! What is judged on paper, read from the disk within bounds: the project's files, and those that deploy it, as they
+//! are there or, where a target was not shipped yet, as `ship` would write them.
 
 use std::fs;
 use std::io::Read as _;

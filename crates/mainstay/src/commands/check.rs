@@ -1,5 +1,5 @@
-//! `mainstay check`: reads the spec and prints every fault it has. Connects to nothing but the sockets of pluggable components,
-//! whose types are known here as they are to a server. With `--production` it is the production checklist.
+//! `mainstay check`: reads the spec and prints every fault it has. Connects to nothing but the sockets of pluggable
+//! components, whose types are known here as they are to a server. With `--production` it is the production checklist.
 
 mod production;
 

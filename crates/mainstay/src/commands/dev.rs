@@ -1,5 +1,5 @@
-//! `mainstay dev`: runs the service on a laptop. The same engine as `serve`; missing models are fetched, a change of the
-//! spec is taken at once.
+//! `mainstay dev`: runs the service on a laptop. The same engine as `serve`; missing models are fetched, a change of
+//! the spec is taken at once.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

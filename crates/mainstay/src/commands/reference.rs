@@ -1,5 +1,5 @@
-//! `mainstay reference`: writes the reference pages and schemas that are generated from code. The repository keeps them in
-//! `docs/reference`, and a test compares.
+//! `mainstay reference`: writes the reference pages and schemas that are generated from code. The repository keeps them
+//! in `docs/reference`, and a test compares.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! The binary that goes into an image: an ELF file for a machine that OCI has a name for, without an interpreter, since an
-//! image of nothing else has no loader and no libraries.
+//! The binary that goes into an image: an ELF file for a machine that OCI has a name for, without an interpreter, since
+//! an image of nothing else has no loader and no libraries.
 
 use std::path::Path;
 

@@ -19,8 +19,8 @@ pub(crate) struct Credentials {
     pub(crate) password: Redacted<String>,
 }
 
-/// What the registry at `host` is shown; nothing where the configuration says nothing of it. Errors: a configuration that
-/// cannot be read, a helper that fails.
+/// What the registry at `host` is shown; nothing where the configuration says nothing of it. Errors: a configuration
+/// that cannot be read, a helper that fails.
 pub(crate) fn of(host: &str) -> anyhow::Result<Option<Credentials>> {
     let Some(folder) = environment::docker_config() else { return Ok(None) };
     let path: PathBuf = folder.join("config.json");

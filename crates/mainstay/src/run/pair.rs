@@ -46,8 +46,8 @@ enum End {
 }
 
 impl Pair {
-    /// Runs until it is told to stop or the app ends. The code is the app's; 0 where it was told. Errors: what keeps the
-    /// sidecar or the app from starting.
+    /// Runs until it is told to stop or the app ends. The code is the app's; 0 where it was told. Errors: what keeps
+    /// the sidecar or the app from starting.
     pub(super) async fn live(self, told: oneshot::Sender<()>) -> anyhow::Result<u8> {
         let is_alone = self.file.is_none();
         let sidecar = tokio::select! {

@@ -1,5 +1,5 @@
-//! What runs on this host: a file for each app that `run` has started, in the runtime folder, locked for as long as its process
-//! lives. So a record is never believed of a process that is gone, whatever its id is used for since.
+//! What runs on this host: a file for each app that `run` has started, in the runtime folder, locked for as long as its
+//! process lives. So a record is never believed of a process that is gone, whatever its id is used for since.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read as _, Write as _};

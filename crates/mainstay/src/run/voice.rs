@@ -1,5 +1,5 @@
-//! What a run says: its own lines in the words of `dapr run`, which scripts wait for, and the apps' lines behind their prefix;
-//! to the terminal, to files beside the app, or to both.
+//! What a run says: its own lines in the words of `dapr run`, which scripts wait for, and the apps' lines behind their
+//! prefix; to the terminal, to files beside the app, or to both.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The building blocks beside the agents' apps, where the spec names `components`: a sidecar whose app is the spec's app agent,
-//! under the service's name. Without components there is none of it, and no port is bound.
+//! The building blocks beside the agents' apps, where the spec names `components`: a sidecar whose app is the spec's
+//! app agent, under the service's name. Without components there is none of it, and no port is bound.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ struct AtWork {
 }
 
 impl Blocks {
-    /// Opens the components and serves the APIs; those of them that are models ask through `gateway`. `plugged` are the types
-    /// that sockets serve. Errors: a port that is taken, a component that cannot be opened.
+    /// Opens the components and serves the APIs; those of them that are models ask through `gateway`. `plugged` are the
+    /// types that sockets serve. Errors: a port that is taken, a component that cannot be opened.
     pub(super) async fn open(plan: &Plan, plugged: &[Plugged], gateway: &Gateway) -> anyhow::Result<Self> {
         let Some(at) = plan.sidecar.filter(|_| !environment::blocks_are_elsewhere()) else {
             return Ok(Self(None));
@@ -82,7 +82,8 @@ impl Blocks {
         }
     }
 
-    /// Takes the resources of a new plan, if they are others. Errors: a component that cannot be opened; the old ones stay.
+    /// Takes the resources of a new plan, if they are others. Errors: a component that cannot be opened; the old ones
+    /// stay.
     pub(super) async fn reload(&self, old: &Plan, new: &Plan) -> anyhow::Result<()> {
         let Some(at_work) = &self.0 else { return Ok(()) };
         if old.resources == new.resources {

@@ -1,5 +1,5 @@
-//! Letting go of the journal, within bounds: a disk that hangs does not keep the process from ending. Nothing is lost by
-//! that, for what was acknowledged is on the disk.
+//! Letting go of the journal, within bounds: a disk that hangs does not keep the process from ending. Nothing is lost
+//! by that, for what was acknowledged is on the disk.
 
 use std::time::Duration;
 

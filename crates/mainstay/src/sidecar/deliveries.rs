@@ -1,5 +1,5 @@
-//! What is delivered to the app: messages, as files declare it, which may change, and as the app itself asked; and events of
-//! bindings.
+//! What is delivered to the app: messages, as files declare it, which may change, and as the app itself asked; and
+//! events of bindings.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -78,8 +78,8 @@ impl Way {
     }
 }
 
-/// Runs what is made, while the app is well: what runs ends when it is not, and another is made when it is again. Ends with
-/// `leave`, or where nothing is made.
+/// Runs what is made, while the app is well: what runs ends when it is not, and another is made when it is again. Ends
+/// with `leave`, or where nothing is made.
 async fn while_well<R, F>(door: &Door, leave: &CancellationToken, mut make: impl FnMut() -> Option<R>)
 where
     R: FnOnce(CancellationToken) -> F,

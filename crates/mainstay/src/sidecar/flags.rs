@@ -1,5 +1,6 @@
-//! ★ The flags of `mainstay sidecar`: those of daprd, so that what starts daprd starts us. To add one: a line in `FLAGS`. A
-//! flag that has no meaning here (there is no placement, no scheduler, no sentry) is taken and said to be without effect.
+//! ★ The flags of `mainstay sidecar`: those of daprd, so that what starts daprd starts us. To add one: a line in
+//! `FLAGS`. A flag that has no meaning here (there is no placement, no scheduler, no sentry) is taken and said to be
+//! without effect.
 
 mod app;
 mod listening;
@@ -273,7 +274,8 @@ fn number<T: std::str::FromStr>(name: &str, text: Option<&str>, default: T) -> R
     text.map_or(Ok(default), |text| text.parse().map_err(|_| wrong(name, "a whole number in its bounds")))
 }
 
-/// How often files are looked at: the original's own interval is that of a second look, so ours is never longer than usual.
+/// How often files are looked at: the original's own interval is that of a second look, so ours is never longer than
+/// usual.
 fn looks(text: Option<&str>) -> Result<Duration, Error> {
     let Some(text) = text else { return Ok(LOOKS.1) };
     let asked = duration::parse(text)

@@ -1,5 +1,5 @@
-//! Where a sidecar listens: its two APIs at ports or at sockets, health for others, and metrics. All of it is taken before
-//! anything is opened.
+//! Where a sidecar listens: its two APIs at ports or at sockets, health for others, and metrics. All of it is taken
+//! before anything is opened.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! Reading the resource files again while a sidecar runs: what they say now, or what they said before with the faults shown. What
-//! could not be opened is tried again.
+//! Reading the resource files again while a sidecar runs: what they say now, or what they said before with the faults
+//! shown. What could not be opened is tried again.
 
 use std::path::PathBuf;
 use std::sync::Arc;

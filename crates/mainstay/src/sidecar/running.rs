@@ -1,5 +1,5 @@
-//! A sidecar at work: started, attending to its app, drained, closed; the steps are its owner's to take, in that order. It
-//! hears no signal and ends no process.
+//! A sidecar at work: started, attending to its app, drained, closed; the steps are its owner's to take, in that order.
+//! It hears no signal and ends no process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,8 +52,9 @@ pub(crate) struct Ports {
 }
 
 impl Sidecar {
-    /// Reads the resources, binds the ports, opens the components, serves, and follows the files from then on. `is_process` says whether the process is there
-    /// for this sidecar, so that it may end it. Errors: a fault of the files, a port that is taken, a component.
+    /// Reads the resources, binds the ports, opens the components, serves, and follows the files from then on.
+    /// `is_process` says whether the process is there for this sidecar, so that it may end it. Errors: a fault of the
+    /// files, a port that is taken, a component.
     pub(crate) async fn start(options: Options, inside: &Inside, is_process: bool) -> anyhow::Result<Self> {
         let plugged = plugged().await?;
         // Before they are read: what changes while components open is then seen as a change.
@@ -64,8 +65,8 @@ impl Sidecar {
         Ok(Self { follows, ..sidecar })
     }
 
-    /// The same inside a service, with resources that are read already, and that somebody else follows, and the types that
-    /// sockets serve. They may name models of the spec, which are asked through `gateway`.
+    /// The same inside a service, with resources that are read already, and that somebody else follows, and the types
+    /// that sockets serve. They may name models of the spec, which are asked through `gateway`.
     pub(crate) async fn open(
         options: Options,
         (resources, plugged): (Resources, Vec<Plugged>),
@@ -124,8 +125,8 @@ impl Sidecar {
         })
     }
 
-    /// Takes new resources while it serves: all of them, or none if a component cannot be opened. What is delivered ends
-    /// with `leave`.
+    /// Takes new resources while it serves: all of them, or none if a component cannot be opened. What is delivered
+    /// ends with `leave`.
     pub(crate) async fn reload(&self, resources: Resources, leave: &CancellationToken) -> anyhow::Result<()> {
         let resources = resources::for_app(resources, &self.options.app_id);
         self.beside.reload(&self.options, &resources).await?;
@@ -190,7 +191,8 @@ impl Sidecar {
         }
     }
 
-    /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have begun.
+    /// Waits for the app, and delivers what it subscribes to until `leave` is cancelled. Returns when deliveries have
+    /// begun.
     pub(crate) async fn attend(&self, leave: &CancellationToken) {
         self.beside.relay(&self.work, &self.stay);
         if let Some(look) = self.follows.clone() {
@@ -221,8 +223,9 @@ impl Sidecar {
         tracing::info!("dapr initialized. Status: Running. Init Elapsed {elapsed_ms}ms");
     }
 
-    /// Serves on for as long as `--dapr-block-shutdown-duration` asks, or until the app is not well. Nothing is delivered to the
-    /// app any more; its own calls are answered. For an end that a signal asks for: one that the app asks for is not put off.
+    /// Serves on for as long as `--dapr-block-shutdown-duration` asks, or until the app is not well. Nothing is
+    /// delivered to the app any more; its own calls are answered. For an end that a signal asks for: one that the app
+    /// asks for is not put off.
     pub(crate) async fn linger(&self, leave: &CancellationToken) {
         let block = self.options.block;
         if block.is_zero() {

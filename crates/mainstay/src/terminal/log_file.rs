@@ -1,5 +1,5 @@
-//! A log file beside an app: lines go to a thread of its own, as those of the streams do. What a thread of ours logs may be
-//! sent there, so that each of several sidecars in this process has a log of its own.
+//! A log file beside an app: lines go to a thread of its own, as those of the streams do. What a thread of ours logs
+//! may be sent there, so that each of several sidecars in this process has a log of its own.
 
 use std::cell::RefCell;
 use std::io;

@@ -1,5 +1,5 @@
-//! What an open member was opened from: its settings, and what those refer to. A member stays open over a reload while none
-//! of it has changed. It opens nothing itself.
+//! What an open member was opened from: its settings, and what those refer to. A member stays open over a reload while
+//! none of it has changed. It opens nothing itself.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -91,8 +91,8 @@ impl Inside {
 }
 
 impl Beside {
-    /// Opens the components that are for this app; those that name a model of the spec ask it through `gateway`. Errors: the
-    /// first that cannot be opened and must be.
+    /// Opens the components that are for this app; those that name a model of the spec ask it through `gateway`.
+    /// Errors: the first that cannot be opened and must be.
     pub(crate) async fn open(
         options: &Options,
         resources: &Resources,
@@ -168,15 +168,16 @@ impl Beside {
         &self.plugged
     }
 
-    /// Opens what has changed anew and swaps it in, with the rules of the same files; what has not stays as it is, with its
-    /// connections. Calls at work end with what they began with. Errors: as [`Beside::open`], and then nothing has changed.
+    /// Opens what has changed anew and swaps it in, with the rules of the same files; what has not stays as it is, with
+    /// its connections. Calls at work end with what they began with. Errors: as [`Beside::open`], and then nothing has
+    /// changed.
     pub(crate) async fn reload(&self, options: &Options, resources: &Resources) -> anyhow::Result<()> {
         let mut taken = self.taken.lock().await;
         self.adopt(&mut taken, options, resources).await
     }
 
-    /// Tries again to open what could not be opened, of what the files said when they were last taken: the subscriptions of
-    /// these. Errors: as [`Beside::reload`].
+    /// Tries again to open what could not be opened, of what the files said when they were last taken: the
+    /// subscriptions of these. Errors: as [`Beside::reload`].
     pub(crate) async fn again(&self, options: &Options) -> anyhow::Result<Vec<Subscription>> {
         let mut taken = self.taken.lock().await;
         let resources = taken.resources.clone();
@@ -298,8 +299,8 @@ fn services(
     })
 }
 
-/// The types that the sockets of the folder serve, where there is one. A socket that does not answer is told, and its types are
-/// not there.
+/// The types that the sockets of the folder serve, where there is one. A socket that does not answer is told, and its
+/// types are not there.
 pub(crate) async fn plugged() -> mainstay_core::Result<Vec<Plugged>> {
     let found = mainstay_components::pluggable::discover(&environment::sockets_folder()).await?;
     for (socket, error) in &found.silent {

@@ -1,5 +1,5 @@
-//! Pluggable components through real sockets: our host against our own provider runs the suites of state stores and brokers;
-//! against a stand-in, those of bindings and secret stores.
+//! Pluggable components through real sockets: our host against our own provider runs the suites of state stores and
+//! brokers; against a stand-in, those of bindings and secret stores.
 
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 

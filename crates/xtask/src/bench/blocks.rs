@@ -1,6 +1,6 @@
-//! `bench blocks`: the building blocks of one sidecar beside one app, under one load generator: added latency at a fixed
-//! rate, what it does when asked as fast as it answers, what that costs, what memory comes to over repeats, and which of its
-//! bars that reaches.
+//! `bench blocks`: the building blocks of one sidecar beside one app, under one load generator: added latency at a
+//! fixed rate, what it does when asked as fast as it answers, what that costs, what memory comes to over repeats, and
+//! which of its bars that reaches.
 
 mod bars;
 mod beside;

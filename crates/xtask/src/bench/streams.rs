@@ -1,5 +1,5 @@
-//! `bench streams`: many streams at once for a while, through an agent (every event durable before it is sent) or through
-//! the model front; checks that every event of every stream came, once and in order, and watches our memory.
+//! `bench streams`: many streams at once for a while, through an agent (every event durable before it is sent) or
+//! through the model front; checks that every event of every stream came, once and in order, and watches our memory.
 
 mod reader;
 

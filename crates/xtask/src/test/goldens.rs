@@ -32,8 +32,8 @@ fn specs() -> anyhow::Result<Vec<PathBuf>> {
     Ok(specs)
 }
 
-/// The examples, with their deployment files as they are committed, pass every item of the checklist that can be judged on
-/// paper and whose feature there is. Nothing is waived, and what is missing is said to be.
+/// The examples, with their deployment files as they are committed, pass every item of the checklist that can be judged
+/// on paper and whose feature there is. Nothing is waived, and what is missing is said to be.
 pub(super) fn ready(house: &House) -> anyhow::Result<Outcome> {
     let mut told = Vec::new();
     for name in goldens::SHIPPED {

@@ -1,9 +1,10 @@
 //! The commands in `README.md` and `docs/guide/` do what the pages say.
 //!
-//! Run is what stands in a fence marked `console`: each line `$ COMMAND`, in order, page by page, in a fresh copy of the
-//! examples. Lines below a command are what it prints: each must appear in its output, in order (`…` stands for
-//! anything). A command must end with 0, or with N where its line ends in `# exit N`. `mainstay dev` and `mainstay serve`
-//! stay up for the rest of the page, on a free port, which replaces the page's `127.0.0.1:8080`. Other fences are prose.
+//! Run is what stands in a fence marked `console`: each line `$ COMMAND`, in order, page by page, in a fresh copy of
+//! the examples. Lines below a command are what it prints: each must appear in its output, in order (`…` stands for
+//! anything). A command must end with 0, or with N where its line ends in `# exit N`. `mainstay dev` and `mainstay
+//! serve` stay up for the rest of the page, on a free port, which replaces the page's `127.0.0.1:8080`. Other fences
+//! are prose.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,10 +1,10 @@
-//! Images, built and run without a Docker engine: `tests/images/run.py` says what is shown. Root on Debian can do it, with
-//! Debian's packages; elsewhere it is not run.
+//! Images, built and run without a Docker engine: `tests/images/run.py` says what is shown. Root on Debian can do it,
+//! with Debian's packages; elsewhere it is not run.
 //!
-//! An image needs a binary that is linked statically. That of `cargo xtask release` takes longer than all the tests, so the
-//! tests' own is linked once more, statically and without symbols: only the last crate is compiled again, and it is the
-//! same code. It is three times as large. What an image holds beside it is measured here, and `MAINSTAY_BIN=… cargo xtask
-//! test --only images` with the released binary holds the whole against the bars.
+//! An image needs a binary that is linked statically. That of `cargo xtask release` takes longer than all the tests, so
+//! the tests' own is linked once more, statically and without symbols: only the last crate is compiled again, and it is
+//! the same code. It is three times as large. What an image holds beside it is measured here, and `MAINSTAY_BIN=… cargo
+//! xtask test --only images` with the released binary holds the whole against the bars.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -26,7 +26,8 @@ pub(super) fn dapr(house: &House) -> anyhow::Result<Outcome> {
     Ok(Outcome::Passed("@dapr/dapr 3.18.0".to_owned()))
 }
 
-/// A folder of this name with these files of `tests` and the packages of their lock file, or the reason why there is none.
+/// A folder of this name with these files of `tests` and the packages of their lock file, or the reason why there is
+/// none.
 pub(super) fn folder_of(tests: &str, name: &str, files: &[&str]) -> Result<PathBuf, String> {
     for program in ["node", "npm"] {
         if shell::output(Command::new(program).arg("--version")).is_err() {

@@ -1,5 +1,5 @@
-//! The official SDKs, unmodified, against the binary: `tests/python` (models) and `tests/python-dapr` (building blocks),
-//! once with an older version of each and once with the newest.
+//! The official SDKs, unmodified, against the binary: `tests/python` (models) and `tests/python-dapr` (building
+//! blocks), once with an older version of each and once with the newest.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The Dapr SDK for Rust, unmodified, as two apps that speak gRPC beside the binary: `tests/rust-dapr`, a workspace of its own.
+//! The Dapr SDK for Rust, unmodified, as two apps that speak gRPC beside the binary: `tests/rust-dapr`, a workspace of
+//! its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,7 +60,8 @@ fn beside(house: &House, program: &Path, home: &Path, folder: &Path, app: &str) 
     Ok(command)
 }
 
-/// The SDK's service falls over where it is asked which bindings it wants to hear of: where there are none, nobody asks.
+/// The SDK's service falls over where it is asked which bindings it wants to hear of: where there are none, nobody
+/// asks.
 fn is_calm(said: &str) -> anyhow::Result<()> {
     let is_asked = said.contains("does not say whether it wants events");
     anyhow::ensure!(!is_asked, "the app was asked about bindings:\n{said}");

@@ -1,8 +1,8 @@
-//! The servers that backends are tested on, installed where that can be done: as root on Debian. Elsewhere the tests of a
-//! backend whose server is missing are shown as not run.
+//! The servers that backends are tested on, installed where that can be done: as root on Debian. Elsewhere the tests of
+//! a backend whose server is missing are shown as not run.
 //!
-//! The packages are those that the recipes in `mainstay-testkit/src/servers/` name. They are read as text: to compile the
-//! testkit for it would make every task wait. What no package brings has a file in `servers/`.
+//! The packages are those that the recipes in `mainstay-testkit/src/servers/` name. They are read as text: to compile
+//! the testkit for it would make every task wait. What no package brings has a file in `servers/`.
 
 mod kafka;
 

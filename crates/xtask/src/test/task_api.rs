@@ -1,5 +1,5 @@
-//! The Task API of `examples/task-api`, both twins on every set of components: `tests/task-api/acceptance.py` says what it
-//! promises. Sets whose servers are missing are not run.
+//! The Task API of `examples/task-api`, both twins on every set of components: `tests/task-api/acceptance.py` says what
+//! it promises. Sets whose servers are missing are not run.
 
 use std::process::Command;
 use std::time::Duration;
@@ -39,7 +39,8 @@ pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
     Ok(outcome(&std::fs::read_to_string(&not_run)?))
 }
 
-/// How it ended whose checks have all passed, after a line for each run that could not be had: it has passed if there is none.
+/// How it ended whose checks have all passed, after a line for each run that could not be had: it has passed if there
+/// is none.
 fn outcome(not_run: &str) -> Outcome {
     match not_run.lines().next() {
         None => Outcome::Passed("both twins, every set".to_owned()),

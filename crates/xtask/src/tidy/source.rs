@@ -1,5 +1,5 @@
-//! A Rust file as the rules see it: its code with comments and the insides of strings blanked out (line by line the same
-//! length), and which lines are its inline tests. A small lexer, not a parser.
+//! A Rust file as the rules see it: its code with comments and the insides of strings blanked out (line by line the
+//! same length), and which lines are its inline tests. A small lexer, not a parser.
 
 /// A Rust file.
 #[derive(Clone, Debug, Default)]

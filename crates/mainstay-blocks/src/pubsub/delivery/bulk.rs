@@ -1,8 +1,8 @@
-//! Delivery of a subscription in bulk: messages that wait for the same path go in one call, of which the app says of each
-//! what became of it. One call is out at a time.
+//! Delivery of a subscription in bulk: messages that wait for the same path go in one call, of which the app says of
+//! each what became of it. One call is out at a time.
 //!
-//! Within a call the messages of a lane stand in their order. One that is to come again holds back what follows in its lane
-//! and is not with the app yet. An app that takes no such calls gets the messages one by one.
+//! Within a call the messages of a lane stand in their order. One that is to come again holds back what follows in its
+//! lane and is not with the app yet. An app that takes no such calls gets the messages one by one.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,8 +148,8 @@ impl Deliverer {
         }
     }
 
-    /// Asks the app, again for what it wants again where the component's policies say so: what it said of each message, or
-    /// why it said nothing. `None` where it takes no calls of several messages.
+    /// Asks the app, again for what it wants again where the component's policies say so: what it said of each message,
+    /// or why it said nothing. `None` where it takes no calls of several messages.
     async fn ask(
         &self,
         called: &[Waiting],
@@ -195,8 +195,8 @@ impl Deliverer {
         (!cannot.into_inner()).then(|| said.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Works on each message by itself: lanes side by side, each in its order. Without a dead letter topic what is to come
-    /// again holds back what follows in its lane.
+    /// Works on each message by itself: lanes side by side, each in its order. Without a dead letter topic what is to
+    /// come again holds back what follows in its lane.
     async fn one_by_one(&self, called: &[Waiting], broker: &Broker, stop: &CancellationToken) -> Vec<Ending> {
         let mut lanes: Vec<Vec<usize>> = Vec::new();
         let mut places = HashMap::new();
@@ -276,8 +276,8 @@ fn ending(said: std::result::Result<Verdict, String>) -> Ending {
     }
 }
 
-/// The places of the messages that can go in the next call: those of the path that has waited longest, none of which would
-/// overtake another of its lane.
+/// The places of the messages that can go in the next call: those of the path that has waited longest, none of which
+/// would overtake another of its lane.
 fn next_call(waiting: &VecDeque<Waiting>, most: usize, now: Instant) -> Vec<usize> {
     let (mut held, mut path, mut ready) = (HashSet::new(), None, Vec::new());
     for (at, one) in waiting.iter().enumerate() {

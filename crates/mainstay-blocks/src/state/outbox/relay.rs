@@ -1,4 +1,5 @@
-//! What publishes the rows of an outbox. Of several processes that share a store one does, under a lease that ends by itself.
+//! What publishes the rows of an outbox. Of several processes that share a store one does, under a lease that ends by
+//! itself.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};

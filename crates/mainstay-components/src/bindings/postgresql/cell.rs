@@ -113,8 +113,8 @@ fn items(of: &Type, lengths: &[usize], raw: &mut &[u8]) -> Read<Value> {
     (0..*length).map(|_| items(of, inner, raw)).collect::<Read<Vec<_>>>().map(Value::Array)
 }
 
-/// Digits to the base of 10,000, the weight of the first, a sign, and digits behind the point. As a JSON number where that
-/// loses nothing.
+/// Digits to the base of 10,000, the weight of the first, a sign, and digits behind the point. As a JSON number where
+/// that loses nothing.
 fn numeric(mut raw: &[u8]) -> Read<Value> {
     let (count, weight) = (take_i16(&mut raw)?, take_i16(&mut raw)?);
     let (sign, scale) = (take_i16(&mut raw)?.cast_unsigned(), usize::try_from(take_i16(&mut raw)?)?);

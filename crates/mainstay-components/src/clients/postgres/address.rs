@@ -1,5 +1,5 @@
-//! Connection strings as PostgreSQL's own clients take them (libpq, 34.1.1): words `name=value`, or a URL. What concerns TLS
-//! and pools is taken out of them before the driver reads the rest.
+//! Connection strings as PostgreSQL's own clients take them (libpq, 34.1.1): words `name=value`, or a URL. What
+//! concerns TLS and pools is taken out of them before the driver reads the rest.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! TLS to PostgreSQL, on the TLS of the house. As PostgreSQL's own clients do, `require` and `prefer` encrypt and do not ask
-//! whose certificate it is; `verify-ca` and `verify-full` do.
+//! TLS to PostgreSQL, on the TLS of the house. As PostgreSQL's own clients do, `require` and `prefer` encrypt and do
+//! not ask whose certificate it is; `verify-ca` and `verify-full` do.
 
 use std::future::Future;
 use std::io;

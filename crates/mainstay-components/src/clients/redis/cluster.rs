@@ -1,5 +1,5 @@
-//! Calls of a cluster whose slots move from node to node. A node that has a key no more says where it is, and has done nothing:
-//! such a call, and no other, is made again.
+//! Calls of a cluster whose slots move from node to node. A node that has a key no more says where it is, and has done
+//! nothing: such a call, and no other, is made again.
 
 use redis::aio::ConnectionLike as _;
 use redis::cluster_async::ClusterConnection;

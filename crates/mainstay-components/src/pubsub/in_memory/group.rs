@@ -1,5 +1,5 @@
-//! What waits in one group. Of a lane one message is out at a time, so its order holds whatever the members do. Pure: time
-//! is given.
+//! What waits in one group. Of a lane one message is out at a time, so its order holds whatever the members do. Pure:
+//! time is given.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -32,8 +32,8 @@ fn is_servers(name: &str) -> bool {
     name.get(..SERVERS.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(SERVERS))
 }
 
-/// The id of the event, by which the server knows one that it has already. A dead letter has the id of the message that it
-/// was, perhaps in the same stream, so it goes without.
+/// The id of the event, by which the server knows one that it has already. A dead letter has the id of the message that
+/// it was, perhaps in the same stream, so it goes without.
 fn event_id(message: &Message) -> Option<String> {
     #[derive(Deserialize)]
     struct Event {

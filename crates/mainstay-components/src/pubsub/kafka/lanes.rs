@@ -1,7 +1,7 @@
 //! What a member of a group has of each of its partitions, and what it hands out next. No I/O, no clock.
 //!
-//! A partition is a lane: of each lane one message is out at a time, and the next follows when that one is settled. So what
-//! is done is always the beginning of what is there, and the offset after it can be committed.
+//! A partition is a lane: of each lane one message is out at a time, and the next follows when that one is settled. So
+//! what is done is always the beginning of what is there, and the offset after it can be committed.
 //!
 //! ```text
 //!              revoked            assigned again

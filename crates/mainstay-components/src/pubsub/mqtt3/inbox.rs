@@ -107,8 +107,8 @@ impl Inbox {
         waiting
     }
 
-    /// Ends a subscription that has no member. What waits for it stays unanswered, unless it is to be forgotten: then the
-    /// answers to give.
+    /// Ends a subscription that has no member. What waits for it stays unanswered, unless it is to be forgotten: then
+    /// the answers to give.
     pub(super) fn remove(&mut self, filter: &str, forgets: bool) -> Vec<ManualAck> {
         let Some(waiting) = self.filters.remove(filter) else { return Vec::new() };
         let left = std::mem::take(&mut *waiting.queue.lock());
@@ -121,8 +121,8 @@ impl Inbox {
         Vec::new()
     }
 
-    /// Takes a message in, for every subscription that it is for. Without one it waits for somebody to subscribe, unless it
-    /// is to be forgotten: then the answer to give.
+    /// Takes a message in, for every subscription that it is for. Without one it waits for somebody to subscribe,
+    /// unless it is to be forgotten: then the answer to give.
     pub(super) fn take(
         &mut self,
         message: Message,

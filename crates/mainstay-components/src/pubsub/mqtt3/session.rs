@@ -1,4 +1,5 @@
-//! A session with the broker: one connection under one name, which is made again whenever it is lost, and subscribes anew.
+//! A session with the broker: one connection under one name, which is made again whenever it is lost, and subscribes
+//! anew.
 
 use std::sync::Arc;
 use std::time::Duration;

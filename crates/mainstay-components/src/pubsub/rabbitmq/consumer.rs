@@ -1,5 +1,5 @@
-//! A subscription: a channel of its own with one consumer. Closing the channel gives back what is not settled, so whoever
-//! drops the stream needs to say nothing.
+//! A subscription: a channel of its own with one consumer. Closing the channel gives back what is not settled, so
+//! whoever drops the stream needs to say nothing.
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};

@@ -1,5 +1,5 @@
-//! Metadata of messages as RabbitMQ has it: what the protocol has a property for is one, and the rest are headers. So the
-//! reason of a dead letter, and the trace of a message without an envelope, come with it.
+//! Metadata of messages as RabbitMQ has it: what the protocol has a property for is one, and the rest are headers. So
+//! the reason of a dead letter, and the trace of a message without an envelope, come with it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -86,8 +86,8 @@ fn headers(metadata: &BTreeMap<String, String>) -> Result<FieldTable> {
     Ok(table)
 }
 
-/// Whether a header is the server's own: what it says of a message, and what it takes for an order. One that came with a
-/// message is not to go out with it again.
+/// Whether a header is the server's own: what it says of a message, and what it takes for an order. One that came with
+/// a message is not to go out with it again.
 fn is_servers(name: &str) -> bool {
     let told =
         ["x-death", "x-delivery-count", "x-first-death", "x-last-death", "x-received-from", "x-stream"];
@@ -95,8 +95,8 @@ fn is_servers(name: &str) -> bool {
     ordered.contains(&name) || told.iter().any(|begin| name.starts_with(begin))
 }
 
-/// The metadata of a message that came: its headers of text, and with `everything` all headers and properties, as Dapr's
-/// setting `publishMessagePropertiesToMetadata` has them.
+/// The metadata of a message that came: its headers of text, and with `everything` all headers and properties, as
+/// Dapr's setting `publishMessagePropertiesToMetadata` has them.
 pub(super) fn metadata(properties: &BasicProperties, everything: bool) -> BTreeMap<String, String> {
     let headers = properties.headers().iter().flat_map(|headers| headers.inner());
     let headers = headers.filter(|(name, value)| {

@@ -1,5 +1,5 @@
-//! What exchanges and queues are called and what they are like: as Dapr's sidecar declares them, to the last argument, for
-//! the server refuses a second declaration that differs.
+//! What exchanges and queues are called and what they are like: as Dapr's sidecar declares them, to the last argument,
+//! for the server refuses a second declaration that differs.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};

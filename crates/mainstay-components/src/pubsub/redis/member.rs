@@ -1,7 +1,7 @@
 //! A member of a consumer group: takes over what others have left, reads what is new, and settles.
 //!
-//! An entry that was handed out and not acknowledged is pending on the server until somebody claims it. So whatever becomes
-//! of a member, what it held comes again; nothing has to be said when it goes.
+//! An entry that was handed out and not acknowledged is pending on the server until somebody claims it. So whatever
+//! becomes of a member, what it held comes again; nothing has to be said when it goes.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -135,8 +135,8 @@ impl Member {
         self.read.extend(entries);
     }
 
-    /// Claims up to `wanted` entries that were handed out too long ago. A sweep goes over all that are pending once, over
-    /// several calls if it must.
+    /// Claims up to `wanted` entries that were handed out too long ago. A sweep goes over all that are pending once,
+    /// over several calls if it must.
     async fn take_over(
         &mut self,
         redelivery: Redelivery,

@@ -1,5 +1,5 @@
-//! How a cluster's API is reached: by the pod's service account, or as a kubeconfig file's present context says. Files are read
-//! when the store is opened; a token in a file at each call, for it is renewed there.
+//! How a cluster's API is reached: by the pod's service account, or as a kubeconfig file's present context says. Files
+//! are read when the store is opened; a token in a file at each call, for it is renewed there.
 
 use std::path::{Path, PathBuf};
 

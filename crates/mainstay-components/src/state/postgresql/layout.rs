@@ -27,8 +27,8 @@ pub(super) enum Values {
     Bytes,
 }
 
-/// The statements for one table. Parameters of a change: the key, seconds to live, the value, whether it is binary (v1), and
-/// the etag where there is one.
+/// The statements for one table. Parameters of a change: the key, seconds to live, the value, whether it is binary
+/// (v1), and the etag where there is one.
 pub(super) struct Layout {
     pub(super) values: Values,
     pub(super) state: String,
@@ -186,8 +186,8 @@ fn decode(text: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// Whether JSONB can hold it: it has no U+0000 and no half of a surrogate pair (PostgreSQL, 8.14). A whole pair is left out
-/// with them.
+/// Whether JSONB can hold it: it has no U+0000 and no half of a surrogate pair (PostgreSQL, 8.14). A whole pair is left
+/// out with them.
 fn fits_jsonb(text: &str) -> bool {
     !text.match_indices("\\u").any(|(at, _)| {
         let digits = text.get(at + 2..at + 6).unwrap_or_default().to_ascii_lowercase();

@@ -1,5 +1,5 @@
-//! Making the tables, and removing what has outlived its time. The table of metadata says how far that has come: with it,
-//! sidecars of both kinds can begin at once.
+//! Making the tables, and removing what has outlived its time. The table of metadata says how far that has come: with
+//! it, sidecars of both kinds can begin at once.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The file and its connections: one that writes, on a thread of its own, and some that read. Whatever waits for the writer
-//! is committed at once, with one sync.
+//! The file and its connections: one that writes, on a thread of its own, and some that read. Whatever waits for the
+//! writer is committed at once, with one sync.
 //!
 //! ```text
 //! apply ─┐

@@ -1,5 +1,6 @@
-//! The table of values and its statements: `key`, `value` (JSON as its text, anything else in base64), `is_binary`, `etag` (a
-//! random UUID), `expiration_time` and `update_time` (`YYYY-MM-DD HH:MM:SS` in UTC). Pure SQL on a connection.
+//! The table of values and its statements: `key`, `value` (JSON as its text, anything else in base64), `is_binary`,
+//! `etag` (a random UUID), `expiration_time` and `update_time` (`YYYY-MM-DD HH:MM:SS` in UTC). Pure SQL on a
+//! connection.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -164,7 +165,8 @@ fn entry(row: &Row<'_>) -> Result<Entry> {
     Ok(Entry { value: Bytes::from(value), etag: row.get(2)?, expires_at_ms })
 }
 
-/// The first text that comes after everything that begins with `prefix`, in the order of bytes; `None` where nothing does.
+/// The first text that comes after everything that begins with `prefix`, in the order of bytes; `None` where nothing
+/// does.
 fn end_of(prefix: &str) -> Option<String> {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {

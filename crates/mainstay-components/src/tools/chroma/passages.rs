@@ -16,8 +16,8 @@ pub(super) fn query(vector: &[f32], passages_max: u32, filter: Option<&Map<Strin
     body
 }
 
-/// The id in a collection's description. Errors: `TOOL_UNAVAILABLE` where there is none, so that whatever answered is no
-/// Chroma.
+/// The id in a collection's description. Errors: `TOOL_UNAVAILABLE` where there is none, so that whatever answered is
+/// no Chroma.
 pub(super) fn collection_id(body: &[u8]) -> Result<String> {
     let wire: Value = serde_json::from_slice(body).unwrap_or_default();
     let id = wire["id"].as_str().filter(|id| !id.is_empty() && id.bytes().all(is_of_an_id));

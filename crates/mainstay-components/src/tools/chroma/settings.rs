@@ -30,7 +30,8 @@ pub(super) struct Settings {
     #[serde(default = "database")]
     #[schemars(length(min = 1, max = 512))]
     pub(super) database: String,
-    /// The model that questions are embedded with, by its name in `models`: the one that the collection was filled with.
+    /// The model that questions are embedded with, by its name in `models`: the one that the collection was filled
+    /// with.
     #[schemars(length(min = 1, max = 63), extend("x-names" = "models"))]
     pub(super) model: String,
     /// Numbers in a vector, where the collection has fewer than the model gives by itself.
@@ -49,7 +50,8 @@ pub(super) struct Settings {
     /// Only passages whose metadata fit this filter of Chroma's, e.g. `{ product: kettle }`.
     #[serde(default, rename = "where")]
     pub(super) filter: Option<Map<String, Value>>,
-    /// Headers to send, with secrets by reference as those of an `http` tool, e.g. `x-chroma-token: "env:CHROMA_TOKEN"`.
+    /// Headers to send, with secrets by reference as those of an `http` tool, e.g. `x-chroma-token:
+    /// "env:CHROMA_TOKEN"`.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 64))]
     pub(super) headers: BTreeMap<String, String>,

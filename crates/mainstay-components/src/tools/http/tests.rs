@@ -1,5 +1,5 @@
-//! The tool on the wire: what it sends, what it makes of answers, and where it does not go. The port's own promises are in
-//! the conformance suite.
+//! The tool on the wire: what it sends, what it makes of answers, and where it does not go. The port's own promises are
+//! in the conformance suite.
 
 use std::sync::Mutex;
 

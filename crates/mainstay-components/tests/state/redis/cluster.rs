@@ -1,5 +1,5 @@
-//! The rigs of a cluster of Redis. It has one database, so each rig begins its keys with a name of its own: in braces, which has
-//! all of them in one slot, or without, which spreads them over the nodes.
+//! The rigs of a cluster of Redis. It has one database, so each rig begins its keys with a name of its own: in braces,
+//! which has all of them in one slot, or without, which spreads them over the nodes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -200,7 +200,8 @@ async fn moved(def: &'static Def) {
             cluster::manage(&[&words[..], &["--cluster-slots", "5461", "--cluster-yes"]].concat());
         }
     };
-    // While slots move, and when they have: a read, which is of two calls, or a change, which is of one, is first to notice.
+    // While slots move, and when they have: a read, which is of two calls, or a change, which is of one, is first to
+    // notice.
     let moving = tokio::task::spawn_blocking(move_slots);
     while !moving.is_finished() {
         for n in 0..100 {

@@ -111,8 +111,8 @@ impl<'t> Builder<'t, '_> {
         self.faults.add(fault(entry.key_span, message, help));
     }
 
-    /// Takes over the entries of what a merge key names. As there, what comes later in the text counts, and of a list of
-    /// maps the first.
+    /// Takes over the entries of what a merge key names. As there, what comes later in the text counts, and of a list
+    /// of maps the first.
     pub(super) fn merge(&mut self, node: Node, members: &mut Members) {
         let span = node.span;
         let maps = match node.value {

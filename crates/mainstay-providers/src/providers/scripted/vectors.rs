@@ -1,5 +1,5 @@
-//! Embeddings without a model: a text's words, counted into as many places as the vector has. Texts that share words are
-//! near each other, and the same text gives the same vector on every machine. Synonyms are strangers to it.
+//! Embeddings without a model: a text's words, counted into as many places as the vector has. Texts that share words
+//! are near each other, and the same text gives the same vector on every machine. Synonyms are strangers to it.
 
 use mainstay_core::embedding::{EmbedRequest, Embeddings};
 

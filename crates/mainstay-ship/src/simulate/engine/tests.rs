@@ -124,7 +124,8 @@ fn the_same_trace_has_the_same_outcome() {
 
 #[test]
 fn waits_at_one_replica_are_those_of_queueing_theory() {
-    // Independent callers, one second of work each, one replica (M/D/1): the mean wait is load × 1 s / (2 × (1 − load)).
+    // Independent callers, one second of work each, one replica (M/D/1): the mean wait is load × 1 s / (2 × (1 −
+    // load)).
     for (requests_per_minute, mean_ms) in [(30, 500.0), (48, 2000.0)] {
         let kind = crate::simulate::synthetic::find("steady").unwrap();
         let synthetic = crate::simulate::synthetic::Synthetic {

@@ -1,10 +1,10 @@
 //! Google Cloud Run: instances for what was measured, and instances on demand for requests that find no room.
 //!
 //! Every 5 s: ceil(mean concurrency of a minute ÷ what an instance is meant for), where that is 60 % of its concurrency
-//! unless set. A request that finds no room waits in front of the service and has an instance started for it, unless those
-//! that start already have room for it; it waits 10 s or 3.5 times the start of an instance, whichever is longer, and is
-//! then refused with 429. An instance without work stays for up to 15 minutes: here, always for that long. One that goes
-//! is given no more requests and finishes what it has, for as long as a request may take.
+//! unless set. A request that finds no room waits in front of the service and has an instance started for it, unless
+//! those that start already have room for it; it waits 10 s or 3.5 times the start of an instance, whichever is longer,
+//! and is then refused with 429. An instance without work stays for up to 15 minutes: here, always for that long. One
+//! that goes is given no more requests and finishes what it has, for as long as a request may take.
 
 use super::{Bounds, Def, Policy, Removal, Setup, View};
 use crate::simulate::whole;

@@ -1,8 +1,8 @@
 //! Azure Container Apps with its HTTP rule: KEDA underneath, over a metric of its own.
 //!
-//! Every 15 s the metric is the number of requests that came in the last 15 s divided by 15: arrivals a second, which it
-//! calls concurrent requests. Replicas = ceil(metric ÷ target), up by 1, 4 or 100 % a step, down after 300 s, to none after
-//! 300 s without a request; the first replica comes with the first request.
+//! Every 15 s the metric is the number of requests that came in the last 15 s divided by 15: arrivals a second, which
+//! it calls concurrent requests. Replicas = ceil(metric ÷ target), up by 1, 4 or 100 % a step, down after 300 s, to
+//! none after 300 s without a request; the first replica comes with the first request.
 
 use super::hpa::behavior::Behavior;
 use super::hpa::{SHARE, Scaling};

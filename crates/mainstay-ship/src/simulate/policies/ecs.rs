@@ -1,9 +1,9 @@
 //! AWS ECS with target tracking on `ALBRequestCountPerTarget`: two alarms over minutes, and cooldowns.
 //!
-//! The metric is requests a minute and task. It is above its target for 3 minutes: tasks = ceil(tasks × metric ÷ target).
-//! It is below nine tenths of it for 15 minutes: the same formula, downwards. After either, 300 s of cooldown: on the way
-//! down nothing more goes; on the way up the tasks that were added count as part of the next step, which is measured from
-//! where the last one began.
+//! The metric is requests a minute and task. It is above its target for 3 minutes: tasks = ceil(tasks × metric ÷
+//! target). It is below nine tenths of it for 15 minutes: the same formula, downwards. After either, 300 s of cooldown:
+//! on the way down nothing more goes; on the way up the tasks that were added count as part of the next step, which is
+//! measured from where the last one began.
 
 use std::collections::VecDeque;
 
@@ -39,7 +39,8 @@ const LOW_SHARE: f64 = 0.9;
 /// The share of a task's concurrency that is aimed at where no target is given.
 const SHARE: f64 = 0.6;
 
-/// The target in flight as requests a minute, by Little's law: those in flight leave once in the time that a request takes.
+/// The target in flight as requests a minute, by Little's law: those in flight leave once in the time that a request
+/// takes.
 fn per_minute(setup: &Setup) -> f64 {
     setup.target_or(SHARE) * 60_000.0 / setup.takes_ms_mean.max(1.0)
 }

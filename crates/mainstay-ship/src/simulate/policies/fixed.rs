@@ -1,5 +1,5 @@
-//! A fixed number of replicas: as many as the trace's mean load needs. What one would choose from a daily average, and what
-//! the other policies are to be compared with.
+//! A fixed number of replicas: as many as the trace's mean load needs. What one would choose from a daily average, and
+//! what the other policies are to be compared with.
 
 use super::{Def, Policy, Setup, View};
 use crate::simulate::whole;

@@ -1,8 +1,8 @@
-//! Kubernetes' HorizontalPodAutoscaler on a metric of pods, `autoscaling/v2`: the formula of its replica calculator, its
-//! rules for pods without a measurement, its stabilisation windows and its rates (`behavior.rs`).
+//! Kubernetes' HorizontalPodAutoscaler on a metric of pods, `autoscaling/v2`: the formula of its replica calculator,
+//! its rules for pods without a measurement, its stabilisation windows and its rates (`behavior.rs`).
 //!
-//! Every 15 s (`--horizontal-pod-autoscaler-sync-period`). The metric is requests in flight of a pod, a scrape old. A pod
-//! that starts counts as pending until it is ready; one that became ready after the scrape has no measurement yet.
+//! Every 15 s (`--horizontal-pod-autoscaler-sync-period`). The metric is requests in flight of a pod, a scrape old. A
+//! pod that starts counts as pending until it is ready; one that became ready after the scrape has no measurement yet.
 
 pub mod behavior;
 
@@ -161,7 +161,8 @@ mod tests {
         check(6, (28, 4, 0, 2), 6.0, 6);
         // Pending pods do not count on the way down: ceil(0.5 × 4) = 2.
         check(6, (12, 4, 0, 2), 6.0, 2);
-        // Two pods without a measurement count as on target on the way down: (12 + 12)/6 = 4 over 6, ceil(0.667 × 6) = 4.
+        // Two pods without a measurement count as on target on the way down: (12 + 12)/6 = 4 over 6, ceil(0.667 × 6) =
+        // 4.
         check(6, (12, 4, 2, 0), 6.0, 4);
         // And as idle on the way up: 54/(4+2) = 9 over 6, ceil(1.5 × 6) = 9.
         check(6, (54, 4, 2, 0), 6.0, 9);

@@ -1,8 +1,8 @@
 //! KEDA's ScaledObject: an HPA over an external metric between one and many, and KEDA's own loop between none and one.
 //!
 //! The HPA it makes divides the metric's sum by the target (`AverageValue`), so pods that start need no rules. The loop
-//! looks every `pollingInterval`: above none, a replica is started (or the fewest, if that is more); once nothing has been
-//! seen for `cooldownPeriod`, all go. The values are those that `mainstay ship` writes.
+//! looks every `pollingInterval`: above none, a replica is started (or the fewest, if that is more); once nothing has
+//! been seen for `cooldownPeriod`, all go. The values are those that `mainstay ship` writes.
 
 use super::hpa::behavior::Behavior;
 use super::hpa::{SHARE, SYNC_MS, Scaling, within_tolerance};

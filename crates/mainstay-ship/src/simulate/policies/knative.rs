@@ -1,9 +1,9 @@
 //! Knative's pod autoscaler (KPA) on concurrency: a mean over a minute, and a panic over six seconds.
 //!
-//! Every 2 s: pods = ceil(mean ÷ target), once over the stable window of 60 s and once over the panic window of 6 s. When the
-//! latter asks for twice what is ready, it panics: then nothing goes, until 60 s have passed without. Up by a factor of
-//! 1000 at most, down by half of what is ready at most. A request that finds no pod is held by the activator, which asks
-//! for one at once. A pod that goes has as long as a request may take (`timeoutSeconds`).
+//! Every 2 s: pods = ceil(mean ÷ target), once over the stable window of 60 s and once over the panic window of 6 s.
+//! When the latter asks for twice what is ready, it panics: then nothing goes, until 60 s have passed without. Up by a
+//! factor of 1000 at most, down by half of what is ready at most. A request that finds no pod is held by the activator,
+//! which asks for one at once. A pod that goes has as long as a request may take (`timeoutSeconds`).
 
 use super::{Bounds, Def, Policy, Setup, View};
 use crate::simulate::whole;

@@ -79,7 +79,8 @@ fn a_quiet_service_goes_back_to_its_fewest() {
 fn without_replicas_the_first_request_starts_one_where_the_platform_can() {
     let lone = Trace { requests: vec![Request { at_ms: 100_000, ..Request::default() }], span_ms: 1_800_000 };
     let setup = Setup { replicas_min: 0, ..SETUP };
-    // What is asked for at once is there after the start; KEDA looks every 15 s at what is 15 s old: at 120 s it sees 105 s.
+    // What is asked for at once is there after the start; KEDA looks every 15 s at what is 15 s old: at 120 s it sees
+    // 105 s.
     for (name, wait_ms) in
         [("knative", 20_000), ("cloud-run", 20_000), ("container-apps", 20_000), ("keda", 40_000)]
     {

@@ -163,7 +163,8 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar. A year is counted from March, so that the leap day is its last.
+/// Days from 1970-01-01 to a day of the Gregorian calendar. A year is counted from March, so that the leap day is its
+/// last.
 fn days(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let of_year = (153 * month + 2) / 5 + day - 1;

@@ -1,8 +1,8 @@
 //! What may fail of all requests, and how fast that is used up.
 //!
-//! The objective is one over 30 days. A share of failures is a *burn*: 1 uses up what is allowed in just 30 days, 14.4 a
-//! fiftieth of it in an hour. A long window says that it matters, a short one beside it that it is still so: the alert ends
-//! soon after the failures do.
+//! The objective is one over 30 days. A share of failures is a *burn*: 1 uses up what is allowed in just 30 days, 14.4
+//! a fiftieth of it in an hour. A long window says that it matters, a short one beside it that it is still so: the
+//! alert ends soon after the failures do.
 
 use mainstay_core::metric;
 
@@ -17,8 +17,8 @@ const FAILED: &str = "code=~\"5..\"";
 /// Failures in the long window below which nobody is called: of few requests, one is a large share.
 const FAILURES_MIN: u32 = 10;
 
-/// A share of failures, in parts of a million, that an objective must stay under for a burn to be told: a share of all is
-/// reached by no more than all.
+/// A share of failures, in parts of a million, that an objective must stay under for a burn to be told: a share of all
+/// is reached by no more than all.
 const SHARE_MAX: u32 = 800_000;
 
 /// A pair of windows, and the burn that is too fast in both.

@@ -152,7 +152,8 @@ fn tool_fails(scope: &Scope) -> Alert {
     }
 }
 
-/// The day's mean is that of what was recorded, so that a first hour is not compared with a night before there was anything.
+/// The day's mean is that of what was recorded, so that a first hour is not compared with a night before there was
+/// anything.
 fn tokens(scope: &Scope) -> Alert {
     let rate = scope.named(TOKENS_RECORDED, "");
     let spent = |samples: &str| series(&metric::TOKENS, &["fast", "openai", "output"], samples);

@@ -1,5 +1,5 @@
-//! The GitHub workflow's shape: who waits for whom, and who may do what. What the files say to tools of others is checked in
-//! `tests/ship`.
+//! The GitHub workflow's shape: who waits for whom, and who may do what. What the files say to tools of others is
+//! checked in `tests/ship`.
 
 use mainstay_core::plan::Deploy;
 

@@ -1,7 +1,7 @@
 //! Holes in values: texts that stand for a template's expression until the value was written as YAML.
 //!
-//! A hole never meets the text of a user: its signs are from the private area of Unicode, which specs cannot hold in the
-//! places that reach here.
+//! A hole never meets the text of a user: its signs are from the private area of Unicode, which specs cannot hold in
+//! the places that reach here.
 
 use serde_json::{Map, Value};
 

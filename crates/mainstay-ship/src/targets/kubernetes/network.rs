@@ -10,8 +10,8 @@ use crate::workload::{PORT, Workload};
 /// Addresses that tell a machine's secrets to whoever asks: no pod of ours may.
 const METADATA_V4: &str = "169.254.0.0/16";
 const METADATA_V6: &str = "fd00:ec2::254/128";
-/// Where names are looked up on clusters with a cache on each machine: an address of the machine, which no selector of pods
-/// covers.
+/// Where names are looked up on clusters with a cache on each machine: an address of the machine, which no selector of
+/// pods covers.
 const DNS_OF_A_MACHINE: &str = "169.254.20.10/32";
 
 pub(super) fn service(workload: &Workload) -> Value {

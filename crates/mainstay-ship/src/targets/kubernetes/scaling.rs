@@ -1,7 +1,7 @@
 //! What adds and removes replicas, and how many may be missing at a time.
 //!
-//! An agent waits for models: its processor is idle while it is full. So requests in flight are what counts, and processor
-//! use only where the spec wants it beside them.
+//! An agent waits for models: its processor is idle while it is full. So requests in flight are what counts, and
+//! processor use only where the spec wants it beside them.
 
 use serde_json::{Value, json};
 

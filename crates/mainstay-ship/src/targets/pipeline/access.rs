@@ -1,8 +1,8 @@
-//! The cluster's side of a pipeline: whose tokens it takes, and what the pipeline of an environment may do there. Written for
-//! whoever owns the cluster to read and apply; a pipeline cannot give itself rights.
+//! The cluster's side of a pipeline: whose tokens it takes, and what the pipeline of an environment may do there.
+//! Written for whoever owns the cluster to read and apply; a pipeline cannot give itself rights.
 //!
-//! There is no key: the forge says in a token which repository and which environment a job is of, and the API server looks
-//! that up. The rights are those that the objects of the environment need: no secrets, no deleting, no namespace.
+//! There is no key: the forge says in a token which repository and which environment a job is of, and the API server
+//! looks that up. The rights are those that the objects of the environment need: no secrets, no deleting, no namespace.
 
 use serde_json::{Value, json};
 

@@ -1,8 +1,9 @@
-//! The steps that every pipeline has, for a POSIX shell. They hold no value of a spec: whatever differs comes in variables.
+//! The steps that every pipeline has, for a POSIX shell. They hold no value of a spec: whatever differs comes in
+//! variables.
 //!
 //! `NAME`, `NAMESPACE` and `WORKLOAD` (`deployment/NAME`) say what is deployed, `IMAGE` and `DIGEST` with which image,
-//! `OVERLAY` from which files, `HOST` where callers reach it (empty where they do not), `KUBE_SERVER` and `KUBE_CA` on which
-//! cluster.
+//! `OVERLAY` from which files, `HOST` where callers reach it (empty where they do not), `KUBE_SERVER` and `KUBE_CA` on
+//! which cluster.
 
 /// Reads the cluster's address and authority, and says who asks. The lines of the user come between.
 const CLUSTER: &str = r#": "${KUBE_SERVER:?has no value in this environment}" "${KUBE_CA:?has no value in this environment}"
@@ -85,8 +86,8 @@ else
 fi
 "#;
 
-/// Gives the image of a commit the names of a version: `1.4.0`, and `1.4` unless it is a preview. `TAG` is the tag in the
-/// repository, `FROM` the image by digest.
+/// Gives the image of a commit the names of a version: `1.4.0`, and `1.4` unless it is a preview. `TAG` is the tag in
+/// the repository, `FROM` the image by digest.
 pub(in crate::targets) const NAME_VERSION: &str = r#"version="${TAG#v}"
 skopeo copy --preserve-digests "docker://$FROM" "docker://$IMAGE:$version"
 case "$version" in
@@ -95,8 +96,8 @@ case "$version" in
 esac
 "#;
 
-/// Looks for what is known to be vulnerable: the reports first, so that they are there when the gate closes for a HIGH or
-/// CRITICAL finding that has a fix. `reports` makes more of `scan.json`.
+/// Looks for what is known to be vulnerable: the reports first, so that they are there when the gate closes for a HIGH
+/// or CRITICAL finding that has a fix. `reports` makes more of `scan.json`.
 pub(in crate::targets) fn scan(reports: &str) -> String {
     format!("{SCAN}{reports}{GATE}")
 }

@@ -1,4 +1,5 @@
-//! Google Cloud Run: a service with its own account, a share of traffic for a newer revision, and secrets of Secret Manager.
+//! Google Cloud Run: a service with its own account, a share of traffic for a newer revision, and secrets of Secret
+//! Manager.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Azure Container Apps: an app in an environment of its own, with secrets of Key Vault and a share of traffic for a newer
-//! revision.
+//! Azure Container Apps: an app in an environment of its own, with secrets of Key Vault and a share of traffic for a
+//! newer revision.
 
 mod beside;
 mod revision;

@@ -1,4 +1,5 @@
-//! Kubernetes on DigitalOcean: a cluster that is large enough, to which the files of the target `kubernetes` are applied.
+//! Kubernetes on DigitalOcean: a cluster that is large enough, to which the files of the target `kubernetes` are
+//! applied.
 
 use mainstay_core::plan::Environment;
 

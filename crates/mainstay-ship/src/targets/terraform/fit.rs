@@ -24,7 +24,8 @@ impl Unfit {
 /// Backends that keep what they hold in the data folder.
 const EMBEDDED: &str = "embedded";
 
-/// Refuses a service that keeps something in its data folder, for platforms whose replicas come and go with all they have.
+/// Refuses a service that keeps something in its data folder, for platforms whose replicas come and go with all they
+/// have.
 pub(super) fn keeps_nothing(ground: &Ground<'_>) -> Result<(), Unfit> {
     if let Some(workload) = ground.workloads.iter().find(|one| one.sizing.storage_bytes.is_some()) {
         let size = workload.sizing.storage_bytes.map(text::bytes).unwrap_or_default();

@@ -155,7 +155,8 @@ pub(super) fn scaling(ground: &Ground<'_>, most: u32, in_flight: &str, in_flight
     ]
 }
 
-/// What stands in the environment of the container. `kept` says where a secret is kept, and `example` gives that of a key.
+/// What stands in the environment of the container. `kept` says where a secret is kept, and `example` gives that of a
+/// key.
 pub(super) fn settings(ground: &Ground<'_>, kept: &str, example: impl Fn(&str) -> String) -> Vec<Variable> {
     let mut variables = vec![Variable::each(
         ground,

@@ -8,7 +8,8 @@ fn mib(bytes: u64) -> u64 {
     bytes.div_ceil(MIB)
 }
 
-/// Cloud Run: whole cores, since fewer take one request at a time, and MiB. Each number of cores has its range of memory.
+/// Cloud Run: whole cores, since fewer take one request at a time, and MiB. Each number of cores has its range of
+/// memory.
 pub(super) fn cloud_run(cpu_milli: u32, bytes: u64) -> Option<(u32, u64)> {
     const SIZES: [(u32, u64, u64); 5] =
         [(1, 512, 4_096), (2, 512, 8_192), (4, 2_048, 16_384), (6, 4_096, 24_576), (8, 4_096, 32_768)];

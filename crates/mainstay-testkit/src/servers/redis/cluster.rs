@@ -1,5 +1,5 @@
-//! A cluster of three nodes of Redis, each with a third of the slots. Each user of the shared one takes a name of its own for
-//! its keys: a cluster has one database.
+//! A cluster of three nodes of Redis, each with a third of the slots. Each user of the shared one takes a name of its
+//! own for its keys: a cluster has one database.
 
 use std::process::Command;
 use std::sync::LazyLock;

@@ -1,4 +1,5 @@
-//! The app beside us, joined: how it is spoken to, its door, and the two surfaces' ways to it and to the apps beside others.
+//! The app beside us, joined: how it is spoken to, its door, and the two surfaces' ways to it and to the apps beside
+//! others.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! Joins a conversation component to what answers for it: a vendor's endpoint to the provider that speaks its dialect, by a
-//! gateway of its own, which bounds the vendor's silence and accounts for each call; a model of the spec to the gateway that
-//! everybody else asks. Each of the spec's models is a component by its own name, too.
+//! Joins a conversation component to what answers for it: a vendor's endpoint to the provider that speaks its dialect,
+//! by a gateway of its own, which bounds the vendor's silence and accounts for each call; a model of the spec to the
+//! gateway that everybody else asks. Each of the spec's models is a component by its own name, too.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,8 +59,8 @@ impl Opener<'_> {
         Ok(())
     }
 
-    /// Makes each model of the spec a component of its own name, unless a file has one of that name or the configuration denies
-    /// the type.
+    /// Makes each model of the spec a component of its own name, unless a file has one of that name or the
+    /// configuration denies the type.
     pub(super) fn add_models(&self, components: &[Component], table: &mut Open) {
         let (kind, version) = OF_THE_SPEC;
         let Some(gateway) = self.gateway.filter(|_| !self.is_denied(kind, version)) else { return };
@@ -87,7 +87,8 @@ impl Opener<'_> {
     }
 }
 
-/// What is wrong with a component that is a model of the spec, against the models that there are: `None` without a spec.
+/// What is wrong with a component that is a model of the spec, against the models that there are: `None` without a
+/// spec.
 pub(super) fn check(kind: &str, settings: &Settings, models: Option<&[String]>) -> Vec<Fault> {
     if !conversation::mainstay::DEF.is_called(kind) {
         return Vec::new();
@@ -136,7 +137,8 @@ struct Joining {
 }
 
 impl Joining {
-    /// The component behind an endpoint. Errors: those of opening its provider; `CONFIG_REFERENCE` for a model that there is not.
+    /// The component behind an endpoint. Errors: those of opening its provider; `CONFIG_REFERENCE` for a model that
+    /// there is not.
     fn join(&self, endpoint: &Endpoint) -> Result<Arc<dyn Conversation>> {
         match endpoint {
             Endpoint::Own(own) => Ok(Arc::clone(own)),

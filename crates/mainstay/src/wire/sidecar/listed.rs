@@ -121,8 +121,8 @@ fn listed() -> Vec<Listed> {
     stores.chain(locks).chain(vaults).chain(handlers).collect()
 }
 
-/// Checks the settings of a component of a type, those that blocks read themselves among them, against the names of the spec's
-/// models where there is a spec.
+/// Checks the settings of a component of a type, those that blocks read themselves among them, against the names of the
+/// spec's models where there is a spec.
 pub(crate) fn check(kind: &str, settings: &[(&str, Option<&str>)], models: Option<&[String]>) -> Vec<Fault> {
     let known = |listed: &&Listed| {
         std::iter::once(&listed.kind).chain(listed.aliases).any(|name| name.eq_ignore_ascii_case(kind))

@@ -11,8 +11,8 @@ use mainstay_core::middleware::Middleware;
 use mainstay_core::runtime_config::{Handler, RuntimeConfig};
 use mainstay_core::{Error, Result, codes};
 
-/// Puts both pipelines into the table. Errors: `CONFIG_REFERENCE` for a handler that is not there; a pipeline never goes
-/// without one of its handlers, for each may be what keeps somebody out.
+/// Puts both pipelines into the table. Errors: `CONFIG_REFERENCE` for a handler that is not there; a pipeline never
+/// goes without one of its handlers, for each may be what keeps somebody out.
 pub(super) fn build(runtime: &RuntimeConfig, components: &[&Component], table: &mut Table) -> Result<()> {
     let of = |key: &str, handlers: &[Handler]| {
         let handlers = handlers.iter().map(|handler| find(key, handler, components, table));

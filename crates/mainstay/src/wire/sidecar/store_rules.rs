@@ -18,8 +18,8 @@ pub(super) const KEYS: [&str; 2] = ["primaryEncryptionKey", "secondaryEncryption
 /// The outbox's broker and its topic.
 pub(super) const OUTBOX: [&str; 2] = ["outboxPublishPubsub", "outboxPublishTopic"];
 
-/// The rules that a component asks for. Errors: `CONFIG_VALUE` for what cannot be; `UNSUPPORTED` for an outbox of a store
-/// that cannot have one.
+/// The rules that a component asks for. Errors: `CONFIG_VALUE` for what cannot be; `UNSUPPORTED` for an outbox of a
+/// store that cannot have one.
 pub(super) fn rules(
     component: &Component,
     settings: &Settings,
@@ -44,8 +44,8 @@ pub(super) fn key_prefix(settings: &Settings) -> Result<Option<&str>> {
     }
 }
 
-/// Why this cannot stand before keys, if it cannot: with the separator in it, a store would take keys of one app for those
-/// of another.
+/// Why this cannot stand before keys, if it cannot: with the separator in it, a store would take keys of one app for
+/// those of another.
 pub(super) fn wrong_prefix(asked: &str) -> Option<String> {
     let why = || format!("`{KEY_PREFIX}` must not hold `{SEPARATOR}`, which stands between prefix and key");
     asked.contains(SEPARATOR).then(why)

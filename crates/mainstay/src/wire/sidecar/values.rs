@@ -54,7 +54,8 @@ impl Opener<'_> {
     }
 }
 
-/// Whether secrets come from what they came from before: another component, which may have changed and then was opened anew.
+/// Whether secrets come from what they came from before: another component, which may have changed and then was opened
+/// anew.
 pub(super) fn keeps_secrets(store: Option<&str>, before: &Table, now: &Table) -> bool {
     store.is_none_or(|name| {
         let port = |table: &Table| table.secrets.get(name).map(|opened| Arc::clone(&opened.port));

@@ -1,4 +1,5 @@
-//! ★ The bars of `bench blocks`: what must be reached, what was, and whether that is enough. To add one: an entry in `ALL`.
+//! ★ The bars of `bench blocks`: what must be reached, what was, and whether that is enough. To add one: an entry in
+//! `ALL`.
 //!
 //! A bar that this run cannot judge (no Redis, a disk slower than the one that is meant) says so instead.
 

@@ -1,5 +1,5 @@
-//! LiteLLM's proxy, one worker, with its master key: the gateway most teams start with. Pinned to a version that starts,
-//! with a web framework that it starts with: newer ones break its imports.
+//! LiteLLM's proxy, one worker, with its master key: the gateway most teams start with. Pinned to a version that
+//! starts, with a web framework that it starts with: newer ones break its imports.
 
 use std::process::Command;
 

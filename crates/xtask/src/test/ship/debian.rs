@@ -1,5 +1,5 @@
-//! Programs of Debian's newer release, in the target folder: its packages are fetched with lists of their own and unpacked,
-//! and the system stays as it is. They run on the older release, too, for they are of one piece.
+//! Programs of Debian's newer release, in the target folder: its packages are fetched with lists of their own and
+//! unpacked, and the system stays as it is. They run on the older release, too, for they are of one piece.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

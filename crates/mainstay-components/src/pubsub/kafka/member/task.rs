@@ -26,9 +26,9 @@ const REBALANCE_TIME: Duration = Duration::from_secs(60);
 const TOPIC_TIME: Duration = Duration::from_secs(15);
 const TOPIC_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A consumer that has subscribed and not joined, and where a group begins that is new. It joins when it is first asked for
-/// messages. Its connections are its own: a broker answers a connection's requests one after the other, and one that joins
-/// waits for the other members.
+/// A consumer that has subscribed and not joined, and where a group begins that is new. It joins when it is first asked
+/// for messages. Its connections are its own: a broker answers a connection's requests one after the other, and one
+/// that joins waits for the other members.
 pub(super) async fn consumer(
     settled: &Settled,
     name: &str,
@@ -164,8 +164,8 @@ pub(super) async fn commit_all(
     }
 }
 
-/// Commits where partitions begin that the group has no offset of, so that it goes on there whatever becomes of us; then
-/// the member has joined.
+/// Commits where partitions begin that the group has no offset of, so that it goes on there whatever becomes of us;
+/// then the member has joined.
 async fn join(consumer: &Consumer, group: &Group, beginning: AutoOffsetReset) {
     if begin(consumer, group, beginning).await.is_err() {
         return;

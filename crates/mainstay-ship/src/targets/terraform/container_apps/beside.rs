@@ -1,5 +1,5 @@
-//! Dapr beside the app, which Container Apps brings: off until someone asks for it, since the binary serves the same building
-//! blocks itself.
+//! Dapr beside the app, which Container Apps brings: off until someone asks for it, since the binary serves the same
+//! building blocks itself.
 
 use mainstay_core::component::{Component, SettingValue, admits};
 
