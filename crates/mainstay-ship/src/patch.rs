@@ -1,4 +1,5 @@
-//! JSON Patch (RFC 6902): the operations that make one value of another, and their use.
+//! JSON Patch (RFC 6902): the operations that make one value of another. Lists that differ in length are replaced whole,
+//! so that an overlay stays readable; what a spec asks to be changed is in `patched`.
 
 use serde_json::{Value, json};
 

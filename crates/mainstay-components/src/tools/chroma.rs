@@ -24,8 +24,8 @@ use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::http::{IDEMPOTENCY_KEY, IDLE_CONNECTIONS_MAX, TRACEPARENT, USER_AGENT};
-use super::http::{answer, headers, timed_out, unreached};
+use super::http::{IDLE_CONNECTIONS_MAX, USER_AGENT};
+use super::http::{answer, carry, headers, timed_out, unreached};
 use super::{Def, Opening};
 use settings::Settings;
 
@@ -250,17 +250,7 @@ impl Chroma {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(key) = key {
-            let key = HeaderValue::from_str(key);
-            let key = key.map_err(|_| Error::bug("an idempotency key cannot stand in a header"))?;
-            headers.insert(IDEMPOTENCY_KEY, key);
-        }
-        if let Some(trace) = ctx.traceparent().and_then(|text| HeaderValue::from_str(text).ok()) {
-            headers.insert(TRACEPARENT, trace);
-        }
-        for (name, value) in &self.headers {
-            headers.insert(name.clone(), value.clone());
-        }
+        carry(&mut headers, ctx, key, &self.headers)?;
         Ok(headers)
     }
 }

@@ -39,8 +39,8 @@ pub const DEF: Def = Def {
 };
 
 /// Carries the call's key on every method that may act on the world.
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const USER_AGENT: &str = concat!("mainstay/", env!("CARGO_PKG_VERSION"));
 /// Idle connections kept to one tool's host.
 pub(super) const IDLE_CONNECTIONS_MAX: usize = 32;
@@ -132,17 +132,8 @@ impl Http {
         if self.method.has_body() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        if self.method != Method::Get {
-            let key = HeaderValue::from_str(&call.idempotency_key);
-            let key = key.map_err(|_| Error::bug("an idempotency key cannot stand in a header"))?;
-            headers.insert(IDEMPOTENCY_KEY, key);
-        }
-        if let Some(trace) = ctx.traceparent().and_then(|text| HeaderValue::from_str(text).ok()) {
-            headers.insert(TRACEPARENT, trace);
-        }
-        for (name, value) in &self.headers {
-            headers.insert(name.clone(), value.clone());
-        }
+        let key = (self.method != Method::Get).then_some(call.idempotency_key.as_str());
+        carry(&mut headers, ctx, key, &self.headers)?;
         Ok(headers)
     }
 
@@ -151,6 +142,22 @@ impl Http {
         let response = self.client.send(request).await.map_err(|error| unreached(&host, &error))?;
         answer::read(response, self.response_bytes_max).await
     }
+}
+
+/// What each call of a tool carries: its key where it acts, the trace it is part of, and the spec's own headers.
+pub(super) fn carry(headers: &mut HeaderMap, ctx: &Ctx, key: Option<&str>, own: &HeaderMap) -> Result<()> {
+    if let Some(key) = key {
+        let key = HeaderValue::from_str(key);
+        let key = key.map_err(|_| Error::bug("an idempotency key cannot stand in a header"))?;
+        headers.insert(IDEMPOTENCY_KEY, key);
+    }
+    if let Some(trace) = ctx.traceparent().and_then(|text| HeaderValue::from_str(text).ok()) {
+        headers.insert(TRACEPARENT, trace);
+    }
+    for (name, value) in own {
+        headers.insert(name.clone(), value.clone());
+    }
+    Ok(())
 }
 
 pub(super) fn timed_out(limit: Duration) -> Error {
