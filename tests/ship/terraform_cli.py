@@ -51,7 +51,7 @@ class Cli:
 
     def not_run(self):
         """What could not be run."""
-        missing = [f"terraform's plugin ({one})" for one in sorted(self.left_out)]
+        missing = [f"Terraform's registry ({one})" for one in sorted(self.left_out)]
         return missing if self.program else ["Terraform (the program)"]
 
     def run(self, folder, *words):
@@ -94,7 +94,7 @@ class Cli:
         assert good, said
         # A module for a newer version of a provider may be about what the one at hand has never heard of.
         unknown = re.findall(r'does not support resource type "(\w+)"', said_of(self.validated(copy)))
-        self.left_out.update(f"a newer one, for {kind}" for kind in unknown)
+        self.left_out.update(f"a newer plugin, for {kind}" for kind in unknown)
         return None if unknown else copy
 
     def validated(self, folder):
