@@ -114,9 +114,17 @@ impl Launch {
     ///
     /// # Panics
     /// When it does not start, or does not end within [`PATIENCE`].
-    pub async fn finish(mut self) -> Finished {
+    pub async fn finish(self) -> Finished {
+        self.finish_within(PATIENCE).await
+    }
+
+    /// The same for a command that has much to wait for itself.
+    ///
+    /// # Panics
+    /// When it does not start, or does not end within `patience`.
+    pub async fn finish_within(mut self, patience: Duration) -> Finished {
         let run = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
-        let out = tokio::time::timeout(PATIENCE, run).await.expect("the command ends in time");
+        let out = tokio::time::timeout(patience, run).await.expect("the command ends in time");
         let out = out.expect("the binary starts");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Finished { code: out.status.code(), stdout: text(&out.stdout), stderr: text(&out.stderr) }

@@ -2,6 +2,7 @@
 //! every item. What disturbs a service is done where it is allowed.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use mainstay_e2e::app::{App, Wire};
@@ -27,6 +28,9 @@ tools:
         )
 }
 
+/// Longest run of a check, which waits for many things.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 const KEY: (&str, &str) = ("WEB_KEY", "key-of-the-web-0123");
 const OTHER: (&str, &str) = ("OTHER_KEY", "key-of-another-4567");
 const LEAKED: (&str, &str) = ("BAD_SECRET", "hunter2-hunter2");
@@ -47,7 +51,9 @@ async fn good() -> (Place, App, Server) {
     let place = Place::new("");
     let app = dependency(&place).await;
     let reply = numbered(60, 40);
-    place.write(&bounded(&[reply.as_str()], app.port()));
+    // Who only looks at what is fetched need not wait.
+    let quick = "{ when: read these pages, text: nothing }";
+    place.write(&bounded(&[quick, &reply], app.port()));
     let serve = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]);
     let serve = serve.variable(KEY.0, KEY.1).variable(OTHER.0, OTHER.1);
     let server = serve.variable(LEAKED.0, LEAKED.1).start().await;
@@ -68,7 +74,7 @@ const OUTAGE: [&str; 4] = ["--outage", "touch away", "--restore", "rm away"];
 async fn asked(place: &Place, url: &str, process: u32) -> Value {
     let process = process.to_string();
     let more = [&OUTAGE[..], &["--exhaust", "--drain", &process]].concat();
-    report(&check(place, url, &more).finish().await)
+    report(&check(place, url, &more).finish_within(PATIENCE).await)
 }
 
 /// Ids of live items, and what is said of each.
@@ -91,13 +97,13 @@ async fn a_running_service_passes_every_item_and_ends_in_order() {
 async fn what_disturbs_a_service_is_not_done_unless_it_is_allowed() {
     let (place, _app, server) = good().await;
     let url = format!("http://{}", server.address());
-    let report = report(&check(&place, &url, &[]).finish().await);
+    let report = report(&check(&place, &url, &[]).finish_within(PATIENCE).await);
     let disturbing = ["api/live-rate-limit", "resilience/live-dependency", "resilience/live-drain"];
     let expected = disturbing.map(str::to_owned).into();
     assert_eq!(live(&report, |verdict| verdict != "pass"), expected, "{report:#}");
     assert_eq!(live(&report, |verdict| verdict == "unknown"), expected, "{report:#}");
     for half in [&["--outage", "true"], &["--restore", "true"]] {
-        let done = check(&place, &url, half).finish().await;
+        let done = check(&place, &url, half).finish_within(PATIENCE).await;
         assert_eq!(done.code, Some(64), "{}", done.stderr);
     }
 }
@@ -115,7 +121,8 @@ async fn what_was_taken_away_is_brought_back_in_every_case() {
     };
     // The first command fails, and says why; with what must be shown nowhere.
     let failing = format!("touch away; echo {} is wrong; exit 3", KEY.1);
-    let failed = check(&place, &url, &["--outage", &failing, restore[0], restore[1]]).finish().await;
+    let failed =
+        check(&place, &url, &["--outage", &failing, restore[0], restore[1]]).finish_within(PATIENCE).await;
     let (verdict, said) = evidence(&report(&failed));
     assert_eq!((verdict, log().as_str()), ("unknown".into(), "restored\n"), "{said}");
     assert!(said.contains("exit status: 3") && said.contains("is wrong") && !said.contains(KEY.1), "{said}");
@@ -129,7 +136,7 @@ async fn what_was_taken_away_is_brought_back_in_every_case() {
     assert_eq!(log(), "restored\nrestored\n");
     // What is away before is nothing to take away.
     std::fs::write(place.path().join("away"), "").expect("it can be written");
-    let before = check(&place, &url, &OUTAGE).finish().await;
+    let before = check(&place, &url, &OUTAGE).finish_within(PATIENCE).await;
     let (verdict, said) = evidence(&report(&before));
     assert_eq!(verdict, "unknown", "{said}");
     assert!(said.contains("before anything was away") && place.path().join("away").exists(), "{said}");
