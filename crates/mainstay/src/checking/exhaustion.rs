@@ -65,7 +65,9 @@ async fn limit(service: &Service) -> Verdict {
     }
     let (requests_max, told) = (exhaust.requests_max(service.given.per_minute), service.given.per_minute);
     if let Some(rate) = told.filter(|rate| *rate >= requests_max) {
-        return Verdict::Unknown(format!("the key may make {rate} requests a minute: allow more than that"));
+        return Verdict::Unknown(format!(
+            "the key may make {rate} requests a minute: give `--exhaust` more than that"
+        ));
     }
     let (method, path, body) = cheap(service);
     let ask = Ask { method, body, headers: vec![("content-type", "application/json")], ..Ask::get(&path) };
