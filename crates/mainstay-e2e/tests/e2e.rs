@@ -19,6 +19,8 @@ mod endings;
 mod flags;
 #[path = "e2e/identities.rs"]
 mod identities;
+#[path = "e2e/live.rs"]
+mod live;
 #[path = "e2e/messages.rs"]
 mod messages;
 #[path = "e2e/origins.rs"]
