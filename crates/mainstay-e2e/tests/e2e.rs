@@ -17,6 +17,8 @@ mod door;
 mod endings;
 #[path = "e2e/flags.rs"]
 mod flags;
+#[path = "e2e/forwarding.rs"]
+mod forwarding;
 #[path = "e2e/identities.rs"]
 mod identities;
 #[path = "e2e/messages.rs"]

@@ -35,6 +35,7 @@ pub(crate) fn plan(deploy: Deploy) -> Plan {
         tools: Default::default(),
         agents: Default::default(),
         default_agent: None,
+        apps: Default::default(),
         resources: Resources::default(),
         sidecar: None,
         deploy,

@@ -8,7 +8,7 @@ mod variables;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mainstay_core::plan::{AgentKind, Anonymous, Environment, FilePatch, Model, Sizing};
+use mainstay_core::plan::{Anonymous, Environment, FilePatch, Model, Sizing};
 use mainstay_core::{Error, Name, Plan, Result, SecretRef, codes};
 
 pub use source::{Build, Source};
@@ -213,11 +213,10 @@ fn guarded(plan: &Plan) -> Result<()> {
 /// Apps start before the service is ready; a service without apps opens its data folder.
 fn start(plan: &Plan) -> Duration {
     const FLOOR: Duration = Duration::from_secs(60);
-    let apps = plan.agents.values().filter_map(|agent| match &agent.kind {
-        AgentKind::App(app) => Some(app.start_timeout),
-        AgentKind::Declared(_) => None,
-    });
-    apps.max().map_or(FLOOR, |slowest| slowest.max(FLOOR))
+    plan.processes()
+        .map(|(_, process)| process.start_timeout)
+        .max()
+        .map_or(FLOOR, |slowest| slowest.max(FLOOR))
 }
 
 fn fallovers(plan: &Plan) -> Vec<(String, String)> {

@@ -110,7 +110,7 @@ fn workload_patch(plan: &Plan, workload: &Workload, app_id: &str) -> Value {
 fn annotations(plan: &Plan, workload: &Workload, app_id: &str) -> Vec<(&'static str, String)> {
     let app = app(plan);
     let (port, health) = match app {
-        Some((_, app)) => (port(&app.url), app.health_path.clone()),
+        Some((_, app)) => (port(&app.process.url), app.process.health_path.clone()),
         None => (PORT, "/ready".to_owned()),
     };
     let most = app.map_or(workload.requests_max, |(agent, _)| agent.concurrency_max);
@@ -141,7 +141,7 @@ fn annotations(plan: &Plan, workload: &Workload, app_id: &str) -> Vec<(&'static 
 pub(super) fn app(plan: &Plan) -> Option<(&Agent, &AppPlan)> {
     fn of(agent: &Agent) -> Option<(&Agent, &AppPlan)> {
         match &agent.kind {
-            AgentKind::App(app) if app.command.is_some() => Some((agent, app)),
+            AgentKind::App(app) if app.process.command.is_some() => Some((agent, app)),
             AgentKind::App(_) | AgentKind::Declared(_) => None,
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct Beside {
 pub(super) fn of(ground: &Ground<'_>) -> Beside {
     let plan = ground.shipment.project.plan;
     let app_id = dapr::app_id(plan);
-    let app_port = dapr::app(plan).map_or(PORT, |(_, app)| dapr::port(&app.url));
+    let app_port = dapr::app(plan).map_or(PORT, |(_, app)| dapr::port(&app.process.url));
     let mut beside = Beside { app_id, app_port, components: Vec::new(), own: Vec::new(), notes: Vec::new() };
     if plan.sidecar.is_none() {
         return beside;
