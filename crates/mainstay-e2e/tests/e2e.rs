@@ -9,6 +9,8 @@ mod bindings;
 mod blocks;
 #[path = "e2e/checking.rs"]
 mod checking;
+#[path = "e2e/company.rs"]
+mod company;
 #[path = "e2e/conversation.rs"]
 mod conversation;
 #[path = "e2e/door.rs"]

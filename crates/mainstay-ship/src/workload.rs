@@ -234,7 +234,7 @@ pub(crate) const UNKEPT: &str = "The data folder goes with its replica: what was
 
 fn notes(project: &Project<'_>, workload: &Workload) -> Vec<String> {
     let mut notes = Vec::new();
-    if workload.several() {
+    if workload.several() && !project.plan.agents.is_empty() {
         notes.push(
             "Runs and sessions are recorded by the replica that served them; callers are kept on theirs by address, and \
              a run that is looked up elsewhere is not found."

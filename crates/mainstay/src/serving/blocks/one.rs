@@ -9,6 +9,7 @@ use mainstay_http::Look;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span, info_span};
 
 use crate::sidecar::flags;
 use crate::sidecar::running::{Ports, Sidecar};
@@ -32,6 +33,8 @@ pub(super) struct One {
     /// Ends the deliveries.
     leave: CancellationToken,
     attending: TaskTracker,
+    /// Says in the log whose sidecar a line is of.
+    span: Span,
 }
 
 impl One {
@@ -50,9 +53,11 @@ impl One {
         // What the service measures is at its own address.
         options.listening.metrics = None;
         let with = (plan.resources.clone(), plugged.to_vec());
-        let sidecar = Arc::new(Sidecar::open(options, with, inside, gateway.clone()).await?);
+        let span = info_span!("beside", app = %id);
+        let opening = Sidecar::open(options, with, inside, gateway.clone()).instrument(span.clone());
+        let sidecar = Arc::new(opening.await?);
         let (leave, attending) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self { id: id.to_string(), at, sidecar, leave, attending })
+        Ok(Self { id: id.to_string(), at, sidecar, leave, attending, span })
     }
 
     pub(super) fn id(&self) -> &str {
@@ -75,7 +80,8 @@ impl One {
     pub(super) fn begin(&self, asked: &Arc<Notify>) {
         self.attend();
         let (sidecar, leave) = (Arc::clone(&self.sidecar), self.leave.clone());
-        self.attending.spawn(async move { sidecar.retry(&leave).await });
+        let retrying = async move { sidecar.retry(&leave).await };
+        self.attending.spawn(retrying.instrument(self.span.clone()));
         let (sidecar, leave, asked) = (Arc::clone(&self.sidecar), self.leave.clone(), Arc::clone(asked));
         self.attending.spawn(async move {
             tokio::select! {
@@ -95,12 +101,13 @@ impl One {
 
     fn attend(&self) {
         let (sidecar, leave) = (Arc::clone(&self.sidecar), self.leave.clone());
-        self.attending.spawn(async move {
+        let attending = async move {
             tokio::select! {
                 () = sidecar.attend(&leave) => {}
                 () = leave.cancelled() => {}
             }
-        });
+        };
+        self.attending.spawn(attending.instrument(self.span.clone()));
     }
 
     /// Delivers nothing new, and waits for what the app is working on.
