@@ -1,6 +1,6 @@
 """Terraform modules: parsed by Terraform's own parser, held against the schemas of the providers (`node-terraform/`), in the
-form that HCL's own formatter gives, and in agreement with the files for Kubernetes. A tool that is not given is said to be
-not run."""
+form that HCL's own formatter gives, and in agreement with the files for Kubernetes; by Terraform itself where it is at hand
+(`terraform_cli.py`). A tool that is not given is said to be not run."""
 
 import copy
 import json
@@ -10,10 +10,13 @@ import shutil
 import subprocess
 
 import agreement
+import terraform_cli
 import yaml as pyyaml
 
 HERE = pathlib.Path(__file__).parent
 ENVIRONMENTS = ["dev", "staging", "prod"]
+# Specs whose modules Terraform itself makes on a made-up cloud, and for which environments: each takes seconds.
+MADE = {"declared": ENVIRONMENTS, "legacy": ["prod"]}
 MIB = 1 << 20
 
 
@@ -178,10 +181,12 @@ class Judge:
     def __init__(self, node, hclfmt, note):
         self.node, self.hclfmt, self.note = node, hclfmt, note
         self.judged = {}
+        self.cli = terraform_cli.Cli(note)
 
     def not_run(self):
         """What could not be run."""
-        return [name for name, tool in [("npm's bindings of Terraform", self.node), ("Go (hclfmt)", self.hclfmt)] if not tool]
+        tools = [("npm's bindings of Terraform", self.node), ("Go (hclfmt)", self.hclfmt)]
+        return [name for name, tool in tools if not tool] + self.cli.not_run()
 
     def modules(self, folders):
         """What the schemas say against modules, and the modules."""
@@ -201,6 +206,7 @@ class Judge:
         """Judges what was written of a spec, for each environment."""
         folders = sorted(path for path in (out / "terraform").iterdir() if path.is_dir())
         self.note("terraform", folders, f"{name}: no module")
+        self.cli.modules(name, out, work, MADE.get(name, []))
         if self.hclfmt:
             for folder in folders:
                 found = self.formatted(folder)
@@ -285,6 +291,7 @@ class Judge:
             folder.mkdir(exist_ok=True)
             (folder / "main.tf").write_text("a  = 1\nbb = 2\nccc = 3\n")
             self.note("can-fail", self.formatted(folder), "hclfmt accepts what it would change")
+        self.cli.bad_ones(out, work)
 
     def can_disagree(self, work):
         """Whatever is different is seen."""

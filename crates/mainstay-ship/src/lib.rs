@@ -5,13 +5,13 @@
 //! project gives the same bytes; the binary writes them.
 
 pub mod checks;
+mod difference;
 mod file;
 #[cfg(test)]
 mod fixture;
 mod hcl;
 pub mod image;
 mod label;
-mod patch;
 mod patched;
 mod pins;
 mod promql;

@@ -35,6 +35,24 @@ a:
     - if: $CI_PIPELINE_SOURCE == "push"
     - if: $CI_PIPELINE_SOURCE == "merge_request_event"
 """,
+    "terraform/aws-fargate/main.tf": """\
+resource "aws_security_group" "tasks" {
+  description = "Anyone may log in"
+  ingress {
+    description = "ssh"
+    from_port   = 22
+    to_port     = 22
+    protocol    = "tcp"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+}
+resource "aws_ecs_service" "service" {
+  launch_type = "FARGATE"
+  network_configuration {
+    assign_public_ip = true
+  }
+}
+""",
     "objects-prod/deployment.yaml": """\
 apiVersion: apps/v1
 kind: Deployment
@@ -63,6 +81,8 @@ EXPECTED = {
         "CKV_K8S_13", "CKV_K8S_16", "CKV_K8S_19", "CKV_DOCKER_3",
         # Commands that change the environment of later steps; a secret sent away; a pipeline that runs twice.
         "CKV_GHA_1", "CKV_GITLABCI_1", "CKV_GITLABCI_2",
+        # Anyone may log in; a task that the whole world reaches.
+        "CKV_AWS_24", "CKV_AWS_333",
     ],
     "tally": ["hadolint/DL3004"],
     "compose-lint": ["CL-0001", "CL-0002"],

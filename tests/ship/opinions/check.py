@@ -20,7 +20,11 @@ import tools
 import yaml as pyyaml
 
 HERE = pathlib.Path(__file__).parent
-SPECS = HERE.parent / "specs"
+EXAMPLES = HERE.parents[2] / "examples"
+# Those of `ship`, and the examples that are shipped whole.
+SPECS = [*sorted((HERE.parent / "specs").iterdir()), EXAMPLES / "desk", EXAMPLES / "vaia"]
+# A platform that is written only where a spec names it.
+LEGACY = HERE.parent / "specs-terraform/legacy"
 ENVIRONMENTS = ["dev", "staging", "prod"]
 # Tools that stand in the table for a reason alone.
 NEVER = {
@@ -41,7 +45,7 @@ def laid_out(mainstay, spec, to, kubectl):
     """A spec's files where a repository has them."""
     shipped = to / "shipped"
     run(mainstay, "ship", "all", "--spec", spec, "--out", shipped)
-    for name in ["docker", "compose", "helm"]:
+    for name in ["docker", "compose", "helm", "terraform"]:
         shutil.copytree(shipped / name, to / name)
     shutil.copytree(shipped / "github/workflows", to / ".github/workflows")
     shutil.copy(shipped / "gitlab/gitlab-ci.yaml", to / ".gitlab-ci.yml")
@@ -166,9 +170,10 @@ def main():
     given = parser.parse_args()
     judges, missing = given_tools(given)
     tree = given.work / "tree"
-    for spec in sorted(SPECS.iterdir()):
+    for spec in SPECS:
         (tree / spec.name).mkdir(parents=True)
         laid_out(given.mainstay, spec, tree / spec.name, given.ship / "kubectl")
+    run(given.mainstay, "ship", "terraform", "--spec", LEGACY, "--out", tree / LEGACY.name)
     waivers = Waivers(pyyaml.safe_load((HERE / "waivers.yaml").read_text()))
     rows, failures = [("tool", "version", "findings", "waived", "looked at")], []
     with ThreadPoolExecutor(2) as pool:

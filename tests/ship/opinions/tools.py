@@ -1,8 +1,8 @@
 """The tools, each behind the same face: what it is called, what it looks at, and what it finds in a tree of files.
 
 A tree has a folder for each spec, laid out as in a repository, so that tools find files where they look for them:
-`docker/`, `compose/`, `.github/workflows/`, `.gitlab-ci.yml`, `helm/`, `shipped/` (every file as it was written) and
-folders `objects-…` of what is applied together to a cluster.
+`docker/`, `compose/`, `.github/workflows/`, `.gitlab-ci.yml`, `helm/`, `terraform/` (a folder a platform), `shipped/` (every
+file as it was written) and folders `objects-…` of what is applied together to a cluster.
 """
 
 import json
@@ -72,11 +72,11 @@ def printed(*words, **options):
 
 
 class Checkov(Tool):
-    """Policies over objects, images and pipelines."""
+    """Policies over objects, images, pipelines and modules."""
 
     name = "checkov"
-    about = "objects, Dockerfiles, pipelines"
-    frameworks = ["kubernetes", "dockerfile", "github_actions", "gitlab_ci"]
+    about = "objects, Dockerfiles, pipelines, modules"
+    frameworks = ["kubernetes", "dockerfile", "github_actions", "gitlab_ci", "terraform"]
 
     def find(self, tree):
         """One run over everything. What it cannot parse, and a file of its kinds that it leaves out, are findings."""
@@ -100,7 +100,7 @@ class Checkov(Tool):
 
     def copied(self, tree, copy):
         """The files that it is for, workflows without what its schema is too old for."""
-        paths = [*tree.glob("*/objects-*/*.yaml"), *tree.glob("*/docker/Dockerfile"), *tree.glob("*/.gitlab-ci.yml")]
+        paths = [*tree.glob("*/objects-*/*.yaml"), *tree.glob("*/docker/Dockerfile"), *tree.glob("*/.gitlab-ci.yml"), *tree.glob("*/terraform/*/*.tf")]
         workflows = list(tree.glob("*/.github/workflows/*.yaml"))
         for path in [*paths, *workflows]:
             to = copy / path.relative_to(tree)
@@ -110,7 +110,9 @@ class Checkov(Tool):
 
 
 def has_rules(path):
-    """Whether checkov has rules for every file of this kind; it has none for some kinds of object."""
+    """Whether checkov has rules for every file of this kind: it has none for some kinds of object and resource."""
+    if path.suffix == ".tf":
+        return path.name == "main.tf" and path.parent.name.startswith(("aws-", "gcp-"))
     return not path.parent.name.startswith("objects-") or any(kind in path.name for kind in ("deployment", "stateful-set"))
 
 

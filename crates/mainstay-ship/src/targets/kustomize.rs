@@ -11,7 +11,7 @@ use mainstay_core::plan::Environment;
 use super::kubernetes::{self, Object};
 use super::{Rendered, Target, environments};
 use crate::workload::Workload;
-use crate::{File, Header, Shipment, patch};
+use crate::{File, Header, Shipment, difference};
 
 pub(super) const TARGET: Target = Target {
     name: "kustomize",
@@ -59,7 +59,7 @@ fn overlay(
             files.push(file(header, &format!("{folder}/{}", object.file), &object.value));
             continue;
         };
-        let operations = patch::difference(&base.value, &bare(object).value);
+        let operations = difference::operations(&base.value, &bare(object).value);
         if !operations.is_empty() {
             let path = format!("patches/{}.yaml", object.file);
             files.push(File::yaml(format!("{folder}/{path}"), header, Value::Array(operations)));

@@ -142,6 +142,12 @@ pub(super) fn log() -> Body {
     Body::new().set("name", raw("\"/mainstay/${local.name}\"")).set("retention_in_days", raw("var.log_days"))
 }
 
+/// The cluster, with what its containers use on record.
+pub(super) fn cluster() -> Body {
+    let containers = Body::new().set("name", "containerInsights").set("value", "enabled");
+    Body::new().set("name", raw("local.name")).block("setting", containers)
+}
+
 /// A role that a service of AWS may take on.
 pub(super) fn role(suffix: &str, about: &str, who: &str) -> Body {
     let statement = object([

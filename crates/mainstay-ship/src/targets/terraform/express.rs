@@ -75,7 +75,7 @@ fn main(ground: &Ground<'_>) -> Body {
             "infrastructure",
             aws::attached("infrastructure", "AmazonECSInfrastructureRoleforExpressGatewayServices"),
         )
-        .resource("aws_ecs_cluster", "service", Body::new().set("name", raw("local.name")))
+        .resource("aws_ecs_cluster", "service", aws::cluster())
         .resource("aws_ecs_express_gateway_service", "service", service(ground))
 }
 

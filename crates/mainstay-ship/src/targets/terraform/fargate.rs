@@ -71,7 +71,6 @@ fn make(ground: &Ground<'_>) -> Result<Module, Unfit> {
 fn main(ground: &Ground<'_>) -> Body {
     let workload = ground.workload();
     let locals = aws::locals(workload, true, module::has_secrets(ground), true);
-    let containers = Body::new().set("name", "containerInsights").set("value", "enabled");
     let body = Body::new().labelled("provider", &["aws"], aws::provider()).block("locals", locals).resource(
         "aws_cloudwatch_log_group",
         "service",
@@ -80,11 +79,7 @@ fn main(ground: &Ground<'_>) -> Body {
     let body = aws::roles(body, true);
     let body = network::resources(body, workload, &slug(&workload.name, BALANCER_MAX));
     let body = body
-        .resource(
-            "aws_ecs_cluster",
-            "service",
-            Body::new().set("name", raw("local.name")).block("setting", containers),
-        )
+        .resource("aws_ecs_cluster", "service", aws::cluster())
         .resource("aws_ecs_task_definition", "service", task(ground))
         .resource("aws_ecs_service", "service", service(workload));
     scaling::resources(body, ground)

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 /// The operations that make `to` of `from`. Lists of different lengths are replaced whole.
-pub(crate) fn difference(from: &Value, to: &Value) -> Vec<Value> {
+pub(crate) fn operations(from: &Value, to: &Value) -> Vec<Value> {
     let mut operations = Vec::new();
     walk("", from, to, &mut operations);
     operations
@@ -54,7 +54,7 @@ mod tests {
             json!({ "op": "remove", "path": "/e" }),
             json!({ "op": "add", "path": "/f", "value": 6 }),
         ];
-        assert_eq!(difference(&from, &to), expect);
-        assert_eq!(difference(&to, &to), Vec::<Value>::new());
+        assert_eq!(operations(&from, &to), expect);
+        assert_eq!(operations(&to, &to), Vec::<Value>::new());
     }
 }
