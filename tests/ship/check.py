@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 
 HERE = pathlib.Path(__file__).parent
 # Examples that are shipped: they are judged as the specs here are.
-EXAMPLES = [HERE.resolve().parents[1] / "examples" / name for name in ("desk", "vaia")]
+EXAMPLES = [HERE.resolve().parents[1] / "examples" / name for name in ("desk", "task-api", "vaia")]
 ENVIRONMENTS = ["dev", "staging", "prod"]
 KUBERNETES = ["1.31", "1.34", "1.37"]
 # Kinds of others, which the schemas of Kubernetes do not know.

@@ -153,4 +153,13 @@ async fn an_app_that_comes_with_a_reload_has_its_blocks_and_the_others_go_on() {
     assert_eq!(server.client().get("/two").await.json()["error"]["code"], "UNKNOWN_ROUTE");
     assert_eq!(who(&server, "one", "two").await.status, 500);
     assert_eq!(who(&server, "one", "one").await.json()["pid"], first["pid"]);
+    // One that moves is another process, and the id goes with it.
+    place.write(&spec(&[app("one")]));
+    server.reload();
+    let moved = async || {
+        let answer = who(&server, "one", "one").await;
+        answer.status == 200 && answer.json()["pid"] != first["pid"]
+    };
+    until("another process has the name", moved).await;
+    until("the service is ready", async || server.client().get("/ready").await.status == 200).await;
 }
