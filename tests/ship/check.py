@@ -148,6 +148,10 @@ def dapr(bin_, mainstay, spec, environment, out, reference):
         code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", out)
         note("dapr", code != 0 and "SHIP_INCOMPLETE" in said, f"{spec.name}: not refused: {said}")
         return
+    if len(pyyaml.safe_load((spec / "mainstay.yaml").read_text()).get("apps", {})) > 1:
+        code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", out)
+        note("dapr", code != 0 and "SHIP_UNSUPPORTED" in said, f"{spec.name}: several apps were not refused: {said}")
+        return
     ship(mainstay, spec, out, "dapr", "--env", environment)
     code, said = run(bin_ / "kubectl", "kustomize", out / "dapr")
     note("dapr", code == 0, f"{spec.name} {environment}: {said}")
