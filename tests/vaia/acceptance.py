@@ -15,6 +15,7 @@ import sys
 import time
 
 import httpx
+import live
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/vaia"
@@ -69,9 +70,14 @@ def running(words, log, **options):
                 process.wait()
 
 
+def chroma_words(program, work, port):
+    """How the server is started, with a folder of its own."""
+    return [program, "run", "--path", work / "chroma-data", "--host", "127.0.0.1", "--port", port]
+
+
 def chroma(program, work, port):
-    """The server, with a folder of its own."""
-    words = [program, "run", "--path", work / "chroma-data", "--host", "127.0.0.1", "--port", port]
+    """The server."""
+    words = chroma_words(program, work, port)
     return running(words, work / "chroma.log", env={**os.environ, "ANONYMIZED_TELEMETRY": "False"})
 
 
@@ -172,6 +178,22 @@ def load(url):
     check("a load test that is too slow fails", code == 1 and "p95 is above" in said, said)
 
 
+def shipped(given, spec, port):
+    """The spec that is shipped passes the live items of the production checklist, a time without Chroma among them."""
+    at = f"http://127.0.0.1:{port}"
+    path = live.spec(spec, at)
+    with chroma(given.chroma, given.work, port) as server, mainstay(given.mainstay, path, given.work, **live.KEYS) as service:
+        url = address(given.work)
+        wait("it is ready", lambda: httpx.get(f"{url}/health/ready").status_code == 200)
+        more, end = live.commands(chroma_words(given.chroma, given.work, port), given.work, server)
+        try:
+            found = live.items(given.mainstay, path, url, service, more)
+            live.checklist(check, found)
+            print(f"{len(found)} live items of the production checklist")
+        finally:
+            end()
+
+
 def without_a_key(binary, work):
     """The shipped spec says which variable it lacks."""
     spec = EXAMPLE / "mainstay.yaml"
@@ -220,6 +242,7 @@ def main():
             wait("it is ready again", lambda: client.get("/health/ready").status_code == 200)
             again = client.post("/v1/agent/infer", json={"query": "warranty"}).json()
             check("what Chroma kept is found again", "returns-2" in again.get("answer", ""), again)
+    shipped(given, spec, port)
     print(f"{done} checks, {len(failures)} failed")
     return 1 if failures else 0
 

@@ -93,20 +93,3 @@ pub trait Telemetry: Send + Sync {
     /// Everything so far, in a monitoring system's text format: content type and body.
     fn scrape(&self) -> (&'static str, String);
 }
-
-/// Reports to nobody: for tests and for tools that serve nothing.
-#[derive(Debug, Default)]
-pub struct Silent;
-
-impl Telemetry for Silent {
-    fn http(&self, _: HttpReport<'_>) {}
-    fn model(&self, _: ModelReport<'_>) {}
-    fn run(&self, _: RunReport<'_>) {}
-    fn tool(&self, _: ToolReport<'_>) {}
-    fn gauge(&self, _: Gauge, _: i64) {}
-    fn shed(&self, _: &'static str) {}
-    fn dependencies(&self, _: &[(&str, bool)]) {}
-    fn scrape(&self) -> (&'static str, String) {
-        ("text/plain", String::new())
-    }
-}

@@ -23,6 +23,8 @@ mod flags;
 mod forwarding;
 #[path = "e2e/identities.rs"]
 mod identities;
+#[path = "e2e/live.rs"]
+mod live;
 #[path = "e2e/messages.rs"]
 mod messages;
 #[path = "e2e/origins.rs"]

@@ -113,7 +113,7 @@ impl Stream for Open {
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt as _;
-    use mainstay_core::telemetry::Silent;
+    use mainstay_testkit::telemetry::Seen;
 
     use super::*;
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled_with_comments() {
-        let telemetry: Arc<dyn Telemetry> = Arc::new(Silent);
+        let telemetry: Arc<dyn Telemetry> = Arc::new(Seen::default());
         let slow = futures_util::stream::once(async {
             tokio::time::sleep(KEEP_ALIVE * 2 + Duration::from_secs(1)).await;
             Bytes::from_static(b"data: x\n\n")

@@ -33,13 +33,24 @@ pub use workload::{Build, Project, Secret, Source, Workload};
 use mainstay_core::Result;
 use mainstay_core::plan::Environment;
 
-/// The files of a target for one environment, in the order of their paths, and what the target cannot express.
+/// The files of each target for one environment, in the order of their paths, and what the target cannot express.
 ///
-/// Errors: `SHIP_UNSUPPORTED`, where the target cannot run such a service; `SHIP_INCOMPLETE`, where the spec does not
-/// say what the target must know; `SHIP_PATCH`, where a change that the spec asks for cannot be made;
-/// `CONFIG_UNSAFE_LISTEN`, where the service would be open to anyone who reaches its port and the spec does not say so.
-pub fn ship(project: &Project<'_>, target: &Target, environment: Environment) -> Result<Rendered> {
+/// Errors: `SHIP_PATCH`, where a change that the spec asks for is for a file that there is not. Of a target alone:
+/// `SHIP_UNSUPPORTED`, where it cannot run such a service; `SHIP_INCOMPLETE`, where the spec does not say what it must
+/// know; `SHIP_PATCH`, where a change cannot be made; `CONFIG_UNSAFE_LISTEN`, where the service would be open to anyone
+/// who reaches its port and the spec does not say so.
+pub fn ship<'t>(
+    project: &Project<'_>,
+    targets: impl IntoIterator<Item = &'t Target>,
+    environment: Environment,
+) -> Result<Vec<(&'t Target, Result<Rendered>)>> {
+    // Once for all of them: it makes the objects of every environment.
     patched::known(project)?;
+    let each = targets.into_iter().map(|target| (target, render(project, target, environment)));
+    Ok(each.collect())
+}
+
+fn render(project: &Project<'_>, target: &Target, environment: Environment) -> Result<Rendered> {
     let workload = Workload::of(project, environment)?;
     let mut rendered = (target.render)(&Shipment { project, workload: &workload })?;
     patched::files(project, target, &mut rendered.files)?;

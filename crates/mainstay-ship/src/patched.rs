@@ -154,8 +154,9 @@ mod tests {
         let patches = vec![FilePatch { file: file.to_owned(), operations }];
         let deploy = Deploy { patches, ..fixture::deploy() };
         fixture::with(deploy, |shipment| {
-            let rendered = crate::ship(shipment.project, targets::find(target).unwrap(), Environment::Prod)?;
-            Ok(rendered.files.into_iter().map(|file| file.text).collect::<Vec<_>>().join("---\n"))
+            let asked = [targets::find(target).unwrap()];
+            let (_, rendered) = crate::ship(shipment.project, asked, Environment::Prod)?.remove(0);
+            Ok(rendered?.files.into_iter().map(|file| file.text).collect::<Vec<_>>().join("---\n"))
         })
     }
 
@@ -168,6 +169,22 @@ mod tests {
             let text = patched(target, "kubernetes/deployment.yaml", priority.clone()).unwrap();
             assert_eq!(text.matches("priorityClassName: high").count(), 1, "{target}");
         }
+    }
+
+    #[test]
+    fn of_several_targets_none_is_rendered_where_a_patch_is_for_no_file() {
+        let each = |file: &str| {
+            let operations = vec![json!({ "op": "add", "path": "/metadata/labels/team", "value": "a" })];
+            let patches = vec![FilePatch { file: file.to_owned(), operations }];
+            fixture::with(Deploy { patches, ..fixture::deploy() }, |shipment| {
+                let asked = ["docker", "kubernetes"].map(|name| targets::find(name).unwrap());
+                let each = crate::ship(shipment.project, asked, Environment::Prod)?;
+                Ok::<_, Error>(each.into_iter().map(|(target, found)| (target.name, found.is_ok())).collect())
+            })
+        };
+        let rendered: Vec<_> = each("kubernetes/deployment.yaml").unwrap();
+        assert_eq!(rendered, [("docker", true), ("kubernetes", true)]);
+        assert_eq!(each("kubernetes/none.yaml").unwrap_err().code().id, "SHIP_PATCH");
     }
 
     #[test]

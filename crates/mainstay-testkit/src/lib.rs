@@ -9,4 +9,5 @@ pub mod loopback;
 pub mod memory_journal;
 pub mod process;
 pub mod servers;
+pub mod telemetry;
 pub mod tiny_model;

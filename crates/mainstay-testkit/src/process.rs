@@ -114,9 +114,17 @@ impl Launch {
     ///
     /// # Panics
     /// When it does not start, or does not end within [`PATIENCE`].
-    pub async fn finish(mut self) -> Finished {
+    pub async fn finish(self) -> Finished {
+        self.finish_within(PATIENCE).await
+    }
+
+    /// The same for a command that has much to wait for itself.
+    ///
+    /// # Panics
+    /// When it does not start, or does not end within `patience`.
+    pub async fn finish_within(mut self, patience: Duration) -> Finished {
         let run = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
-        let out = tokio::time::timeout(PATIENCE, run).await.expect("the command ends in time");
+        let out = tokio::time::timeout(patience, run).await.expect("the command ends in time");
         let out = out.expect("the binary starts");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Finished { code: out.status.code(), stdout: text(&out.stdout), stderr: text(&out.stderr) }
@@ -138,13 +146,19 @@ impl Launch {
             }
         };
         tokio::time::timeout(PATIENCE, heard).await.expect("it says it in time");
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        rustix::process::kill_process(pid.expect("it has not been waited for"), Signal::INT)
-            .expect("it is ours to signal");
-        let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-        let ended = ended.expect("the command ends in time").expect("the process can be waited for");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Finished { code: ended.status.code(), stdout: text(&stdout), stderr: text(&ended.stderr) }
+        let ended = interrupted(child).await;
+        Finished { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..ended }
+    }
+
+    /// Runs it until a condition holds, then interrupts it as Ctrl-C does (SIGINT).
+    ///
+    /// # Panics
+    /// When it does not hold, or the command does not end, within [`PATIENCE`].
+    pub async fn interrupt_when(mut self, what: &str, holds: impl AsyncFnMut() -> bool) -> Finished {
+        let child =
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        until(what, holds).await;
+        interrupted(child).await
     }
 
     /// Starts it as a server and waits until it listens.
@@ -170,6 +184,17 @@ impl Launch {
         };
         Server { child, said, address, listening }
     }
+}
+
+/// Interrupts a command, and waits until it has ended.
+async fn interrupted(child: Child) -> Finished {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    rustix::process::kill_process(pid.expect("it has not been waited for"), Signal::INT)
+        .expect("it is ours to signal");
+    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let ended = ended.expect("the command ends in time").expect("the process can be waited for");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Finished { code: ended.status.code(), stdout: text(&ended.stdout), stderr: text(&ended.stderr) }
 }
 
 /// A command that has ended.

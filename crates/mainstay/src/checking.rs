@@ -6,18 +6,23 @@
 
 mod api;
 mod draining;
+mod exhaustion;
 mod limits;
+mod outage;
 mod probes;
 pub(crate) mod project;
 mod raw;
 mod secrecy;
 mod service;
+mod ssrf;
 mod streams;
 mod tenants;
 
 use futures_util::future::{BoxFuture, join_all};
 use mainstay_ship::checks::{GROUPS, Item, Layer, Outcome, Verdict};
 
+pub(crate) use exhaustion::Exhaust;
+pub(crate) use outage::Commands;
 pub(crate) use service::{Given, Service};
 
 /// An item that a running service shows.
@@ -37,6 +42,10 @@ enum When {
     First,
     /// All at once: they wait for the service.
     Waiting,
+    /// Alone, since something that the service needs is away meanwhile.
+    Outage,
+    /// After those who ask with the key, since it is used up.
+    Exhausting,
     /// At the end, since nothing answers afterwards.
     Last,
 }
@@ -48,7 +57,10 @@ static RULES: &[&[LiveRule]] = &[
     tenants::RULES,
     limits::RULES,
     secrecy::RULES,
+    ssrf::RULES,
     streams::RULES,
+    outage::RULES,
+    exhaustion::RULES,
     draining::RULES,
 ];
 
@@ -65,7 +77,7 @@ pub(crate) fn ids() -> Vec<&'static str> {
 /// Asks a running service everything.
 pub(crate) async fn judge(service: &Service) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    for when in [When::First, When::Waiting, When::Last] {
+    for when in [When::First, When::Waiting, When::Outage, When::Exhausting, When::Last] {
         let rules: Vec<&LiveRule> = all().filter(|rule| rule.when == when).collect();
         if when == When::Waiting {
             let asked = join_all(rules.iter().map(|rule| (rule.ask)(service))).await;

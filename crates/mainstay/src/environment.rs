@@ -41,6 +41,11 @@ pub(crate) fn runtime_folder() -> PathBuf {
     }
 }
 
+/// Where files are that are gone soon.
+pub(crate) fn temporary_folder() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// The folder of Docker's configuration, which registries' credentials are in.
 pub(crate) fn docker_config() -> Option<PathBuf> {
     path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker")))

@@ -18,7 +18,7 @@ pub(crate) const UNAVAILABLE: u8 = 69;
 pub(crate) const BUG: u8 = 70;
 /// The spec is wrong.
 pub(crate) const CONFIGURATION: u8 = 78;
-/// A client command was told to stop by Ctrl-C, as shells say it.
+/// A client command, or the check of a running service, was told to stop by Ctrl-C, as shells say it.
 pub(crate) const STOPPED: u8 = 130;
 
 /// What the exit codes mean, for the reference page.
@@ -37,7 +37,8 @@ pub(crate) const ALL: &[(u8, &str)] = &[
     (CONFIGURATION, "the spec is wrong; every fault is printed"),
     (
         STOPPED,
-        "`mainstay invoke` was stopped by Ctrl-C; the run goes on or not as its agent's `on_disconnect` says",
+        "`mainstay invoke` was stopped by Ctrl-C; the run goes on or not as its agent's `on_disconnect` says. Or \
+         `mainstay check` was, while it asked a running service",
     ),
 ];
 

@@ -17,7 +17,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running server.
 pub(crate) struct Server {
-    _running: Running,
+    running: Running,
     said: Arc<Mutex<String>>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -37,7 +37,7 @@ impl Server {
             if let Some(address) =
                 text.lines().find_map(|line| line.strip_prefix(LISTENING)?.trim().parse().ok())
             {
-                return Ok(Self { _running: running, said, address });
+                return Ok(Self { running, said, address });
             }
             if let Some(status) = running.exit()? {
                 anyhow::bail!("the server ended with {status}: {text}");
@@ -45,6 +45,11 @@ impl Server {
             anyhow::ensure!(begin.elapsed() < patience, "the server does not listen: {text}");
             std::thread::sleep(LOOK_INTERVAL);
         }
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.running.id()
     }
 
     /// What it has printed so far.

@@ -8,6 +8,7 @@ mod examples;
 mod goldens;
 mod guide;
 mod images;
+mod live;
 mod node;
 mod openapi;
 mod opinions;
@@ -89,6 +90,7 @@ static PARTS: &[Part] = &[
         run: goldens::current,
     },
     Part { name: "checklist", about: "the production checklist on the examples", run: goldens::ready },
+    Part { name: "live", about: "the production checklist on a running example", run: live::desk },
     Part { name: "ship", about: "what `ship` writes, judged by tools of others", run: ship::run },
     Part {
         name: "images",

@@ -1,16 +1,20 @@
 """A service that does everything wrong which `mainstay check --production --url` looks for.
 
-Liveness asks a database that is dead, and readiness asks the same; nobody is asked for a key; the documents show a
-secret; bodies and headers have no bounds; pages of any origin may call with credentials; streams are no streams; a reader
-who leaves keeps its place; and an order to stop ends everything at once. Standard library alone; the port is printed.
+Liveness asks a database that is dead, and readiness says the same and calls it ready; nobody is asked for a key, and nobody
+asks too often; the documents show a secret; bodies and headers have no bounds; an address in a question is fetched; pages of
+any origin may call with credentials; streams are no streams; a reader who leaves keeps its place; and an order to stop ends
+everything at once. Standard library alone; the port is printed.
 """
 
+import contextlib
 import http.server
 import json
 import os
+import re
 import signal
 import sys
 import time
+import urllib.request
 
 SECRET = os.environ.get("BAD_SECRET", "hunter2-hunter2")
 in_flight = 0
@@ -20,7 +24,12 @@ DOCUMENT = {
     "info": {"title": "bad", "version": "1"},
     "paths": {
         "/health": {"get": {"responses": {"200": {}}}},
-        "/v1/invoke": {"post": {"responses": {"200": {"content": {"application/json": {}}}}}},
+        "/v1/invoke": {
+            "post": {
+                "requestBody": {"content": {"application/json": {}}},
+                "responses": {"200": {"content": {"application/json": {}}}},
+            }
+        },
         "/v1/stream": {"post": {"responses": {"200": {"content": {"text/event-stream": {}}}}}},
         "/v1/sessions/{session}": {"get": {"responses": {"200": {}}}},
     },
@@ -46,7 +55,7 @@ class Bad(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         """Probes that both ask the database, documents with a secret in them, numbers that are none."""
         if self.path in ("/health", "/ready"):
-            self.say(503, "the database does not answer")
+            self.say(503 if self.path == "/health" else 200, "the database does not answer")
         elif self.path == "/openapi.json":
             self.say(200, json.dumps(DOCUMENT), "application/json")
         elif self.path == "/metrics":
@@ -58,7 +67,10 @@ class Bad(http.server.BaseHTTPRequestHandler):
         """Reads whatever comes, as slowly as it comes, and asks for no key."""
         global in_flight
         in_flight += 1
-        self.rfile.read(int(self.headers.get("content-length", "0")))
+        body = self.rfile.read(int(self.headers.get("content-length", "0"))).decode(errors="replace")
+        if address := re.search(r'http://[^\s"]+', body):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(address[0], timeout=2).read()
         if self.path == "/v1/stream":
             self.send_response(200)
             self.send_header("content-type", "application/x-ndjson")

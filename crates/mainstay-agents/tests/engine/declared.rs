@@ -73,7 +73,7 @@ async fn results_are_fed_back_until_the_model_answers() {
     ];
     assert_eq!(seen, expect);
     assert_eq!(model.asked.lock()[0].tools[0].name, "look");
-    assert_eq!(*stage.telemetry.tools.lock(), ["look ok", "look ok"]);
+    assert_eq!(stage.telemetry.tools(), ["look ok", "look ok"]);
     let keys: Vec<_> = tool.called.lock().iter().map(|c| c.idempotency_key.clone()).collect();
     assert_eq!(keys, [format!("{id}:c1"), format!("{id}:c2")]);
     assert!(tool.called.lock().iter().all(|c| c.run == id));
@@ -134,7 +134,7 @@ async fn told(arguments: &str, called: &str, outcome: Result<ToolOutput, fn() ->
     let run = stage.invoke(ask("look")).await;
     assert_eq!((run.status, run.answer.as_deref()), (RunStatus::Completed, Some("done")));
     let told = transcript(&model.asked.lock()[1]).pop().unwrap();
-    let report = stage.telemetry.tools.lock().join(",");
+    let report = stage.telemetry.tools().join(",");
     let errors = stage.recorded(&run.id).await;
     let is_error = errors.iter().any(|e| matches!(e.kind, RunEventKind::ToolResult { is_error: true, .. }));
     assert!(is_error, "{told}");

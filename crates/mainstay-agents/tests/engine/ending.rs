@@ -79,7 +79,7 @@ async fn an_error_of_the_model_ends_the_run_with_its_code() {
     let stage = Stage::new(Ruled::failing(&codes::PROVIDER_AUTH), Cast::plain());
     let run = stage.invoke(ask("hi")).await;
     assert_eq!((run.status, error_code(&run)), (RunStatus::Failed, "PROVIDER_AUTH"));
-    assert_eq!(*stage.telemetry.runs.lock(), ["a failed 0"]);
+    assert_eq!(stage.telemetry.runs(), ["a failed 0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,13 +254,13 @@ async fn gauges_count_runs_at_work_and_return_to_zero() {
     let first = stage.start(ask("a")).await.unwrap();
     let second = stage.start(ask("b")).await.unwrap();
     let (one, two) = (strings.call().await, strings.call().await);
-    assert_eq!(stage.telemetry.gauge(Gauge::RunsActive), (2, 2));
+    assert_eq!(stage.telemetry.gauge_of(Gauge::RunsActive), (2, 2));
     one.end().await;
     two.end().await;
     soon(first.wait()).await.unwrap();
     soon(second.wait()).await.unwrap();
-    assert_eq!(stage.telemetry.gauge(Gauge::RunsActive), (0, 2));
-    assert_eq!(*stage.telemetry.runs.lock(), ["a completed 1", "a completed 1"]);
+    assert_eq!(stage.telemetry.gauge_of(Gauge::RunsActive), (0, 2));
+    assert_eq!(stage.telemetry.runs(), ["a completed 1", "a completed 1"]);
 }
 
 #[tokio::test]

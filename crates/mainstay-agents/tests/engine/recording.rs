@@ -153,7 +153,7 @@ async fn a_broken_journal_ends_the_run_and_shows_only_what_it_kept() {
         assert_eq!(shown.len(), breaks_after, "one event an append");
         assert_eq!(stage.engine.active(), 0);
         assert_eq!(stage.engine.wait(&ctx(), &id).await.unwrap_err().code().id, "RUN_INTERRUPTED");
-        assert_eq!(*stage.telemetry.runs.lock(), ["a interrupted 0"]);
+        assert_eq!(stage.telemetry.runs(), ["a interrupted 0"]);
     }
 }
 
@@ -215,7 +215,7 @@ async fn a_run_whose_answer_finds_no_room_ends_on_record_and_its_session_goes_on
         (RunStatus::Interrupted, "JOURNAL_UNAVAILABLE")
     );
     assert_eq!((run.answer, run.messages.len(), run.steps, run.usage), (None, 0, 1, USAGE));
-    assert_eq!(*stage.telemetry.runs.lock(), ["a interrupted 1"]);
+    assert_eq!(stage.telemetry.runs(), ["a interrupted 1"]);
     assert_eq!(stage.engine.active(), 0);
     stage.journal.no_room_for.store(0, Ordering::SeqCst);
     assert_eq!(stage.invoke(ask_in("s", "again")).await.status, RunStatus::Completed);

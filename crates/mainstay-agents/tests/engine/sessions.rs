@@ -53,7 +53,7 @@ async fn enqueue_lets_messages_wait_in_order_up_to_the_bound() {
     }
     assert_eq!(code(stage.start(ask_in("s", "d")).await.err()), "SESSION_BUSY");
     let (active, queued) = (Gauge::RunsActive, Gauge::RunsQueued);
-    assert_eq!((stage.telemetry.gauge(active).0, stage.telemetry.gauge(queued).0), (1, 2));
+    assert_eq!((stage.telemetry.gauge_of(active).0, stage.telemetry.gauge_of(queued).0), (1, 2));
     assert_eq!(stage.engine.run(&ctx(), handles[1].id()).await.unwrap().status, RunStatus::Queued);
     for (query, handle) in ["a", "b", "c"].into_iter().zip(handles) {
         let call = strings.call().await;
@@ -62,7 +62,7 @@ async fn enqueue_lets_messages_wait_in_order_up_to_the_bound() {
         call.end().await;
         assert_eq!(soon(handle.wait()).await.unwrap().status, RunStatus::Completed);
     }
-    assert_eq!((stage.telemetry.gauge(active), stage.telemetry.gauge(queued)), ((0, 1), (0, 2)));
+    assert_eq!((stage.telemetry.gauge_of(active), stage.telemetry.gauge_of(queued)), ((0, 1), (0, 2)));
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 pub(crate) mod app;
 pub(crate) mod journal;
 pub(crate) mod model;
-pub(crate) mod telemetry;
 pub(crate) mod tool;
 
 use std::collections::BTreeMap;
@@ -20,9 +19,9 @@ use mainstay_core::plan::{Agent, AgentKind, AppPlan, Declared, OnDisconnect, Pro
 use mainstay_core::run::{Run, RunEvent, RunEventKind, RunInput};
 use mainstay_core::tool::ToolSource;
 use mainstay_core::{BoxStream, Ctx, Name, Principal, RequestId, Result, SessionId};
+use mainstay_testkit::telemetry::Seen;
 
 use self::journal::Watched;
-use self::telemetry::Seen;
 
 /// How long a test waits for what must come; far beyond what it takes.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,98 +1,44 @@
 //! A server that answers a query with the text that its vector spells, as told.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http_body_util::BodyExt as _;
-use mainstay_components::secrets::Secrets;
-use mainstay_components::tools::{Def, Opening};
-use mainstay_core::Name;
-use mainstay_core::tool::{ToolOutput, ToolSource};
-use mainstay_testkit::conformance::tool::{Behaviour, Open, Rig};
+use mainstay_components::tools::Def;
+use mainstay_core::tool::ToolOutput;
+use mainstay_testkit::conformance::tool::{Behaviour, Open};
 use mainstay_testkit::embedder;
-use mainstay_testkit::loopback::{self, Answer, Loopback, Request};
+use mainstay_testkit::loopback::{self, Answer, Request};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+
+use crate::served::{Own, Served};
+
+const OWN: Own = Own {
+    argument: "query",
+    is_call: |request| !finds_the_collection(request),
+    answer: |request, behaviour| Box::pin(answer(request, behaviour)),
+    said,
+};
 
 pub(crate) fn open(def: &'static Def) -> Open {
-    Arc::new(move |behaviour| Box::pin(Chroma::open(def, behaviour)))
+    let settings = |url: &str| json!({ "url": url, "collection": "words", "model": "spelling" });
+    Arc::new(move |behaviour| Box::pin(Served::open(def, OWN, behaviour, settings)))
 }
 
-struct Chroma {
-    source: Arc<dyn ToolSource>,
-    keys: Arc<Mutex<Vec<String>>>,
-    calls: watch::Receiver<usize>,
-    server: Loopback,
+fn finds_the_collection(request: &Request) -> bool {
+    request.uri().path().ends_with("/collections/words")
 }
 
-impl Chroma {
-    async fn open(def: &'static Def, behaviour: Behaviour) -> Arc<dyn Rig> {
-        let keys = Arc::new(Mutex::new(Vec::new()));
-        let (count, calls) = watch::channel(0);
-        let seen = Arc::clone(&keys);
-        let server = Loopback::serve(Arc::new(move |request: Request| -> BoxFuture<'static, Answer> {
-            if request.uri().path().ends_with("/collections/words") {
-                return Box::pin(async { loopback::whole(200, "application/json", r#"{"id":"c-1"}"#) });
-            }
-            let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
-            seen.lock().unwrap().push(key.unwrap_or("none").to_owned());
-            count.send_modify(|calls| *calls += 1);
-            Box::pin(answer(request, behaviour))
-        }))
-        .await;
-        let gone = behaviour == Behaviour::Gone;
-        let settings = json!({
-            "description": "Says it again.",
-            "url": if gone { "http://127.0.0.1:1".to_owned() } else { server.url() },
-            "collection": "words",
-            "model": "spelling",
-            "allow_private": true,
-            "timeout": "20s",
-            "response_bytes_max": "4KiB",
-        });
-        assert_eq!((def.kind.check)(&settings), [], "the rig's settings are valid");
-        let (name, secrets, embedder) =
-            (Name::parse("echo").unwrap(), Secrets::new("."), embedder::spelling());
-        let opening = Opening { name: &name, settings: &settings, secrets: &secrets, embedder: &embedder };
-        Arc::new(Self { source: (def.open)(opening).unwrap(), keys, calls, server })
-    }
-}
-
-#[async_trait]
-impl Rig for Chroma {
-    fn source(&self) -> Arc<dyn ToolSource> {
-        Arc::clone(&self.source)
-    }
-
-    fn argument(&self) -> &'static str {
-        "query"
-    }
-
-    /// The first passage's text.
-    fn said(&self, output: &ToolOutput) -> String {
-        let told: Value = serde_json::from_str(&output.content).unwrap();
-        told["passages"][0]["text"].as_str().unwrap().to_owned()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        self.keys.lock().unwrap().clone()
-    }
-
-    async fn called(&self) {
-        let mut calls = self.calls.clone();
-        let called = tokio::time::timeout(Duration::from_secs(10), calls.wait_for(|calls| *calls > 0)).await;
-        called.expect("called in time").expect("the server runs");
-    }
-
-    async fn caller_gone(&self) {
-        self.server.callers_gone(1).await;
-    }
+/// The first passage's text.
+fn said(output: &ToolOutput) -> String {
+    let told: Value = serde_json::from_str(&output.content).unwrap();
+    told["passages"][0]["text"].as_str().unwrap().to_owned()
 }
 
 async fn answer(request: Request, behaviour: Behaviour) -> Answer {
+    if finds_the_collection(&request) {
+        return loopback::whole(200, "application/json", r#"{"id":"c-1"}"#);
+    }
     let body = request.into_body().collect().await.unwrap().to_bytes();
     match behaviour {
         Behaviour::Echo => loopback::whole(200, "application/json", found(&body)),

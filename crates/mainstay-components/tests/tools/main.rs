@@ -3,23 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test binary, in which no function bears the attribute of a test")]
 
 mod chroma;
+mod served;
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use libtest_mimic::{Arguments, Trial};
-use mainstay_components::secrets::Secrets;
-use mainstay_components::tools::{self, Def, Opening};
-use mainstay_core::Name;
-use mainstay_core::tool::ToolSource;
-use mainstay_testkit::conformance::tool::{self as suite, Behaviour, Open, Rig};
-use mainstay_testkit::loopback::{self, Answer, Loopback, Request};
+use mainstay_components::tools::{self, Def};
+use mainstay_testkit::conformance::tool::{self as suite, Behaviour, Open};
+use mainstay_testkit::loopback::{self, Answer, Request};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+
+use served::{Own, Served};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -54,64 +50,23 @@ fn peers(def: &'static Def) -> Option<Vec<(String, Open)>> {
     )
 }
 
+const HTTP: Own = Own {
+    argument: "word",
+    is_call: |_| true,
+    answer: |request, behaviour| Box::pin(answer(request, behaviour)),
+    said: |output| output.content.clone(),
+};
+
 fn http(def: &'static Def, way: &Value) -> Open {
     let way = way.clone();
-    Arc::new(move |behaviour| Box::pin(HttpRig::open(def, way.clone(), behaviour)))
-}
-
-struct HttpRig {
-    source: Arc<dyn ToolSource>,
-    keys: Arc<Mutex<Vec<String>>>,
-    calls: watch::Receiver<usize>,
-    server: Loopback,
-}
-
-impl HttpRig {
-    async fn open(def: &'static Def, mut settings: Value, behaviour: Behaviour) -> Arc<dyn Rig> {
-        let keys = Arc::new(Mutex::new(Vec::new()));
-        let (count, calls) = watch::channel(0);
-        let seen = Arc::clone(&keys);
-        let server = Loopback::serve(Arc::new(move |request: Request| -> BoxFuture<'static, Answer> {
-            let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
-            seen.lock().unwrap().push(key.unwrap_or("none").to_owned());
-            count.send_modify(|calls| *calls += 1);
-            Box::pin(answer(request, behaviour))
+    Arc::new(move |behaviour| {
+        let mut settings = way.clone();
+        Box::pin(Served::open(def, HTTP, behaviour, move |url| {
+            settings["url"] = settings["url"].as_str().unwrap().replace("{base}", url).into();
+            settings["parameters"] = json!({"type": "object", "properties": {"word": {"type": "string"}}});
+            settings
         }))
-        .await;
-        let base = if behaviour == Behaviour::Gone { "http://127.0.0.1:1".to_owned() } else { server.url() };
-        settings["url"] = settings["url"].as_str().unwrap().replace("{base}", &base).into();
-        settings["description"] = "Says it again.".into();
-        settings["parameters"] = json!({"type": "object", "properties": {"word": {"type": "string"}}});
-        settings["allow_private"] = true.into();
-        settings["timeout"] = "20s".into();
-        settings["response_bytes_max"] = "4KiB".into();
-        assert_eq!((def.kind.check)(&settings), [], "the rig's settings are valid");
-        let (name, secrets, embedder) =
-            (Name::parse("echo").unwrap(), Secrets::new("."), mainstay_testkit::embedder::spelling());
-        let opening = Opening { name: &name, settings: &settings, secrets: &secrets, embedder: &embedder };
-        Arc::new(Self { source: (def.open)(opening).unwrap(), keys, calls, server })
-    }
-}
-
-#[async_trait]
-impl Rig for HttpRig {
-    fn source(&self) -> Arc<dyn ToolSource> {
-        Arc::clone(&self.source)
-    }
-
-    fn keys(&self) -> Vec<String> {
-        self.keys.lock().unwrap().clone()
-    }
-
-    async fn called(&self) {
-        let mut calls = self.calls.clone();
-        let called = tokio::time::timeout(Duration::from_secs(10), calls.wait_for(|calls| *calls > 0)).await;
-        called.expect("called in time").expect("the server runs");
-    }
-
-    async fn caller_gone(&self) {
-        self.server.callers_gone(1).await;
-    }
+    })
 }
 
 /// The argument `word` as it arrived, in the query or in the body.

@@ -1,10 +1,10 @@
-//! The production checklist: the shipped example passes it, each item on paper can fail, and so can each item that a
-//! running service shows. The table's rows are what a hand could do to the files.
+//! The production checklist on paper: the shipped example passes it, and each item can fail. The table's rows are what a
+//! hand could do to the files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use mainstay_e2e::{Place, numbered};
+use mainstay_e2e::Place;
 use mainstay_testkit::process::Finished;
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// A file of the repository.
-fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
@@ -36,7 +36,7 @@ async fn shipped(place: &Place) {
 }
 
 /// The report as JSON.
-fn report(done: &Finished) -> Value {
+pub(crate) fn report(done: &Finished) -> Value {
     serde_json::from_str(&done.stdout)
         .unwrap_or_else(|error| panic!("no JSON ({error}): {}{}", done.stdout, done.stderr))
 }
@@ -49,7 +49,7 @@ async fn judged(place: &Place) -> Value {
 }
 
 /// Ids of the items that `which` picks.
-fn ids(report: &Value, which: impl Fn(&Value) -> bool) -> BTreeSet<String> {
+pub(crate) fn ids(report: &Value, which: impl Fn(&Value) -> bool) -> BTreeSet<String> {
     let items = report["items"].as_array().expect("there are items").iter().filter(|item| which(item));
     items.map(|item| item["id"].as_str().expect("an id is text").to_owned()).collect()
 }
@@ -377,56 +377,4 @@ async fn findings_are_sarif_for_those_who_want_it() {
     assert_eq!(found["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], COMPOSE);
     let done = place.command(&["check", "--format", "sarif"]).finish().await;
     assert_eq!(done.code, Some(64), "{}", done.stderr);
-}
-
-/// A service with short bounds, so that those who wait for them need not wait long.
-fn bounded(replies: &[&str]) -> String {
-    mainstay_e2e::spec(replies)
-        .replace("drain: 10s", "drain: 10s, header_timeout: 1s, body_timeout: 1s, body_bytes_max: 64KiB")
-        + "access: { keys: [{ name: web, key: \"env:WEB_KEY\", concurrency: 100 }, { name: other, key: \"env:OTHER_KEY\" }] }\n\
-           tools: { t: { http: { description: d, url: \"https://x.example/\", parameters: { type: object }, \
-           headers: { authorization: \"Bearer ${env:BAD_SECRET}\" } } } }\n"
-}
-
-const KEY: (&str, &str) = ("WEB_KEY", "key-of-the-web-0123");
-const OTHER: (&str, &str) = ("OTHER_KEY", "key-of-another-4567");
-const LEAKED: (&str, &str) = ("BAD_SECRET", "hunter2-hunter2");
-
-/// Asks a running service, with its key.
-async fn asked(place: &Place, url: &str, process: u32) -> Value {
-    let process = process.to_string();
-    let words = ["check", "--production", "--format", "json", "--url", url, "--drain", &process];
-    let check =
-        place.command(&words).variable("MAINSTAY_API_KEY", KEY.1).variable("MAINSTAY_OTHER_API_KEY", OTHER.1);
-    let check = check.variable(KEY.0, KEY.1).variable(OTHER.0, OTHER.1);
-    report(&check.variable(LEAKED.0, LEAKED.1).finish().await)
-}
-
-#[tokio::test]
-async fn a_running_service_passes_every_item_and_ends_in_order() {
-    let reply = numbered(60, 40);
-    let place = Place::new(&bounded(&[reply.as_str(); 9]));
-    let serve = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]);
-    let serve = serve.variable(KEY.0, KEY.1).variable(OTHER.0, OTHER.1);
-    let mut server = serve.variable(LEAKED.0, LEAKED.1).start().await;
-    let report = asked(&place, &format!("http://{}", server.address()), server.id()).await;
-    let not_passed = ids(&report, |item| item["layer"] == "live" && item["verdict"] != "pass");
-    assert_eq!(not_passed, BTreeSet::new(), "{report:#}\n{}", server.said());
-    assert_eq!(server.ended().await.code(), Some(0));
-}
-
-#[tokio::test]
-async fn a_service_that_does_everything_wrong_fails_every_item() {
-    use tokio::io::{AsyncBufReadExt as _, BufReader};
-    let place = Place::new(&bounded(&["{ text: x }"]));
-    let mut command = tokio::process::Command::new("python3");
-    command.arg(repository("tests/ship/bad-service/app.py")).arg("--no-document").env(LEAKED.0, LEAKED.1);
-    let mut app =
-        command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().expect("python3 starts");
-    let mut lines = BufReader::new(app.stdout.take().expect("stdout is piped")).lines();
-    let port = lines.next_line().await.expect("it can be read").expect("it says its port");
-    let report = asked(&place, &format!("http://127.0.0.1:{port}"), app.id().expect("it runs")).await;
-    let not_failed = ids(&report, |item| item["layer"] == "live" && item["verdict"] != "fail");
-    assert_eq!(not_failed, BTreeSet::new(), "{report:#}");
-    assert!(!report.to_string().contains(LEAKED.1), "the report shows the secret: {report:#}");
 }

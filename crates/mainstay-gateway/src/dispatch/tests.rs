@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use mainstay_core::BoxStream;
 use mainstay_core::model::{FinishReason, Usage};
 use mainstay_core::provider::{Capabilities, ModelCard, Tap, WireFrame};
-use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport, RunReport, ToolReport};
+use mainstay_testkit::telemetry::Seen;
 use parking_lot::Mutex;
 
 use super::*;
@@ -116,29 +116,11 @@ fn frames(status: u16, failure: Option<Error>, said: Vec<(&'static str, Tap)>) -
     Ok(WireResponse { status, headers: vec![], failure, body })
 }
 
-#[derive(Default)]
-struct Book(Mutex<Vec<(String, String, u64)>>);
-
-impl Telemetry for Book {
-    fn http(&self, _: HttpReport<'_>) {}
-    fn model(&self, r: ModelReport<'_>) {
-        self.0.lock().push((r.provider.into(), r.outcome.into(), r.usage.output));
-    }
-    fn run(&self, _: RunReport<'_>) {}
-    fn tool(&self, _: ToolReport<'_>) {}
-    fn gauge(&self, _: Gauge, _: i64) {}
-    fn shed(&self, _: &'static str) {}
-    fn dependencies(&self, _: &[(&str, bool)]) {}
-    fn scrape(&self) -> (&'static str, String) {
-        ("", String::new())
-    }
-}
-
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-fn gateway(providers: &[(&str, Arc<Fake>)]) -> (Gateway, Arc<Book>) {
+fn gateway(providers: &[(&str, Arc<Fake>)]) -> (Gateway, Arc<Seen>) {
     let target = |p: &&str| Target { provider: name(p), model: format!("{p}-model") };
     let model = Model {
         targets: providers.iter().map(|(p, _)| target(p)).collect(),
@@ -150,8 +132,8 @@ fn gateway(providers: &[(&str, Arc<Fake>)]) -> (Gateway, Arc<Book>) {
         models: [(name("m"), model)].into(),
         providers: providers.iter().map(|(p, f)| (name(p), Arc::clone(f) as Arc<dyn Provider>)).collect(),
     };
-    let book = Arc::new(Book::default());
-    (Gateway::new(Arc::clone(&book) as Arc<dyn Telemetry>, table), book)
+    let seen = Arc::new(Seen::default());
+    (Gateway::new(Arc::clone(&seen) as Arc<dyn Telemetry>, table), seen)
 }
 
 fn ask<'a>(decode: &'a (dyn Fn(&[u8]) -> Result<ModelRequest> + Send + Sync)) -> FrontRequest<'a> {
@@ -207,11 +189,13 @@ async fn failure<T>(mut answer: BoxStream<Result<T>>) -> Error {
 #[tokio::test]
 async fn the_same_dialect_passes_as_bytes_under_the_targets_name() {
     let only = Fake::new(&[OURS], [Act::Say("bytes")]);
-    let (gateway, book) = gateway(&[("a", Arc::clone(&only))]);
+    let (gateway, seen) = gateway(&[("a", Arc::clone(&only))]);
     let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
     assert_eq!(said(answer).await, "200 bytes");
     assert_eq!(*only.asked.lock(), ["forward a-model"]);
-    assert_eq!(*book.0.lock(), [("a".into(), "ok".into(), 7)]);
+    let asked = seen.models();
+    assert_eq!((asked.len(), asked[0].provider.as_str(), asked[0].outcome.as_str()), (1, "a", "ok"));
+    assert_eq!(asked[0].usage.output, 7);
 }
 
 #[tokio::test]
@@ -245,21 +229,20 @@ async fn another_dialect_is_decoded_for_each_target_and_not_kept_for_the_next() 
 async fn a_failing_target_hands_over_and_both_are_reported() {
     let first = Fake::new(&[OURS], [Act::Status(429, &codes::PROVIDER_RATE_LIMITED)]);
     let second = Fake::new(&[OURS], [Act::Say("b")]);
-    let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+    let (gateway, seen) = gateway(&[("a", first), ("b", second)]);
     let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
     assert_eq!(said(answer).await, "200 b");
-    let outcomes: Vec<String> = book.0.lock().iter().map(|r| r.1.clone()).collect();
-    assert_eq!(outcomes, ["PROVIDER_RATE_LIMITED", "ok"]);
+    assert_eq!(seen.outcomes(), ["PROVIDER_RATE_LIMITED", "ok"]);
 }
 
 #[tokio::test]
 async fn an_answer_that_blames_the_request_is_passed_on() {
     let first = Fake::new(&[OURS], [Act::Status(400, &codes::PROVIDER_INVALID_REQUEST)]);
     let second = Fake::new(&[OURS], []);
-    let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+    let (gateway, seen) = gateway(&[("a", first), ("b", second)]);
     let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
     assert_eq!(said(answer).await, "400 refused");
-    assert_eq!(book.0.lock()[0].1, "PROVIDER_INVALID_REQUEST");
+    assert_eq!(seen.outcomes()[0], "PROVIDER_INVALID_REQUEST");
 }
 
 #[tokio::test]
@@ -269,10 +252,10 @@ async fn a_target_that_lacks_its_model_hands_over_on_either_path_unless_it_is_th
     for dialects in [&[OURS][..], &[]] {
         let first = Fake::new(dialects, [Act::Status(404, lacks), Act::Status(404, lacks)]);
         let second = Fake::new(dialects, [Act::Say("b"), Act::Status(404, lacks)]);
-        let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+        let (gateway, seen) = gateway(&[("a", first), ("b", second)]);
         let answer = gateway.dispatch(&Ctx::system(), ask(&decode)).await.unwrap();
         assert!(said(answer).await.ends_with('b'));
-        assert_eq!(book.0.lock()[0].1, "PROVIDER_MODEL_NOT_FOUND");
+        assert_eq!(seen.outcomes()[0], "PROVIDER_MODEL_NOT_FOUND");
         match gateway.dispatch(&Ctx::system(), ask(&decode)).await {
             Ok(answer) => assert_eq!(said(answer).await, "404 refused"),
             Err(error) => assert_eq!((error.code(), dialects.len()), (lacks, 0)),
@@ -284,11 +267,11 @@ async fn a_target_that_lacks_its_model_hands_over_on_either_path_unless_it_is_th
 async fn a_target_that_cannot_be_asked_does_not_hide_why_the_one_before_it_failed() {
     let first = Fake::new(&[OURS], [Act::Fail(&codes::PROVIDER_UNAVAILABLE)]);
     let second = Fake::new(&[], []);
-    let (gateway, book) = gateway(&[("a", first), ("b", Arc::clone(&second))]);
+    let (gateway, seen) = gateway(&[("a", first), ("b", Arc::clone(&second))]);
     let decode = |_: &[u8]| Err(Error::new(&codes::INVALID_FIELD, "it has no canonical form"));
     let error = gateway.dispatch(&Ctx::system(), ask(&decode)).await.unwrap_err();
     assert_eq!(error.code(), &codes::PROVIDER_UNAVAILABLE);
-    let reported: Vec<String> = book.0.lock().iter().map(|r| r.0.clone()).collect();
+    let reported: Vec<String> = seen.models().into_iter().map(|asked| asked.provider).collect();
     assert_eq!((reported, second.asked.lock().len()), (vec!["a".to_owned()], 0));
     let request = FrontRequest { dialect: Dialect("theirs"), ..ask(&decode) };
     let error = gateway.dispatch(&Ctx::system(), request).await.unwrap_err();
@@ -309,17 +292,17 @@ async fn a_failure_before_the_first_word_still_hands_over() {
 async fn a_stream_that_fails_at_once_hands_over_whatever_its_status_says() {
     let first = Fake::new(&[OURS], [Act::Status(200, &codes::PROVIDER_UNAVAILABLE)]);
     let second = Fake::new(&[OURS], [Act::Say("b")]);
-    let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+    let (gateway, seen) = gateway(&[("a", first), ("b", second)]);
     let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
     assert_eq!(said(answer).await, "200 b");
-    assert_eq!(book.0.lock()[0].1, "PROVIDER_UNAVAILABLE");
+    assert_eq!(seen.outcomes()[0], "PROVIDER_UNAVAILABLE");
 }
 
 #[tokio::test]
 async fn a_failure_that_a_stream_reports_is_what_its_call_came_to() {
     for leaves in [false, true] {
         let only = Fake::new(&[OURS], [Act::SayAndReport("half", &codes::PROVIDER_UNAVAILABLE)]);
-        let (gateway, book) = gateway(&[("a", only)]);
+        let (gateway, seen) = gateway(&[("a", only)]);
         let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
         let Answer::Wire(mut wire) = answer else { panic!("bytes were to pass") };
         let frames = if leaves { 2 } else { 3 };
@@ -327,8 +310,7 @@ async fn a_failure_that_a_stream_reports_is_what_its_call_came_to() {
             wire.body.next().await;
         }
         drop(wire);
-        let outcomes: Vec<String> = book.0.lock().iter().map(|r| r.1.clone()).collect();
-        assert_eq!(outcomes, ["PROVIDER_UNAVAILABLE"], "leaves: {leaves}");
+        assert_eq!(seen.outcomes(), ["PROVIDER_UNAVAILABLE"], "leaves: {leaves}");
     }
 }
 
@@ -336,33 +318,33 @@ async fn a_failure_that_a_stream_reports_is_what_its_call_came_to() {
 async fn a_silent_target_is_left_after_the_first_byte_timeout() {
     let first = Fake::new(&[OURS], [Act::Hang]);
     let second = Fake::new(&[OURS], [Act::Say("b")]);
-    let (gateway, book) = gateway(&[("a", first), ("b", second)]);
+    let (gateway, seen) = gateway(&[("a", first), ("b", second)]);
     let answer = gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap();
     assert_eq!(said(answer).await, "200 b");
-    assert_eq!(book.0.lock()[0].1, "PROVIDER_TIMEOUT");
+    assert_eq!(seen.outcomes()[0], "PROVIDER_TIMEOUT");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_stalls_ends_in_a_timeout_on_either_path() {
     for dialects in [&[OURS][..], &[]] {
         let only = Fake::new(dialects, [Act::SayAndStall("half")]);
-        let (gateway, book) = gateway(&[("a", only)]);
+        let (gateway, seen) = gateway(&[("a", only)]);
         let decode = |_: &[u8]| Ok(ModelRequest::default());
         let failed = match gateway.dispatch(&Ctx::system(), ask(&decode)).await.unwrap() {
             Answer::Wire(wire) => failure(wire.body).await,
             Answer::Events(events) => failure(events).await,
         };
         assert_eq!(failed.code(), &codes::PROVIDER_TIMEOUT);
-        assert_eq!(book.0.lock()[0].1, "PROVIDER_TIMEOUT");
+        assert_eq!(seen.outcomes()[0], "PROVIDER_TIMEOUT");
     }
 }
 
 #[tokio::test]
 async fn a_caller_that_goes_away_is_reported_as_such() {
     let only = Fake::new(&[OURS], [Act::Say("bytes")]);
-    let (gateway, book) = gateway(&[("a", only)]);
+    let (gateway, seen) = gateway(&[("a", only)]);
     drop(gateway.dispatch(&Ctx::system(), ask(&no_decode)).await.unwrap());
-    assert_eq!(book.0.lock()[0].1, "client_closed");
+    assert_eq!(seen.outcomes()[0], "client_closed");
 }
 
 #[tokio::test]

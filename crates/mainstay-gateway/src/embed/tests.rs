@@ -6,9 +6,9 @@ use std::time::Duration;
 use mainstay_core::model::{ModelRequest, ModelStream};
 use mainstay_core::plan::{Model, Target};
 use mainstay_core::provider::{Capabilities, ModelCard, Provider, WireRequest, WireResponse};
-use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport, RunReport, Telemetry, ToolReport};
+use mainstay_core::telemetry::Telemetry;
 use mainstay_core::{Code, Name, codes};
-use parking_lot::Mutex;
+use mainstay_testkit::telemetry::{Asked, Seen};
 
 use super::*;
 use crate::Table;
@@ -49,28 +49,8 @@ impl Provider for Fake {
     }
 }
 
-#[derive(Default)]
-struct Book(Mutex<Vec<(String, String, u64)>>);
-
-impl Telemetry for Book {
-    fn http(&self, _: HttpReport<'_>) {}
-    fn model(&self, r: ModelReport<'_>) {
-        self.0.lock().push((r.provider.into(), r.outcome.into(), r.usage.input_uncached));
-    }
-    fn run(&self, _: RunReport<'_>) {}
-    fn tool(&self, _: ToolReport<'_>) {}
-    fn gauge(&self, _: Gauge, _: i64) {}
-    fn shed(&self, _: &'static str) {}
-    fn dependencies(&self, _: &[(&str, bool)]) {}
-    fn scrape(&self) -> (&'static str, String) {
-        ("", String::new())
-    }
-}
-
 /// Embeds at targets (provider, its model, how it fails), and gives what came of it and what was reported.
-async fn embedded(
-    targets: &[(&str, &str, Option<&'static Code>)],
-) -> (Result<Embeddings>, Vec<(String, String, u64)>) {
+async fn embedded(targets: &[(&str, &str, Option<&'static Code>)]) -> (Result<Embeddings>, Vec<Asked>) {
     let name = |text: &str| Name::parse(text).unwrap();
     let target = |(provider, model, _): &(&str, &str, Option<&'static Code>)| Target {
         provider: name(provider),
@@ -87,19 +67,19 @@ async fn embedded(
     };
     let table =
         Table { models: [(name("m"), model)].into(), providers: targets.iter().map(provider).collect() };
-    let book = Arc::new(Book::default());
-    let gateway = Gateway::new(Arc::clone(&book) as Arc<dyn Telemetry>, table);
+    let seen = Arc::new(Seen::default());
+    let gateway = Gateway::new(Arc::clone(&seen) as Arc<dyn Telemetry>, table);
     let request = EmbedRequest { model: "m".into(), inputs: vec!["a".into()], dimensions: None };
     let outcome = gateway.embed(&Ctx::system(), request).await;
-    let reports = book.0.lock().clone();
-    (outcome, reports)
+    (outcome, seen.models())
 }
 
 #[tokio::test]
 async fn an_embedding_is_metered_under_the_name_asked_for() {
     let (answer, reports) = embedded(&[("a", "e-1", None)]).await;
     assert_eq!(answer.unwrap().model, "e-1");
-    assert_eq!(reports, [("a".to_owned(), "ok".to_owned(), 3)]);
+    assert_eq!((reports.len(), reports[0].provider.as_str(), reports[0].outcome.as_str()), (1, "a", "ok"));
+    assert_eq!(reports[0].usage.input_uncached, 3);
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ async fn a_keys_rate_is_shown_and_enforced() {
     assert!((20..=30).contains(&wait), "{wait}");
     assert_eq!(refused.header("x-ratelimit-limit-requests"), Some("2"));
     assert_eq!(refused.header("x-ratelimit-remaining-requests"), Some("0"));
-    assert_eq!(*house.ledger.shed.lock(), ["rate"]);
+    assert_eq!(house.ledger.refusals(), ["rate"]);
 }
 
 #[tokio::test]
@@ -128,13 +128,13 @@ async fn a_keys_seat_is_taken_until_its_answer_ends() {
     let house = House::with(settings);
     house.next(Script::Stall("a"));
     let stream = house.open(bearer(post("/v1/agents/leaving/stream", json!({"query": "hi"})), "s")).await;
-    assert_eq!(house.ledger.gauge_of(Gauge::StreamsOpen), 1);
+    assert_eq!(house.ledger.gauge_of(Gauge::StreamsOpen).0, 1);
     let refused = house.send(bearer(get("/v1/agents"), "s")).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (429, "CONCURRENCY_LIMITED"));
     assert!(refused.header("retry-after").is_some());
     drop(stream);
     assert_eq!(house.send(bearer(get("/v1/agents"), "s")).await.status, 200);
-    assert_eq!(house.ledger.gauge_of(Gauge::StreamsOpen), 0);
+    assert_eq!(house.ledger.gauge_of(Gauge::StreamsOpen).0, 0);
 }
 
 #[tokio::test]

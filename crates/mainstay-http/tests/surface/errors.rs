@@ -28,7 +28,7 @@ async fn an_unknown_path_is_404() {
     for path in ["/nope", "/v1/agents/echo", "/v1/invoke/", "/v1/runs/"] {
         check(&house, Request::get(path).body(empty()).unwrap(), 404, "UNKNOWN_ROUTE").await;
     }
-    assert_eq!(house.ledger.http.lock()[0], ("GET".to_owned(), "unknown".to_owned(), 404));
+    assert_eq!(house.ledger.http()[0], ("GET".to_owned(), "unknown".to_owned(), 404));
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn overload_is_503_with_a_wait_and_health_still_answers() {
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(house.get("/health").await.status, 200);
     assert_eq!(house.get("/metrics").await.status, 200);
-    assert_eq!(*house.ledger.shed.lock(), ["overload"]);
+    assert_eq!(house.ledger.refusals(), ["overload"]);
     drop(stream);
     assert_eq!(house.surface.in_flight(), 0);
     assert_eq!(house.post(INVOKE, json!({"query": "hi"})).await.status, 200);

@@ -22,10 +22,11 @@ use mainstay_gateway::Gateway;
 use mainstay_http::{Access, BoxError, Parts, Settings, Surface, Tracked};
 use mainstay_net::server::Peer;
 use mainstay_testkit::memory_journal::MemoryJournal;
+use mainstay_testkit::telemetry::Seen;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::scripted::{Ledger, Model, Script, Vendor};
+use crate::scripted::{Model, Script, Vendor};
 
 /// The house.
 pub(crate) struct House {
@@ -37,7 +38,7 @@ pub(crate) struct House {
     pub(crate) openai: Arc<Vendor>,
     /// Speaks Anthropic's dialect; behind the model `claude`.
     pub(crate) anthropic: Arc<Vendor>,
-    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) ledger: Arc<Seen>,
 }
 
 /// An answer, read to its end.
@@ -192,7 +193,7 @@ impl House {
     }
 
     pub(crate) fn with(settings: Settings) -> Self {
-        let ledger = Arc::new(Ledger::default());
+        let ledger = Arc::new(Seen::default());
         let journal = Arc::new(MemoryJournal::new());
         let model = Arc::new(Model::default());
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));

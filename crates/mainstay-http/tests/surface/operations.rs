@@ -26,7 +26,7 @@ async fn readiness_is_a_durable_write() {
         let answer = house.get(path).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (200, &json!("ready")));
     }
-    assert_eq!(house.ledger.gauge_of(Gauge::Ready), 1);
+    assert_eq!(house.ledger.gauge_of(Gauge::Ready).0, 1);
     house.journal.set_available(false);
     until("not ready", async || house.get("/ready").await.status == 503).await;
     let answer = house.get("/ready").await;
@@ -35,11 +35,11 @@ async fn readiness_is_a_durable_write() {
     let journal = &body["dependencies"][0];
     assert_eq!((&journal["name"], &journal["code"]), (&json!("journal"), &json!("JOURNAL_UNAVAILABLE")));
     assert!(answer.header("retry-after").is_some());
-    assert_eq!(house.ledger.gauge_of(Gauge::Ready), 0);
-    assert!(house.ledger.dependencies.lock().contains(&("journal".to_owned(), false)));
+    assert_eq!(house.ledger.gauge_of(Gauge::Ready).0, 0);
+    assert!(house.ledger.rested_on().contains(&("journal".to_owned(), false)));
     house.journal.set_available(true);
     until("ready again", async || house.get("/ready").await.status == 200).await;
-    assert_eq!(house.ledger.gauge_of(Gauge::Ready), 1);
+    assert_eq!(house.ledger.gauge_of(Gauge::Ready).0, 1);
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_drain_refuses_new_work_and_lets_the_old_finish() {
     assert_eq!(front.status, 503);
     assert_eq!(house.get("/health").await.status, 200);
     assert_eq!(house.get("/v1/runs").await.status, 200);
-    assert_eq!(*house.ledger.shed.lock(), ["drain"; 4]);
+    assert_eq!(house.ledger.refusals(), ["drain"; 4]);
     assert_eq!(house.surface.in_flight(), 1);
     let idle = house.surface.idle();
     tokio::pin!(idle);
@@ -85,14 +85,14 @@ async fn each_request_is_reported_once_by_its_template() {
     house.post("/v1/agents/echo/invoke", json!({"query": "hi"})).await;
     house.get("/v1/runs/run_secret").await;
     house.get("/v1/invoke").await;
-    let reported: Vec<(String, String, u16)> = house.ledger.http.lock().clone();
+    let reported: Vec<(String, String, u16)> = house.ledger.http();
     let wanted = [
         ("POST", "/v1/agents/{agent}/invoke", 200),
         ("GET", "/v1/runs/{run}", 404),
         ("GET", "/v1/invoke", 405),
     ];
     assert_eq!(reported, wanted.map(|(method, route, status)| (method.to_owned(), route.to_owned(), status)));
-    assert_eq!(house.ledger.gauge_of(Gauge::HttpInFlight), 0);
+    assert_eq!(house.ledger.gauge_of(Gauge::HttpInFlight).0, 0);
 }
 
 #[tokio::test]
@@ -101,6 +101,6 @@ async fn a_caller_who_leaves_before_the_answer_is_reported_as_such() {
     house.next(Script::Hang);
     let asked = house.open(post("/v1/agents/leaving/invoke", json!({"query": "hi"})));
     assert!(tokio::time::timeout(std::time::Duration::from_millis(50), asked).await.is_err());
-    assert_eq!(house.ledger.http.lock()[0].2, 499);
+    assert_eq!(house.ledger.http()[0].2, 499);
     assert_eq!(house.surface.in_flight(), 0);
 }

@@ -10,7 +10,6 @@ use mainstay_core::model::{FinishReason, ModelClient, ModelEvent, ModelRequest, 
 use mainstay_core::provider::{
     Capabilities, Dialect, ModelCard, Provider, WireFrame, WireRequest, WireResponse,
 };
-use mainstay_core::telemetry::{Gauge, HttpReport, ModelReport, RunReport, Telemetry, ToolReport};
 use mainstay_core::{Code, Ctx, Error, Result, codes};
 use parking_lot::Mutex;
 
@@ -153,41 +152,5 @@ impl Provider for Vendor {
 
     async fn models(&self, _: &Ctx) -> Result<Vec<ModelCard>> {
         Err(error(&codes::UNSUPPORTED))
-    }
-}
-
-/// Writes down what is reported.
-#[derive(Default)]
-pub(crate) struct Ledger {
-    pub(crate) http: Mutex<Vec<(String, String, u16)>>,
-    pub(crate) shed: Mutex<Vec<&'static str>>,
-    pub(crate) gauges: Mutex<std::collections::HashMap<Gauge, i64>>,
-    pub(crate) dependencies: Mutex<Vec<(String, bool)>>,
-}
-
-impl Ledger {
-    pub(crate) fn gauge_of(&self, gauge: Gauge) -> i64 {
-        self.gauges.lock().get(&gauge).copied().unwrap_or(0)
-    }
-}
-
-impl Telemetry for Ledger {
-    fn http(&self, report: HttpReport<'_>) {
-        self.http.lock().push((report.method.to_owned(), report.route.to_owned(), report.status));
-    }
-    fn model(&self, _: ModelReport<'_>) {}
-    fn run(&self, _: RunReport<'_>) {}
-    fn tool(&self, _: ToolReport<'_>) {}
-    fn gauge(&self, gauge: Gauge, delta: i64) {
-        *self.gauges.lock().entry(gauge).or_default() += delta;
-    }
-    fn shed(&self, reason: &'static str) {
-        self.shed.lock().push(reason);
-    }
-    fn dependencies(&self, found: &[(&str, bool)]) {
-        *self.dependencies.lock() = found.iter().map(|(name, ready)| ((*name).to_owned(), *ready)).collect();
-    }
-    fn scrape(&self) -> (&'static str, String) {
-        ("text/plain; version=0.0.4", "up 1\n".to_owned())
     }
 }

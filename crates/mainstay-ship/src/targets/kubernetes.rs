@@ -85,8 +85,8 @@ pub(crate) fn notes(workload: &Workload) -> Vec<String> {
     let servers: Vec<&str> = workload.called().map(|service| service.name).collect();
     if !servers.is_empty() {
         notes.push(format!(
-            "The cluster is expected to have {}: no database is made here. Point the components at it through \
-             `deploy.overlays`.",
+            "The cluster is expected to have {}: no database is made here. It is called where the spec's tools and \
+             component files say: name yours there, or let a Service of that name lead to it.",
             servers.join(", ")
         ));
     }

@@ -94,7 +94,7 @@ pub(super) const RULES: &[LiveRule] = &[
 ];
 
 /// Whether an operation is open by what the document says of it, and is nothing that changes anything.
-fn is_open(service: &Service, path: &str, method: &Method, operation: &Value) -> bool {
+pub(super) fn is_open(service: &Service, path: &str, method: &Method, operation: &Value) -> bool {
     const PROBES: [&str; 6] = ["/", "/health", "/ready", "/health/live", "/health/ready", "/openapi.json"];
     let said = operation.get("security").or_else(|| service.document.get("security"));
     let open = said.and_then(Value::as_array).is_some_and(Vec::is_empty);
@@ -131,7 +131,7 @@ async fn authentication(service: &Service) -> Verdict {
 }
 
 /// A path with something in the place of each parameter.
-fn filled(path: &str) -> String {
+pub(super) fn filled(path: &str) -> String {
     let parts = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part });
     parts.collect::<Vec<_>>().join("/")
 }
@@ -161,7 +161,7 @@ async fn errors(service: &Service) -> Verdict {
 }
 
 /// Whether an error has a code: the error's own field, or the error itself in a flat shape.
-fn has_code(answer: &Answer) -> bool {
+pub(super) fn has_code(answer: &Answer) -> bool {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let error = &body["error"];
     error.is_string() || error["code"].is_string() || error["type"].is_string()

@@ -7,7 +7,7 @@ use mainstay_ship::checks::{Finding, Item, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::service::{Ask, Service};
-use super::{LiveRule, When, streams};
+use super::{LiveRule, When, exhaustion, streams};
 
 /// Longest time for readiness to say that the service drains.
 const NOTICED_MAX: Duration = Duration::from_secs(5);
@@ -76,10 +76,22 @@ async fn unready(service: &Service) -> Result<(), String> {
         }
     }
     let asking = service.asking(false).unwrap_or("/v1/invoke").to_owned();
-    let ask = Ask { method: Method::POST, ..Ask::post(&asking, streams::QUESTION) };
-    match service.send(ask).await {
-        Ok(answer) if answer.status != 503 => Err(format!("new work is answered with {}", answer.status)),
-        _ => Ok(()),
+    loop {
+        let ask = Ask { method: Method::POST, ..Ask::post(&asking, streams::QUESTION) };
+        match service.send(ask).await {
+            // The key was used up by this check: it says nothing of the drain as long as it is.
+            Ok(answer) if answer.status == 429 && service.given.exhaust.is_some() => {
+                let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+                if left.is_zero() {
+                    return Ok(());
+                }
+                exhaustion::wait_out(&answer.headers, left).await;
+            }
+            Ok(answer) if answer.status != 503 => {
+                return Err(format!("new work is answered with {}", answer.status));
+            }
+            _ => return Ok(()),
+        }
     }
 }
 

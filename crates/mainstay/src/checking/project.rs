@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use mainstay_core::Plan;
 use mainstay_core::plan::Environment;
 use mainstay_ship::checks::{Artifact, Subject, Text, covers, readable};
-use mainstay_ship::{Project, Workload, targets};
+use mainstay_ship::{Project, Target, Workload, targets};
 
 use crate::ship;
 
@@ -91,18 +91,21 @@ pub(crate) fn subject<'a>(
     out: &Path,
     sources: &'a Files,
 ) -> Subject<'a> {
-    let mut artifacts = Vec::new();
+    let (mut artifacts, mut unwritten) = (Vec::new(), Vec::new());
+    let prefix = |target: &Target| format!("{}/{}/", project.out, target.name);
     for target in targets::ALL {
-        let prefix = format!("{}/{}/", project.out, target.name);
-        let on_disk = below(&out.join(target.name), &prefix, &|path| path != ship::RECORD).texts;
-        if !on_disk.is_empty() {
-            artifacts.extend(on_disk.into_iter().map(|file| Artifact::new(target.name, file, true)));
-            continue;
+        let on_disk = below(&out.join(target.name), &prefix(target), &|path| path != ship::RECORD).texts;
+        if on_disk.is_empty() {
+            unwritten.push(target);
         }
-        // A target that cannot run this service has nothing that could be judged.
-        let Ok(rendered) = mainstay_ship::ship(project, target, environment) else { continue };
-        artifacts.extend(rendered.files.into_iter().map(|file| {
-            let text = Text { path: format!("{prefix}{}", file.path), text: file.text };
+        artifacts.extend(on_disk.into_iter().map(|file| Artifact::new(target.name, file, true)));
+    }
+    // A target that cannot run this service has nothing that could be judged; nor have all, where a patch is wrong.
+    let each = mainstay_ship::ship(project, unwritten, environment).unwrap_or_default();
+    for (target, rendered) in each {
+        let files = rendered.map(|rendered| rendered.files).unwrap_or_default();
+        artifacts.extend(files.into_iter().map(|file| {
+            let text = Text { path: format!("{}{}", prefix(target), file.path), text: file.text };
             Artifact::new(target.name, text, false)
         }));
     }

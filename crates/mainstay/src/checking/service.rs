@@ -8,6 +8,9 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, Method};
 use serde_json::Value;
 
+use super::exhaustion::Exhaust;
+use super::outage::Commands;
+
 /// Longest wait for an answer that needs no model.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read.
@@ -31,6 +34,12 @@ pub(crate) struct Given {
     pub(crate) keyed: bool,
     /// Whether the spec says that anyone may call.
     pub(crate) anyone: bool,
+    /// Requests a minute that the spec gives the key.
+    pub(crate) per_minute: Option<u32>,
+    /// How the key may be used up, where that is allowed.
+    pub(crate) exhaust: Option<Exhaust>,
+    /// What takes something away that the service needs, and brings it back.
+    pub(crate) commands: Option<Commands>,
     /// The process to end, where that is allowed.
     pub(crate) drain: Option<u32>,
 }
@@ -167,6 +176,12 @@ impl Service {
         let mut paths: Vec<&str> = plain.map(|(path, ..)| path).collect();
         paths.sort_by_key(|path| *path != wanted);
         paths.first().copied()
+    }
+
+    /// A text of others, with no secret in it that is known.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        let known = self.given.secrets.iter().filter(|(_, value)| !value.is_empty());
+        known.fold(text.to_owned(), |text, (name, value)| text.replace(value.as_str(), &format!("`{name}`")))
     }
 
     /// How many requests are in flight, as the metrics say; `None` where they do not.

@@ -5,12 +5,15 @@ use std::time::Duration;
 use mainstay_ship::checks::{Item, Verdict};
 
 use super::service::{Ask, Service, Stream};
-use super::{LiveRule, When};
+use super::{LiveRule, When, exhaustion};
 
 /// What is asked.
 pub(super) const QUESTION: &str = r#"{"query":"Answer with one word: are you there?"}"#;
 /// Longest time for the gauge to fall once the reader has left.
 const LEFT_MAX: Duration = Duration::from_secs(5);
+/// How often a stream is asked for with a key that was used up, and how long that waits each time.
+const OPENINGS_MAX: usize = 3;
+const REPLENISHED_MAX: Duration = Duration::from_secs(20);
 /// How often the gauge is read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -40,7 +43,18 @@ pub(super) async fn open(service: &Service) -> Result<Stream, Verdict> {
     let Some(path) = service.asking(true) else {
         return Err(Verdict::fail("the service describes no path that streams"));
     };
-    match service.stream(Ask::post(path, QUESTION)).await {
+    let mut opened = service.stream(Ask::post(path, QUESTION)).await;
+    for _ in 1..OPENINGS_MAX {
+        let Ok(refused) =
+            opened.as_ref().map(|stream| (stream.status == 429).then(|| stream.headers.clone()))
+        else {
+            break;
+        };
+        let Some(headers) = refused.filter(|_| service.given.exhaust.is_some()) else { break };
+        exhaustion::wait_out(&headers, REPLENISHED_MAX).await;
+        opened = service.stream(Ask::post(path, QUESTION)).await;
+    }
+    match opened {
         Ok(stream) if matches!(stream.status, 401 | 403) => {
             Err(Verdict::Unknown("a key is wanted: put one into MAINSTAY_API_KEY".to_owned()))
         }

@@ -111,8 +111,8 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     };
     // All are rendered before anything is written: a target that refuses leaves no half of the others.
     let (mut rendered, mut notes) = (Vec::new(), Vec::<String>::new());
-    for &target in &asked {
-        match mainstay_ship::ship(&project, target, environment) {
+    for (target, found) in mainstay_ship::ship(&project, asked.iter().copied(), environment)? {
+        match found {
             Ok(found) => rendered.push((target, found)),
             // Every one of them is every one that the spec says enough for, and that can run the service; what others
             // rest on must be there.

@@ -1,5 +1,6 @@
 //! `mainstay check --production`: the production checklist, on paper and, with `--url`, on a running service.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,11 +11,12 @@ use mainstay_core::plan::{Anonymous, Environment};
 use mainstay_core::secret::SecretSource as _;
 use mainstay_core::{Error, Plan, codes};
 use mainstay_net::clock::SystemClock;
-use mainstay_ship::checks::{self, Report, Waiver};
+use mainstay_ship::checks::{self, Outcome, Report, Waiver};
 
-use crate::checking::{self, Given, Service, project};
+use crate::checking::{self, Commands, Exhaust, Given, Service, project};
 use crate::commands::ship::Around;
 use crate::commands::{client, client_runtime};
+use crate::serving::signals::Signals;
 use crate::wire::sidecar::Plugged;
 use crate::{environment, exit, ship, spec, surroundings, terminal};
 
@@ -22,7 +24,11 @@ use crate::{environment, exit, ship, spec, surroundings, terminal};
 const OUT: &str = "deploy";
 
 /// The arguments that count with `--production` alone.
-pub(super) fn arguments() -> [Arg; 6] {
+pub(super) fn arguments() -> Vec<Arg> {
+    on_paper_arguments().into_iter().chain(live_arguments()).collect()
+}
+
+fn on_paper_arguments() -> [Arg; 4] {
     let only = |arg: Arg| arg.requires("production");
     [
         Arg::new("production").long("production").action(ArgAction::SetTrue).help(
@@ -44,10 +50,6 @@ pub(super) fn arguments() -> [Arg; 6] {
                 .value_parser(value_parser!(PathBuf))
                 .help("Where `ship` wrote; `deploy` beside the spec by default"),
         ),
-        only(Arg::new("url").long("url").value_name("URL").help(
-            "A running service to ask, too. Its key is read from MAINSTAY_API_KEY, and another caller's from \
-             MAINSTAY_OTHER_API_KEY; a model is asked for a word",
-        )),
         only(
             Arg::new("waivers")
                 .long("waivers")
@@ -55,15 +57,60 @@ pub(super) fn arguments() -> [Arg; 6] {
                 .value_parser(value_parser!(PathBuf))
                 .help("Items that are let pass until a day; `mainstay-waivers.yaml` beside the spec by default"),
         ),
-        only(
+    ]
+}
+
+/// What is done to a running service; nothing that disturbs it unless it is allowed.
+fn live_arguments() -> [Arg; 5] {
+    let only = |arg: Arg| arg.requires("production");
+    let live = |arg: Arg| only(arg).requires("url");
+    [
+        only(Arg::new("url").long("url").value_name("URL").help(
+            "A running service to ask, too. Its key is read from MAINSTAY_API_KEY, and another caller's from \
+             MAINSTAY_OTHER_API_KEY; a model is asked for a word",
+        )),
+        live(
+            Arg::new("outage")
+                .long("outage")
+                .value_name("COMMAND")
+                .requires("restore")
+                .help("Let the check take something away that the service needs, by this command for the shell"),
+        ),
+        live(
+            Arg::new("restore")
+                .long("restore")
+                .value_name("COMMAND")
+                .requires("outage")
+                .help("What brings that back; run in every case, also where the check is stopped"),
+        ),
+        live(
+            Arg::new("exhaust")
+                .long("exhaust")
+                .value_name("REQUESTS")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("")
+                .value_parser(exhaust)
+                .help("Let the check use the key up until it is refused, by so many requests at most [default: enough]"),
+        ),
+        live(
             Arg::new("drain")
                 .long("drain")
                 .value_name("PID")
-                .requires("url")
                 .value_parser(value_parser!(u32))
                 .help("Let the check end the service, by SIGTERM to this process, while a stream is open"),
         ),
     ]
+}
+
+/// How many requests may be made to use a key up. Errors: no number, or more than is sensible.
+fn exhaust(text: &str) -> Result<Exhaust, String> {
+    const REQUESTS_MAX: u32 = 100_000;
+    if text.is_empty() {
+        return Ok(Exhaust::Enough);
+    }
+    let count = text.parse().ok().filter(|count| (1..=REQUESTS_MAX).contains(count));
+    count.map(Exhaust::Most).ok_or_else(|| format!("give a number from 1 to {REQUESTS_MAX}"))
 }
 
 /// Judges everything and prints it.
@@ -80,11 +127,10 @@ pub(super) fn run(matches: &ArgMatches, given: &Path, plugged: &[Plugged]) -> an
     let mut report = on_paper(matches, given, &plan, environment)?;
     report.outcomes.extend(match matches.get_one::<String>("url") {
         Some(url) => {
-            let given = given_of(&plan, client::with_scheme(url), matches.get_one::<u32>("drain").copied());
+            let given = given_of(&plan, client::with_scheme(url), matches);
             report.url = Some(given.base.clone());
             report.judged.push(format!("asked: {}", given.base));
-            client_runtime()?
-                .block_on(async { anyhow::Ok(checking::judge(&Service::reach(given).await?).await) })?
+            client_runtime()?.block_on(asked(given))?
         }
         None => checking::unasked(),
     });
@@ -97,6 +143,20 @@ pub(super) fn run(matches: &ArgMatches, given: &Path, plugged: &[Plugged]) -> an
         _ => checks::text(&report),
     })?;
     Ok(ExitCode::from(if report.failed() { exit::FAILED } else { exit::OK }))
+}
+
+/// What a running service shows. Errors: nobody answers; or the check was told to stop, and what it had taken away was
+/// brought back.
+async fn asked(given: Given) -> anyhow::Result<Vec<Outcome>> {
+    let mut signals = Signals::new()?;
+    let all = async { anyhow::Ok(checking::judge(&Service::reach(given).await?).await) };
+    tokio::select! {
+        outcomes = all => outcomes,
+        () = signals.stop() => {
+            terminal::complain("mainstay: stopped before the service was judged\n");
+            Err(exit::Explained(exit::STOPPED).into())
+        }
+    }
 }
 
 /// What the files show.
@@ -151,21 +211,30 @@ fn waivers(matches: &ArgMatches, plan: &Plan) -> anyhow::Result<Result<Vec<Waive
 }
 
 /// What is known of a service before it is asked.
-fn given_of(plan: &Plan, base: String, drain: Option<u32>) -> Given {
+fn given_of(plan: &Plan, base: String, matches: &ArgMatches) -> Given {
     let source = Secrets::new(&plan.folder);
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let key = environment::api_key();
+    let own = plan.access.keys.iter().find(|given| {
+        let value = source.resolve(&given.secret).ok();
+        value.is_some_and(|value| Some(value.expose()) == key.as_ref())
+    });
     let known = surroundings::references_of(plan).into_iter().filter_map(|reference| {
         let value = source.resolve(&reference).ok()?;
         Some((reference.to_string(), value.expose().clone()))
     });
     Given {
         base,
-        key: environment::api_key(),
         other_key: environment::other_api_key(),
         secrets: known.collect(),
         server: plan.server.clone(),
         keyed: !plan.access.keys.is_empty(),
         anyone: plan.access.anonymous == Anonymous::Anyone,
-        drain,
+        per_minute: own.and_then(|key| key.requests_per_minute).map(NonZeroU32::get),
+        key,
+        exhaust: matches.get_one::<Exhaust>("exhaust").copied(),
+        commands: text("outage").zip(text("restore")).map(|(outage, restore)| Commands { outage, restore }),
+        drain: matches.get_one::<u32>("drain").copied(),
     }
 }
 
