@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 
 HERE = pathlib.Path(__file__).parent
 # Examples that are shipped: they are judged as the specs here are.
-EXAMPLES = [HERE.resolve().parents[1] / "examples" / name for name in ("desk", "vaia")]
+EXAMPLES = [HERE.resolve().parents[1] / "examples" / name for name in ("desk", "task-api", "vaia")]
 ENVIRONMENTS = ["dev", "staging", "prod"]
 KUBERNETES = ["1.31", "1.34", "1.37"]
 # Kinds of others, which the schemas of Kubernetes do not know.
@@ -147,6 +147,10 @@ def dapr(bin_, mainstay, spec, environment, out, reference):
     if not (spec / "components").exists():
         code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", out)
         note("dapr", code != 0 and "SHIP_INCOMPLETE" in said, f"{spec.name}: not refused: {said}")
+        return
+    if len(pyyaml.safe_load((spec / "mainstay.yaml").read_text()).get("apps", {})) > 1:
+        code, said = run(mainstay, "ship", "dapr", "--spec", spec, "--out", out)
+        note("dapr", code != 0 and "SHIP_UNSUPPORTED" in said, f"{spec.name}: several apps were not refused: {said}")
         return
     ship(mainstay, spec, out, "dapr", "--env", environment)
     code, said = run(bin_ / "kubectl", "kustomize", out / "dapr")

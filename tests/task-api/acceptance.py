@@ -1,5 +1,6 @@
 """The acceptance test of examples/task-api: its success criteria and those of its events, on each set of components, for each
 of the twins. It starts what a newcomer starts (`mainstay run -f`), in a copy of the example on free ports, and speaks HTTP.
+The set `served` is the Python twin as the apps of one service (`mainstay serve`).
 
     python tests/task-api/acceptance.py --mainstay BINARY --servers BINARY [--set NAME]… [--twin NAME]… [--rust FOLDER] [--seed N]
         [--not-run FILE]
@@ -19,10 +20,12 @@ import time
 import traceback
 
 import checks
+from served import Served
 from service import SETS, Service
 from servers import Servers, Missing
 
 TWINS = ["python", "rust"]
+SERVED = "served"
 AT_ONCE = 2
 """Runs beside each other: they wait more than they work."""
 
@@ -32,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mainstay", required=True, help="the binary")
     parser.add_argument("--servers", required=True, help="the binary that starts servers (test-servers)")
     parser.add_argument("--rust", help="the folder of the Rust twin's programs; without it that twin is not run")
-    parser.add_argument("--set", action="append", choices=SETS)
+    parser.add_argument("--set", action="append", choices=[*SETS, SERVED])
     parser.add_argument("--twin", action="append", choices=TWINS)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the moments when the runtime is killed")
     parser.add_argument("--not-run", metavar="FILE", help="where what was not run is written, a line each; empty where all was")
@@ -66,10 +69,14 @@ class Run:
 
     def check(self) -> None:
         with contextlib.ExitStack() as stack:
-            servers = stack.enter_context(Servers(self.given.servers, self.name))
+            is_served = self.name == SERVED
+            servers = stack.enter_context(Servers(self.given.servers, "embedded" if is_served else self.name))
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="task-api-")))
-            service = stack.enter_context(Service(folder, self.twin, self.name, self.given, servers, self.say))
-            for check in checks.ALL:
+            if is_served:
+                service = stack.enter_context(Served(folder, self.given, servers, self.say))
+            else:
+                service = stack.enter_context(Service(folder, self.twin, self.name, self.given, servers, self.say))
+            for check in checks.SERVED if is_served else checks.ALL:
                 begin = time.monotonic()
                 try:
                     check(service)
@@ -91,8 +98,9 @@ def main() -> int:
     os.environ.pop("DAPR_API_TOKEN", None)
     print(f"--seed {given.seed}", flush=True)
     # The longest first: of those who are killed Kafka keeps the place for seconds.
-    names = sorted(given.set or SETS, key=lambda name: name != "postgres-kafka")
-    runs = [Run(given, twin, name) for name in names for twin in given.twin or TWINS]
+    names = sorted(given.set or [*SETS, SERVED], key=lambda name: name != "postgres-kafka")
+    twins = given.twin or TWINS
+    runs = [Run(given, twin, name) for name in names for twin in twins if (twin, name) != ("rust", SERVED)]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         for one in pool.map(Run.run, runs):
             print("\n".join(one.said), flush=True)

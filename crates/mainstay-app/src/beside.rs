@@ -45,7 +45,7 @@ impl Beside {
     pub async fn start(command: Command, sink: &Sink) -> io::Result<Self> {
         let quoted: Vec<String> = command.words.iter().map(|word| quoted(word)).collect();
         let recipe = Recipe {
-            agent: command.app,
+            app: command.app,
             // Instead of the shell, so that the command's id and its end are its own.
             command: format!("exec {}", quoted.join(" ")),
             folder: command.folder,

@@ -36,8 +36,8 @@ impl Channel {
         let stream_path = plan.stream_path.as_deref().unwrap_or(&plan.invoke_path);
         Ok(Self {
             client,
-            invoke: join(&plan.url, &plan.invoke_path)?,
-            stream: join(&plan.url, stream_path)?,
+            invoke: join(&plan.process.url, &plan.invoke_path)?,
+            stream: join(&plan.process.url, stream_path)?,
             bytes_max: usize::try_from(plan.response_bytes_max).unwrap_or(usize::MAX),
         })
     }
@@ -233,7 +233,7 @@ async fn read_some(mut body: AnswerBody, bytes_max: usize) -> Vec<u8> {
 }
 
 /// Waits up to the deadline. Errors: `DEADLINE_EXCEEDED`.
-async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T> {
+pub(crate) async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T> {
     match deadline {
         None => Ok(work.await),
         Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| late()),

@@ -1,5 +1,6 @@
-//! An app agent: the user's own HTTP service behind the core `App` port. Its process (start, health, restart, stop) and
-//! the channel to it (one POST, answered by JSON, text or server-sent events).
+//! The user's own HTTP services: their processes (start, health, restart, stop), the channel to an agent's (the core
+//! `App` port: one POST, answered by JSON, text or server-sent events), and callers' requests to one that is no agent
+//! (the core `Forward` port).
 //!
 //! The contract with the app is in `docs/guide/app-agents.md`. Nothing here retries a call, keeps a session or knows
 //! what a run is made of; nothing here invents a port: `url` says where the app listens.
@@ -9,6 +10,7 @@ pub mod beside;
 mod callback;
 mod channel;
 mod contract;
+mod forward;
 mod grpc;
 mod health;
 mod output;
@@ -22,4 +24,4 @@ pub use grpc::GrpcApp;
 pub use output::{Line, Sink, Source};
 pub use process::guard::guard_if_asked;
 pub use process::orphans::reap_orphans;
-pub use service::{AppService, Opening};
+pub use service::{AppService, Form, Opening};

@@ -1,4 +1,4 @@
-//! What an app's process writes, line by line, with the agent's name. Interprets nothing and keeps nothing.
+//! What an app's process writes, line by line, with the app's name. Interprets nothing and keeps nothing.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ pub type Sink = Arc<dyn Fn(Line<'_>) + Send + Sync>;
 /// A line that an app wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// The agent.
-    pub agent: &'a str,
+    /// The app: an agent's by the agent's name.
+    pub app: &'a str,
     /// Which of its streams.
     pub source: Source,
     /// The line, without its end; bytes that are no UTF-8 are replaced, what is beyond 8 KiB is left out.
@@ -34,10 +34,10 @@ pub enum Source {
 }
 
 /// Reads a stream to its end.
-pub(crate) async fn pump(mut from: impl AsyncRead + Unpin, agent: String, source: Source, sink: Sink) {
+pub(crate) async fn pump(mut from: impl AsyncRead + Unpin, app: String, source: Source, sink: Sink) {
     let mut lines = Lines::default();
     let mut buffer = vec![0; 4 * 1024];
-    let mut emit = |text: &str| sink(Line { agent: &agent, source, text });
+    let mut emit = |text: &str| sink(Line { app: &app, source, text });
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         lines.push(&buffer[..read], &mut emit);
     }

@@ -34,7 +34,8 @@ const CLOSE_GRACE: Duration = Duration::from_millis(500);
 /// What to start.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
-    pub(crate) agent: String,
+    /// What the app is called.
+    pub(crate) app: String,
     pub(crate) command: String,
     pub(crate) folder: PathBuf,
     pub(crate) env: Vec<(String, Redacted<String>)>,
@@ -79,10 +80,10 @@ impl Process {
         let (mut child, waited_child) = orphans::spawn(command.process_group(group.id()).kill_on_drop(true))?;
         let mut output = JoinSet::new();
         if let Some(stdout) = child.stdout.take() {
-            output.spawn(output::pump(stdout, recipe.agent.clone(), Source::Stdout, sink.clone()));
+            output.spawn(output::pump(stdout, recipe.app.clone(), Source::Stdout, sink.clone()));
         }
         if let Some(stderr) = child.stderr.take() {
-            output.spawn(output::pump(stderr, recipe.agent.clone(), Source::Stderr, sink.clone()));
+            output.spawn(output::pump(stderr, recipe.app.clone(), Source::Stderr, sink.clone()));
         }
         Ok(Self { child, guard, group, leash, output, waited: vec![waited_guard, waited_child] })
     }

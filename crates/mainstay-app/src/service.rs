@@ -1,30 +1,29 @@
-//! An app agent's service behind the core port: its process, if we start it, and the channel to it.
+//! A service of the user's behind the core ports: its process, if we start it, and the ways to it.
 //!
 //! ```text
 //!   open ──► start ──► calls … ──► replace (further calls go to the successor) ──► retire: calls end, then the process
 //! ```
 
 mod calls;
+mod ports;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use mainstay_core::app::{App, AppEvent, AppRequest};
-use mainstay_core::plan::{AppPlan, EnvValue};
+use mainstay_core::app::App as _;
+use mainstay_core::plan::{AppPlan, EnvValue, Process};
 use mainstay_core::secret::SecretSource;
-use mainstay_core::{BoxStream, Ctx, Error, Name, Redacted, Result, codes};
+use mainstay_core::{Ctx, Error, Name, Redacted, Result, codes};
 use mainstay_net::client::{Client, ClientOptions};
 
 use crate::backoff::Restart;
 use crate::channel::{self, Channel};
-use crate::health;
 use crate::output::Sink;
 use crate::process::Recipe;
 use crate::supervisor::{Duty, State, Supervisor};
-use calls::Calls;
+use calls::{Call, Calls};
 
 /// Longest wait of a call for an app that is starting.
 const START_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -34,10 +33,10 @@ const CALLS_GRACE: Duration = Duration::from_secs(5);
 /// What opening takes.
 #[derive(Clone)]
 pub struct Opening<'a> {
-    /// The agent's name: it stands before each line of the app's output.
+    /// Its name, that of its agent where it is one's: it stands before each line of the app's output.
     pub name: &'a Name,
-    /// How the app is started and reached.
-    pub plan: &'a AppPlan,
+    /// What it is, and how it is started and reached.
+    pub form: Form<'a>,
     /// The spec's folder: the command runs there.
     pub folder: &'a Path,
     /// Where secrets of its environment come from; read at opening.
@@ -50,6 +49,32 @@ pub struct Opening<'a> {
     pub restart: Restart,
 }
 
+/// What a service is to us.
+#[derive(Clone, Copy, Debug)]
+pub enum Form<'a> {
+    /// An agent, asked by its contract.
+    Agent(&'a AppPlan),
+    /// A service of its own, to which requests are passed on.
+    Plain(&'a Process),
+}
+
+impl<'a> Form<'a> {
+    fn process(self) -> &'a Process {
+        match self {
+            Self::Agent(plan) => &plan.process,
+            Self::Plain(process) => process,
+        }
+    }
+
+    /// How messages call the service.
+    fn title(self, name: &Name) -> String {
+        match self {
+            Self::Agent(_) => format!("the app of agent `{name}`"),
+            Self::Plain(_) => format!("the app `{name}`"),
+        }
+    }
+}
+
 impl std::fmt::Debug for Opening<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Opening").field("name", &self.name).finish_non_exhaustive()
@@ -58,8 +83,11 @@ impl std::fmt::Debug for Opening<'_> {
 
 /// The user's own service. Dropping it ends the command, if we started one.
 pub struct AppService {
-    name: Name,
-    channel: Channel,
+    title: String,
+    /// Where it is no agent's, there is none.
+    channel: Option<Channel>,
+    /// Its base URL.
+    base: String,
     /// Its own, so that no connection outlives the process that it leads to.
     client: Client,
     health: http::Uri,
@@ -71,7 +99,7 @@ pub struct AppService {
 
 impl std::fmt::Debug for AppService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AppService").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("AppService").field("title", &self.title).finish_non_exhaustive()
     }
 }
 
@@ -81,29 +109,34 @@ impl AppService {
     /// # Errors
     /// `SECRET_UNAVAILABLE`; `CONFIG_VALUE` when the plan's URL is none.
     pub fn open(opening: Opening<'_>) -> Result<Self> {
-        let Opening { name, plan, folder, secrets, withheld, sink, restart } = opening;
+        let Opening { name, form, folder, secrets, withheld, sink, restart } = opening;
+        let process = form.process();
         let client = Client::new(ClientOptions::default());
-        let channel = Channel::new(plan, client.clone())?;
-        let health = channel::join(&plan.url, &plan.health_path)?;
-        let supervisor = match &plan.command {
+        let channel = match form {
+            Form::Agent(plan) => Some(Channel::new(plan, client.clone())?),
+            Form::Plain(_) => None,
+        };
+        let health = channel::join(&process.url, &process.health_path)?;
+        let supervisor = match &process.command {
             None => None,
             Some(command) => Some(Supervisor::new(Duty {
                 recipe: Recipe {
-                    agent: name.as_str().to_owned(),
+                    app: name.as_str().to_owned(),
                     command: command.clone(),
                     folder: folder.to_path_buf(),
-                    env: environment(plan, secrets)?,
+                    env: environment(process, secrets)?,
                     withheld: withheld.clone(),
                 },
                 sink,
                 client: client.clone(),
                 health: health.clone(),
-                start_timeout: plan.start_timeout,
+                start_timeout: process.start_timeout,
                 restart,
             })),
         };
         let (calls, successor) = (Calls::new(), OnceLock::new());
-        Ok(Self { name: name.clone(), channel, client, health, supervisor, calls, successor })
+        let (title, base) = (form.title(name), process.url.clone());
+        Ok(Self { title, channel, base, client, health, supervisor, calls, successor })
     }
 
     /// Starts the command, if there is one, without waiting for it: at once, or when those of `replaced` that have the
@@ -134,8 +167,8 @@ impl AppService {
     }
 
     fn unavailable(&self, why: &str) -> Error {
-        Error::new(&codes::APP_UNAVAILABLE, format!("the app of agent `{}` {why}", self.name))
-            .with_help("read the app's output, which bears the agent's name")
+        Error::new(&codes::APP_UNAVAILABLE, format!("{} {why}", self.title))
+            .with_help("read the app's output, each line of which bears its name")
             .with_internal(format!("asked at `{}`", self.health))
     }
 
@@ -146,6 +179,28 @@ impl AppService {
             let _ = tokio::time::timeout(left.min(START_WAIT_MAX), supervisor.started()).await;
         }
         self.standing()
+    }
+
+    /// Where a call goes: here, where it is counted from now on, or to what has taken this service's place. Errors:
+    /// `APP_UNAVAILABLE`.
+    async fn enter(&self, ctx: &Ctx) -> Result<Entry<'_>> {
+        let admitted = self.admit(ctx).await;
+        let call = self.calls.begin();
+        // Looked for when the call is counted: who retires us waits for the calls counted, and there are no others.
+        match self.successor.get() {
+            Some(Some(successor)) => Ok(Entry::Elsewhere(successor)),
+            Some(None) => Err(self.unavailable("is stopped")),
+            None => admitted.map(|()| Entry::Here(call)),
+        }
+    }
+
+    /// Has the health asked for where a call could not connect.
+    fn note<T>(&self, outcome: &Result<T>) {
+        if let (Err(error), Some(supervisor)) = (outcome, &self.supervisor)
+            && error.code() == &codes::APP_UNAVAILABLE
+        {
+            supervisor.doubt();
+        }
     }
 
     /// Whether a call can be tried now. Errors: `APP_UNAVAILABLE`.
@@ -161,41 +216,12 @@ impl AppService {
     }
 }
 
-#[async_trait]
-impl App for AppService {
-    async fn invoke(&self, ctx: &Ctx, request: AppRequest) -> Result<BoxStream<Result<AppEvent>>> {
-        let admitted = self.admit(ctx).await;
-        let call = self.calls.begin();
-        // Looked for when the call is counted: who retires us waits for the calls counted, and there are no others.
-        match self.successor.get() {
-            Some(Some(successor)) => {
-                drop(call);
-                return successor.invoke(ctx, request).await;
-            }
-            Some(None) => return Err(self.unavailable("is stopped")),
-            None => admitted?,
-        }
-        let outcome = self.channel.ask(ctx, &request).await;
-        if let (Err(error), Some(supervisor)) = (&outcome, &self.supervisor)
-            && error.code() == &codes::APP_UNAVAILABLE
-        {
-            supervisor.doubt();
-        }
-        outcome.map(|answer| call.with(answer))
-    }
-
-    async fn ready(&self, ctx: &Ctx) -> Result<()> {
-        self.standing()?;
-        let left = ctx.remaining(Instant::now()).unwrap_or(health::PROBE_TIMEOUT);
-        let probe = health::probe(&self.client, &self.health, left.min(health::PROBE_TIMEOUT)).await;
-        probe.map_err(|why| self.unavailable(&why))
-    }
-
-    async fn stop(&self, grace: Duration) {
-        if let Some(supervisor) = &self.supervisor {
-            supervisor.stop(grace).await;
-        }
-    }
+/// Where a call goes.
+enum Entry<'a> {
+    /// To this service.
+    Here(Call),
+    /// To what took its place.
+    Elsewhere(&'a Arc<AppService>),
 }
 
 /// Where a service listens, as far as two on this machine can be at odds over it.
@@ -204,12 +230,12 @@ fn port(url: &http::Uri) -> Option<u16> {
 }
 
 /// The plan's variables with their secrets. Errors: `SECRET_UNAVAILABLE`.
-fn environment(plan: &AppPlan, secrets: &dyn SecretSource) -> Result<Vec<(String, Redacted<String>)>> {
+fn environment(process: &Process, secrets: &dyn SecretSource) -> Result<Vec<(String, Redacted<String>)>> {
     let value = |value: &EnvValue| match value {
         EnvValue::Plain(text) => Ok(Redacted::new(text.clone())),
         EnvValue::Secret(reference) => secrets.resolve(reference),
     };
-    plan.env.iter().map(|(name, given)| Ok((name.clone(), value(given)?))).collect()
+    process.env.iter().map(|(name, given)| Ok((name.clone(), value(given)?))).collect()
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ impl Watch {
             let End::Failed(why) = self.once().await else { break };
             let wait = backoff.failed(started.elapsed());
             let reason = waiting(&why, backoff.failures(), wait);
-            tracing::warn!(agent = self.duty.recipe.agent, "the app {reason}");
+            tracing::warn!(app = self.duty.recipe.app, "the app {reason}");
             self.tell.send_replace(State::Waiting(reason));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -182,8 +182,8 @@ impl Watch {
             }
             let was = self.tell.send_replace(State::Up);
             if matches!(was, State::Starting(_)) {
-                let (agent, url) = (&self.duty.recipe.agent, &self.duty.health);
-                tracing::info!(agent, %url, "the app is up");
+                let (app, url) = (&self.duty.recipe.app, &self.duty.health);
+                tracing::info!(app, %url, "the app is up");
             }
             tokio::select! {
                 ended = process.ended() => return End::Failed(describe(ended)),

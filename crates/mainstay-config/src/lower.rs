@@ -6,10 +6,12 @@
 
 mod access;
 mod agent;
+mod app;
 mod components;
 mod deploy;
 mod member;
 mod model;
+mod process;
 mod prompt;
 pub(crate) mod server;
 mod url;
@@ -87,6 +89,7 @@ impl Lowering<'_, '_> {
         let mut models = self.models(spec.models);
         let tools = self.members("tools", spec.tools, self.inputs.kinds.tools);
         let agents = self.agents(spec.agents);
+        let apps = self.apps(spec.apps, spec.name.as_deref());
         let default_agent = self.default_agent(spec.default_agent.as_deref());
         let deploy = self.deploy(spec.deploy);
         if let Some(local) = implicit {
@@ -105,6 +108,7 @@ impl Lowering<'_, '_> {
             tools,
             agents,
             default_agent,
+            apps,
             resources,
             sidecar,
             deploy: deploy?,

@@ -5,6 +5,7 @@
 
 mod access;
 mod agent;
+mod app;
 mod deploy;
 mod model;
 mod server;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use access::{Access, Anonymous, Key};
 pub(crate) use agent::{Agent, App, Declared, Disconnect, Fallback, Sessions};
+pub(crate) use app::OpenApp;
 pub(crate) use deploy::{Deploy, FilePatch, Language, Op, Pace, Route, Scaler, Sizing, Terraform};
 pub(crate) use model::{Model, first_byte_timeout, idle_timeout, max_tokens_default};
 pub(crate) use server::{Data, Metrics, Server, Sidecar};
@@ -60,13 +62,17 @@ pub(crate) struct Spec {
     #[serde(default)]
     #[schemars(extend("maxProperties" = 1000, "propertyNames" = names()))]
     pub(crate) agents: BTreeMap<String, Agent>,
+    /// Services of yours that are no agents, by the names they have for each other. No agent has the name of one.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 100, "propertyNames" = names()))]
+    pub(crate) apps: BTreeMap<String, OpenApp>,
     /// The folder of resource files, relative to the spec's folder: components, subscriptions, resiliency, HTTP
     /// endpoints and configuration, as files for Dapr say them, unchanged. Files directly in it that end in `.yaml` or
     /// `.yml` are read, in the order of their names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub(crate) components: Option<String>,
-    /// Where the building blocks are served to the agents' apps, if there are `components`.
+    /// Where the building blocks are served to the app of the agents, if there are `components`.
     #[serde(default)]
     pub(crate) sidecar: Sidecar,
     /// How the service is shipped.

@@ -36,6 +36,7 @@ macro_rules! codes {
 
 codes! {
     INVALID_JSON, InvalidArgument, "the body is not valid JSON";
+    INVALID_REQUEST, InvalidArgument, "the request is broken, or can be read in two ways";
     INVALID_FIELD, InvalidArgument, "a field of the request is missing or out of bounds";
     UNKNOWN_ROUTE, NotFound, "no route has this path";
     METHOD_NOT_ALLOWED, InvalidArgument, "the route does not answer this method";

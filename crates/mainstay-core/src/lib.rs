@@ -17,6 +17,7 @@ pub mod duration;
 pub mod embedded;
 pub mod embedding;
 pub mod error;
+pub mod forward;
 pub mod http_endpoint;
 pub mod id;
 pub mod journal;

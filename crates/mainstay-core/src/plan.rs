@@ -4,6 +4,7 @@
 
 mod access;
 mod agent;
+mod app;
 mod deploy;
 mod model;
 mod server;
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 pub use access::{Access, Anonymous, Key};
-pub use agent::{Agent, AgentKind, AppPlan, Declared, EnvValue, Fallback, OnDisconnect, SessionPolicy};
+pub use agent::{Agent, AgentKind, AppPlan, Declared, Fallback, OnDisconnect, SessionPolicy};
+pub use app::{App, EnvValue, Process, RESERVED};
 pub use deploy::{Deploy, Environment, FilePatch, Language, Pace, Route, Scaler, Sizing};
 pub use model::{Model, Target};
 pub use server::{Data, Metrics, Server, Sidecar};
@@ -47,12 +49,25 @@ pub struct Plan {
     pub agents: BTreeMap<Name, Agent>,
     /// The agent behind the routes that name none.
     pub default_agent: Option<Name>,
+    /// The services that are no agents. None has an agent's name.
+    pub apps: BTreeMap<Name, App>,
     /// What the resource files say: components, subscriptions and the rest.
     pub resources: Resources,
-    /// Where the building blocks are served to the agents' apps; `None` where the spec names no components.
+    /// Where the building blocks are served to the apps; `None` where the spec names no components.
     pub sidecar: Option<Sidecar>,
     /// How it is shipped.
     pub deploy: Deploy,
+}
+
+impl Plan {
+    /// The user's own services, those of agents first, each by its name.
+    pub fn processes(&self) -> impl Iterator<Item = (&Name, &Process)> {
+        let of_agents = self.agents.iter().filter_map(|(name, agent)| match &agent.kind {
+            AgentKind::App(app) => Some((name, &app.process)),
+            AgentKind::Declared(_) => None,
+        });
+        of_agents.chain(self.apps.iter().map(|(name, app)| (name, &app.process)))
+    }
 }
 
 /// A configured member of a registry: its kind and that kind's own settings (already checked by its schema and its

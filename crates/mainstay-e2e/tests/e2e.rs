@@ -9,6 +9,8 @@ mod bindings;
 mod blocks;
 #[path = "e2e/checking.rs"]
 mod checking;
+#[path = "e2e/company.rs"]
+mod company;
 #[path = "e2e/conversation.rs"]
 mod conversation;
 #[path = "e2e/door.rs"]
@@ -17,6 +19,8 @@ mod door;
 mod endings;
 #[path = "e2e/flags.rs"]
 mod flags;
+#[path = "e2e/forwarding.rs"]
+mod forwarding;
 #[path = "e2e/identities.rs"]
 mod identities;
 #[path = "e2e/live.rs"]

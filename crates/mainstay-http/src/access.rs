@@ -81,6 +81,16 @@ impl Gate {
         Ok(Pass { principal: Principal::Key(entry.name.clone()), seat, rate })
     }
 
+    /// Takes the keys of the spec out of a request: they are nobody else's to see. Other credentials stay.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        if bearer(headers).is_some_and(|key| self.ring.find(key).is_some()) {
+            headers.remove(header::AUTHORIZATION);
+        }
+        if headers.get_all(X_API_KEY).iter().any(|key| self.ring.find(key.as_bytes()).is_some()) {
+            headers.remove(X_API_KEY);
+        }
+    }
+
     /// The key shown, or `None` for a caller who may do without.
     fn identify(&self, caller: Caller<'_>) -> Result<Option<Arc<keys::Entry>>> {
         let headers = caller.headers;

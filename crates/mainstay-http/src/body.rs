@@ -108,11 +108,13 @@ async fn collect(
         Ok(Err(Cut::Broken)) => {
             Err(Error::new(&codes::INVALID_JSON, "read the body: it ended before its declared length"))
         }
-        Err(_) => Err(Error::new(
-            &codes::BODY_TIMEOUT,
-            format!("read the body: it did not arrive within {} s", time_max.as_secs_f32()),
-        )),
+        Err(_) => Err(late(time_max)),
     }
+}
+
+pub(crate) fn late(time_max: Duration) -> Error {
+    let message = format!("read the body: it did not arrive within {} s", time_max.as_secs_f32());
+    Error::new(&codes::BODY_TIMEOUT, message)
 }
 
 enum Cut {
@@ -144,7 +146,7 @@ async fn read(body: &mut RequestBody, bytes_max: usize) -> Result<Bytes, Cut> {
     Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
-fn too_large(bytes_max: u64) -> Error {
+pub(crate) fn too_large(bytes_max: u64) -> Error {
     Error::new(&codes::BODY_TOO_LARGE, format!("read the body: it is larger than {bytes_max} bytes"))
         .with_help("send less, or raise `server.body_bytes_max`")
 }

@@ -3,8 +3,8 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
-/// Methods of the API.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
+/// Methods of the API, and of apps.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 /// Answer headers that pages may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "x-request-id, request-id, retry-after, location, x-run-id, x-session-id, x-ratelimit-limit-requests, \

@@ -10,12 +10,14 @@ use http::{HeaderValue, Method, StatusCode, header};
 use mainstay_core::{Error, codes};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::error::{Result, Shape, page};
 use crate::openapi;
 use crate::reply::{self, HTML, JSON, MARKDOWN, Response};
 use crate::routes::{Class, Handler, Reply, Route, SchemaOf, of, text};
+use crate::surface::Live;
 
 pub(crate) const ROUTES: &[Route] = &[
     open(
@@ -131,17 +133,27 @@ const LINKS: [(&str, &str); 8] = [
 
 async fn docs(call: Call) -> Result {
     let settings = &call.live.settings;
-    let openapi = || openapi::document(settings.name.as_str(), &settings.version);
-    let page = call.live.docs.get_or_init(|| reference::page(&openapi()));
+    let page = call.live.docs.get_or_init(|| reference::page(&described(&call.live)));
     let host = call.header(header::HOST.as_str());
     Ok(a_page(reference::addressed(page, host, settings.server.listen)))
 }
 
 async fn openapi_json(call: Call) -> Result {
-    let document = call.live.openapi.get_or_init(|| {
-        openapi::document(call.live.settings.name.as_str(), &call.live.settings.version).to_string().into()
-    });
+    let document = call.live.openapi.get_or_init(|| described(&call.live).to_string().into());
     Ok(reply::whole(StatusCode::OK, JSON, document.clone()))
+}
+
+/// The document of this service. What apps answer below their routes is theirs to describe: it says where they are.
+fn described(live: &Live) -> Value {
+    let mut document = openapi::document(live.settings.name.as_str(), &live.settings.version);
+    let reached = live.apps.all().iter().filter(|app| !app.routes.is_empty());
+    let apps: Vec<Value> = reached
+        .map(|app| json!({ "name": app.name.as_str(), "description": app.description, "routes": app.routes }))
+        .collect();
+    if !apps.is_empty() {
+        document[reference::APPS] = apps.into();
+    }
+    document
 }
 
 async fn code_list(call: Call) -> Result {

@@ -13,6 +13,7 @@ use mainstay_net::server::Peer;
 use parking_lot::Mutex;
 
 use crate::access::{Caller, Rate};
+use crate::apps::{self, Door, Way};
 use crate::body::{self, RequestBody};
 use crate::call::Call;
 use crate::cors;
@@ -35,7 +36,7 @@ pub(crate) struct Endpoint(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
-    path: &'static str,
+    path: Arc<str>,
     /// Empty outside the table.
     routes: Vec<&'static Route>,
     allow: Option<HeaderValue>,
@@ -44,12 +45,12 @@ struct Inner {
 impl Endpoint {
     pub(crate) fn new(shared: Arc<Shared>, path: &'static str, routes: Vec<&'static Route>) -> Self {
         let allow = HeaderValue::from_str(&allowed(&routes)).expect("methods are header text");
-        Self(Arc::new(Inner { shared, path, routes, allow: Some(allow) }))
+        Self(Arc::new(Inner { shared, path: path.into(), routes, allow: Some(allow) }))
     }
 
     /// The service of every path outside the table.
     pub(crate) fn unknown(shared: Arc<Shared>) -> Self {
-        Self(Arc::new(Inner { shared, path: UNKNOWN, routes: Vec::new(), allow: None }))
+        Self(Arc::new(Inner { shared, path: UNKNOWN.into(), routes: Vec::new(), allow: None }))
     }
 }
 
@@ -93,37 +94,77 @@ impl Endpoint {
     ) -> http::Response<Tracked> {
         self.0.serve(request, params).await
     }
+
+    /// Answers a request to a path outside the table: it may be an app's.
+    pub(crate) async fn serve_outside(self, request: Request<RequestBody>) -> http::Response<Tracked> {
+        let live = self.0.shared.live();
+        match live.apps.find(request.uri().path()) {
+            Way::Nowhere => self.0.serve(request, PathParams::default()).await,
+            Way::Door(door) => self.0.pass_on(live, door, request).await,
+            Way::Unclear(why) => {
+                let (parts, body) = request.into_parts();
+                let visit = Visit::begin(&self.0.shared, live, &self.0.path, Shape::Ours, &parts);
+                body::discard(body, &parts.headers).await;
+                let error = Error::new(
+                    &codes::INVALID_REQUEST,
+                    format!("find the route: the path can be read in two ways: {why}"),
+                );
+                let error = error.with_help("write each segment of the path plainly, and encode it once");
+                let response = visit.refusal(&Failure::from(error), UNKNOWN, None);
+                visit.finish(response)
+            }
+        }
+    }
 }
 
 impl Inner {
     async fn serve(&self, request: Request<RequestBody>, params: PathParams) -> http::Response<Tracked> {
         let (parts, body) = request.into_parts();
-        let live = self.shared.live();
-        let id = request_id::of(&parts.headers);
-        let mut visit = Visit {
-            origin: live.cors.allow(&parts.headers),
-            shape: self.shape(&parts.headers),
-            version: parts.version,
-            is_head: parts.method == Method::HEAD,
-            ticket: Ticket::open(&self.shared, self.path, &parts.method, &id),
-            live,
-            id,
-            rate: None,
-        };
+        let shape = self.shape(&parts.headers);
+        let mut visit = Visit::begin(&self.shared, self.shared.live(), &self.path, shape, &parts);
         if visit.origin.is_some() && cors::is_preflight(&parts.method, &parts.headers) {
             return visit.preflight(&parts.headers);
         }
         let admitted = self.route(&parts.method).and_then(|route| {
-            let principal = visit.admit(&self.shared, route, &parts)?;
+            let principal = visit.admit(&self.shared, route.class, &parts)?;
             Ok((route, principal))
         });
         let response = match admitted {
             Ok((route, principal)) => {
-                visit.handle(&self.shared, route, principal, parts, (body, params)).await
+                let call = visit.call(&self.shared, principal, parts, body, params);
+                visit.handled(route.path, (route.handler)(call)).await
             }
             Err(error) => {
                 body::discard(body, &parts.headers).await;
-                visit.refusal(&Failure::from(error), self.path, self.allow.as_ref())
+                visit.refusal(&Failure::from(error), &self.path, self.allow.as_ref())
+            }
+        };
+        visit.finish(response)
+    }
+
+    /// Passes a request on to the app that has its path.
+    async fn pass_on(
+        &self,
+        live: Arc<Live>,
+        door: Arc<Door>,
+        request: Request<RequestBody>,
+    ) -> http::Response<Tracked> {
+        let (parts, body) = request.into_parts();
+        let mut visit = Visit::begin(&self.shared, live, &door.route, Shape::Ours, &parts);
+        if visit.origin.is_some() && cors::is_preflight(&parts.method, &parts.headers) {
+            return visit.preflight(&parts.headers);
+        }
+        let admitted = visit.admit(&self.shared, Class::Work, &parts);
+        let admitted = admitted.and_then(|principal| apps::can_be_passed_on(&parts).map(|()| principal));
+        let response = match admitted {
+            Ok(principal) => {
+                let call = visit.call(&self.shared, principal, parts, body, PathParams::default());
+                let route = Arc::clone(&door.route);
+                visit.handled(&route, apps::pass_on(call, door)).await
+            }
+            Err(error) => {
+                body::discard(body, &parts.headers).await;
+                visit.refusal(&Failure::from(error), &door.route, Some(&apps::METHODS))
             }
         };
         visit.finish(response)
@@ -144,9 +185,23 @@ struct Visit {
 }
 
 impl Visit {
+    fn begin(shared: &Arc<Shared>, live: Arc<Live>, route: &Arc<str>, shape: Shape, parts: &Parts) -> Self {
+        let id = request_id::of(&parts.headers);
+        Self {
+            origin: live.cors.allow(&parts.headers),
+            shape,
+            version: parts.version,
+            is_head: parts.method == Method::HEAD,
+            ticket: Ticket::open(shared, Arc::clone(route), &parts.method, &id),
+            live,
+            id,
+            rate: None,
+        }
+    }
+
     /// Lets the request in, or not.
-    fn admit(&mut self, shared: &Shared, route: &Route, parts: &Parts) -> Result<Principal, Error> {
-        if !route.class.needs_leave() {
+    fn admit(&mut self, shared: &Shared, class: Class, parts: &Parts) -> Result<Principal, Error> {
+        if !class.needs_leave() {
             return Ok(Principal::Anonymous);
         }
         let caller = Caller {
@@ -168,10 +223,10 @@ impl Visit {
         self.rate = pass.rate;
         self.ticket.hold(pass.seat);
         // After the leave: who has none must not be able to fill the places of those who have.
-        if route.class.is_counted() {
+        if class.is_counted() {
             self.ticket.count(self.live.settings.server.requests_max as usize)?;
         }
-        if route.class == Class::Work && shared.load.is_draining() {
+        if class == Class::Work && shared.load.is_draining() {
             shared.telemetry.shed("drain");
             let error = Error::new(&codes::DRAINING, "take new work: the server is shutting down");
             return Err(error.with_retry(mainstay_core::Retry::Temporary(Some(DRAINING_RETRY))));
@@ -179,27 +234,31 @@ impl Visit {
         Ok(pass.principal)
     }
 
-    /// Runs the handler. A panic in it is this request's alone.
-    async fn handle(
+    /// What a handler gets.
+    fn call(
         &self,
         shared: &Arc<Shared>,
-        route: &'static Route,
         principal: Principal,
         parts: Parts,
-        (body, params): (RequestBody, PathParams),
-    ) -> Response {
+        body: RequestBody,
+        params: PathParams,
+    ) -> Call {
         let mut ctx = Ctx::new(self.id.clone(), principal);
         if let Some(trace) = parts.headers.get("traceparent").and_then(|value| value.to_str().ok()) {
             ctx = ctx.with_traceparent(trace);
         }
         let (shared, live, body) = (Arc::clone(shared), Arc::clone(&self.live), Mutex::new(body));
-        let call = Call { shared, live, ctx, parts, body, params };
-        match AssertUnwindSafe((route.handler)(call)).catch_unwind().await {
+        Call { shared, live, ctx, parts, body, params }
+    }
+
+    /// What a handler makes of it. A panic in one is this request's alone.
+    async fn handled(&self, route: &str, handler: impl Future<Output = error::Result>) -> Response {
+        match AssertUnwindSafe(handler).catch_unwind().await {
             Ok(Ok(response)) => response,
-            Ok(Err(failure)) => self.refusal(&failure, route.path, None),
+            Ok(Err(failure)) => self.refusal(&failure, route, None),
             Err(panic) => {
                 let error = Error::bug(format!("a handler panicked: {}", said(panic.as_ref())));
-                self.refusal(&Failure::from(error), route.path, None)
+                self.refusal(&Failure::from(error), route, None)
             }
         }
     }
@@ -229,6 +288,8 @@ impl Visit {
     /// Adds what every answer carries, and keeps the ticket until its last byte.
     fn finish(mut self, mut response: Response) -> http::Response<Tracked> {
         self.ticket.answered(response.status().as_u16());
+        // What an app answers with it has chosen.
+        let is_passed = matches!(response.body(), Payload::Passed { .. });
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
             if self.shape == Shape::Anthropic {
@@ -236,10 +297,9 @@ impl Visit {
             }
             headers.insert(request_id::HEADER, id);
         }
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if !is_passed {
+            protect(headers);
+        }
         if let Some(rate) = self.rate {
             show(rate, headers);
         }
@@ -249,6 +309,14 @@ impl Visit {
         }
         response.map(|payload| Tracked::new(payload, self.ticket))
     }
+}
+
+/// What browsers and caches are not to do with answers of ours.
+fn protect(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// The answer to HEAD: the headers of GET, its length included.

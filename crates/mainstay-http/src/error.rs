@@ -52,6 +52,7 @@ pub(crate) enum Shape {
 /// Codes whose status is not their kind's.
 static IRREGULAR: &[(&Code, StatusCode)] = &[
     (&codes::INVALID_JSON, StatusCode::BAD_REQUEST),
+    (&codes::INVALID_REQUEST, StatusCode::BAD_REQUEST),
     (&codes::METHOD_NOT_ALLOWED, StatusCode::METHOD_NOT_ALLOWED),
     (&codes::UNSUPPORTED_MEDIA_TYPE, StatusCode::UNSUPPORTED_MEDIA_TYPE),
     (&codes::BODY_TOO_LARGE, StatusCode::PAYLOAD_TOO_LARGE),

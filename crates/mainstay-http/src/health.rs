@@ -104,15 +104,16 @@ impl Readiness {
                 None => Vec::new(),
             }
         };
-        let looks = async { tokio::join!(shared.engine.ready(&ctx), beside) };
+        let live = shared.live();
+        let looks = async { tokio::join!(shared.engine.ready(&ctx), live.apps.ready(&ctx), beside) };
         let found = match tokio::time::timeout(LOOK_TIME_MAX, looks).await {
-            Ok((mut found, beside)) => {
+            Ok((mut found, apps, beside)) => {
                 found.extend(beside);
                 let models = shared.gateway.unready().into_iter();
                 let models =
                     models.map(|(name, error)| Dependency::new(format!("model {name}"), Some(error)));
                 let found = found.into_iter().map(|(name, state)| Dependency::new(name, state.err()));
-                found.chain(models).collect()
+                found.chain(apps).chain(models).collect()
             }
             Err(_) => {
                 let error = Error::new(&codes::NOT_READY, "the dependencies did not answer in time");
@@ -199,7 +200,7 @@ enum ReadyWord {
 
 /// Something that work depends on.
 #[derive(Clone, Serialize, JsonSchema)]
-struct Dependency {
+pub(crate) struct Dependency {
     name: String,
     ready: bool,
     /// Why it is not, as a stable code.
@@ -216,7 +217,7 @@ struct Dependency {
 }
 
 impl Dependency {
-    fn new(name: String, error: Option<Error>) -> Self {
+    pub(crate) fn new(name: String, error: Option<Error>) -> Self {
         let code = error.as_ref().map(|error| error.code().id);
         Self {
             name,

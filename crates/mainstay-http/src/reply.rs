@@ -1,6 +1,6 @@
 //! Answers as handlers make them: a status, headers, and a body that is whole or comes piece by piece.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use mainstay_core::BoxStream;
+use mainstay_core::middleware::Pieces;
 use serde::Serialize;
 
 use crate::ticket::Ticket;
@@ -15,12 +16,19 @@ use crate::ticket::Ticket;
 /// An answer.
 pub(crate) type Response = http::Response<Payload>;
 
-/// The body of an answer. What goes wrong while it streams is said in the stream itself, so it has no error.
+/// The body of an answer. What goes wrong while one of ours streams is said in the stream itself.
 pub(crate) enum Payload {
     /// All of it; empty when spent.
     Whole(Bytes),
     /// Pieces, none empty.
     Stream(BoxStream<Bytes>),
+    /// An app's, as it comes. An error in it cuts the connection, so that no half is taken for a whole.
+    Passed {
+        /// What comes.
+        pieces: Pieces,
+        /// How many bytes are to come, where that is known.
+        left: Option<u64>,
+    },
 }
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -66,28 +74,40 @@ impl Tracked {
 
 impl http_body::Body for Tracked {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let next = match &mut self.payload {
             Payload::Whole(bytes) if bytes.is_empty() => None,
             Payload::Whole(bytes) => Some(std::mem::take(bytes)),
             Payload::Stream(pieces) => ready!(pieces.as_mut().poll_next(cx)),
+            Payload::Passed { pieces, left } => {
+                let next = ready!(pieces.as_mut().poll_next(cx)).transpose()?;
+                if let (Some(left), Some(piece)) = (left, &next) {
+                    *left = left.saturating_sub(piece.len() as u64);
+                }
+                next
+            }
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.payload, Payload::Whole(bytes) if bytes.is_empty())
+        match &self.payload {
+            Payload::Whole(bytes) => bytes.is_empty(),
+            Payload::Stream(_) => false,
+            Payload::Passed { left, .. } => *left == Some(0),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.payload {
             Payload::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Payload::Stream(_) => SizeHint::default(),
+            Payload::Passed { left: Some(left), .. } => SizeHint::with_exact(*left),
+            Payload::Stream(_) | Payload::Passed { left: None, .. } => SizeHint::default(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! From a path to its endpoint. The route table is the only place that knows paths.
+//! From a path to its endpoint. The route table is the only place that knows paths of ours; those of apps come after
+//! them.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -62,11 +63,16 @@ impl<B: Into<RequestBody>> tower_service::Service<Request<B>> for Router {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let request = request.map(Into::into);
-        let (endpoint, params) = match self.0.paths.at(request.uri().path()) {
-            Ok(found) => (found.value.clone(), decoded(&found.params)),
-            Err(_) => (self.0.unknown.clone(), PathParams::default()),
-        };
-        Box::pin(async move { Ok(endpoint.serve(request, params).await) })
+        match self.0.paths.at(request.uri().path()) {
+            Ok(found) => {
+                let (endpoint, params) = (found.value.clone(), decoded(&found.params));
+                Box::pin(async move { Ok(endpoint.serve(request, params).await) })
+            }
+            Err(_) => {
+                let unknown = self.0.unknown.clone();
+                Box::pin(async move { Ok(unknown.serve_outside(request).await) })
+            }
+        }
     }
 }
 

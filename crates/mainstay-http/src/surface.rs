@@ -12,6 +12,7 @@ use mainstay_core::telemetry::{Gauge, Telemetry};
 use mainstay_gateway::Gateway;
 
 use crate::access::Gate;
+use crate::apps::{Apps, Served};
 use crate::cors::Cors;
 use crate::health::Readiness;
 use crate::load::Load;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What the spec says.
     pub settings: Settings,
+    /// The apps that are no agents.
+    pub apps: Vec<Served>,
 }
 
 /// Looks at what work depends on: each thing by its name, and why it is not ready. It bounds its own time.
@@ -61,16 +64,18 @@ pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) gate: Gate,
     pub(crate) cors: Cors,
+    pub(crate) apps: Apps,
     /// Written when first asked for.
     pub(crate) openapi: OnceLock<Bytes>,
     pub(crate) docs: OnceLock<String>,
 }
 
 impl Live {
-    fn new(settings: Settings, former: Option<&Live>) -> Self {
+    fn new(settings: Settings, apps: Vec<Served>, former: Option<&Live>) -> Self {
         let gate = Gate::new(&settings.access, former.map(|live| &live.gate));
         let cors = Cors::new(&settings.access.cors_origins);
-        Self { settings, gate, cors, openapi: OnceLock::new(), docs: OnceLock::new() }
+        let apps = Apps::new(apps);
+        Self { settings, gate, cors, apps, openapi: OnceLock::new(), docs: OnceLock::new() }
     }
 }
 
@@ -95,7 +100,7 @@ impl Surface {
     /// A surface over the engines. Serves nothing by itself.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { engine, gateway, telemetry, clock, settings } = parts;
+        let Parts { engine, gateway, telemetry, clock, settings, apps } = parts;
         let started_ms = clock.now_ms();
         Self(Arc::new(Shared {
             engine,
@@ -107,7 +112,7 @@ impl Surface {
             beside: OnceLock::new(),
             started: Instant::now(),
             started_ms,
-            live: ArcSwap::from_pointee(Live::new(settings, None)),
+            live: ArcSwap::from_pointee(Live::new(settings, apps, None)),
         }))
     }
 
@@ -117,11 +122,11 @@ impl Surface {
         Router::new(&self.0)
     }
 
-    /// Takes new settings. Requests and streams under way keep the old ones; a key whose bounds did not change keeps
+    /// Takes new settings and apps. Requests and streams under way keep the old ones; a key whose bounds did not change keeps
     /// its counts.
-    pub fn reload(&self, settings: Settings) {
+    pub fn reload(&self, settings: Settings, apps: Vec<Served>) {
         let former = self.0.live.load_full();
-        self.0.live.store(Arc::new(Live::new(settings, Some(&former))));
+        self.0.live.store(Arc::new(Live::new(settings, apps, Some(&former))));
     }
 
     /// From now on refuses new work with 503 and shows itself as not ready. What is in flight goes on.

@@ -17,7 +17,7 @@ const CALLER_LEFT: u16 = 499;
 /// The place. Dropping it reports the request.
 pub(crate) struct Ticket {
     shared: Arc<Shared>,
-    route: &'static str,
+    route: Arc<str>,
     method: &'static str,
     request_id: RequestId,
     status: u16,
@@ -28,7 +28,7 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// Opens a ticket for a request to `route`.
-    pub(crate) fn open(shared: &Arc<Shared>, route: &'static str, method: &Method, id: &RequestId) -> Self {
+    pub(crate) fn open(shared: &Arc<Shared>, route: Arc<str>, method: &Method, id: &RequestId) -> Self {
         Self {
             shared: Arc::clone(shared),
             route,
@@ -80,7 +80,8 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let telemetry = &self.shared.telemetry;
-        let (route, method, status, elapsed) = (self.route, self.method, self.status, self.started.elapsed());
+        let (route, method, status, elapsed) =
+            (&*self.route, self.method, self.status, self.started.elapsed());
         telemetry.http(HttpReport { route, method, status, elapsed });
         tracing::debug!(route, method, status, ?elapsed, request_id = %self.request_id, "answered");
         self.give_back();

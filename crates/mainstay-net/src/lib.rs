@@ -4,6 +4,7 @@
 pub mod client;
 pub mod clock;
 pub mod guard;
+pub mod hops;
 pub mod multiplexed;
 pub mod server;
 pub mod sockets;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_core::plan::{Access, Anonymous, Data, Deploy, Metrics, Server};
+use mainstay_core::plan::{Access, Anonymous, App, Data, Deploy, Metrics, Process, Server};
 use mainstay_core::resources::Resources;
 use mainstay_core::{Name, Plan};
 use serde_json::Value;
@@ -35,9 +35,27 @@ pub(crate) fn plan(deploy: Deploy) -> Plan {
         tools: Default::default(),
         agents: Default::default(),
         default_agent: None,
+        apps: Default::default(),
         resources: Resources::default(),
         sidecar: None,
         deploy,
+    }
+}
+
+/// An app that is no agent, started by a command, whose routes begin with `/tickets`.
+pub(crate) fn app(url: &str) -> App {
+    let second = Duration::from_secs(1);
+    App {
+        process: Process {
+            url: url.to_owned(),
+            command: Some("python3 app.py".to_owned()),
+            env: Vec::new(),
+            health_path: "/health".to_owned(),
+            start_timeout: 90 * second,
+        },
+        description: String::new(),
+        routes: vec!["/tickets".to_owned()],
+        timeout: 30 * second,
     }
 }
 

@@ -8,7 +8,7 @@ mod variables;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mainstay_core::plan::{AgentKind, Anonymous, Environment, FilePatch, Model, Sizing};
+use mainstay_core::plan::{Anonymous, Environment, FilePatch, Model, Sizing};
 use mainstay_core::{Error, Name, Plan, Result, SecretRef, codes};
 
 pub use source::{Build, Source};
@@ -213,11 +213,10 @@ fn guarded(plan: &Plan) -> Result<()> {
 /// Apps start before the service is ready; a service without apps opens its data folder.
 fn start(plan: &Plan) -> Duration {
     const FLOOR: Duration = Duration::from_secs(60);
-    let apps = plan.agents.values().filter_map(|agent| match &agent.kind {
-        AgentKind::App(app) => Some(app.start_timeout),
-        AgentKind::Declared(_) => None,
-    });
-    apps.max().map_or(FLOOR, |slowest| slowest.max(FLOOR))
+    plan.processes()
+        .map(|(_, process)| process.start_timeout)
+        .max()
+        .map_or(FLOOR, |slowest| slowest.max(FLOOR))
 }
 
 fn fallovers(plan: &Plan) -> Vec<(String, String)> {
@@ -235,7 +234,7 @@ pub(crate) const UNKEPT: &str = "The data folder goes with its replica: what was
 
 fn notes(project: &Project<'_>, workload: &Workload) -> Vec<String> {
     let mut notes = Vec::new();
-    if workload.several() {
+    if workload.several() && !project.plan.agents.is_empty() {
         notes.push(
             "Runs and sessions are recorded by the replica that served them; callers are kept on theirs by address, and \
              a run that is looked up elsewhere is not found."

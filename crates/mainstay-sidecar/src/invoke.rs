@@ -23,6 +23,7 @@ use mainstay_core::methods::{AppMethods, CallStatus};
 use mainstay_core::{Ctx, Redacted};
 use mainstay_dapr::{Fault, Grpc, invoke as wire};
 use mainstay_net::client::{AnswerBody, Body as Outgoing, Client, ClientOptions, SendError};
+use mainstay_net::hops::strip_hop_by_hop;
 use mainstay_net::server::Peer;
 use mainstay_net::sockets::Sockets;
 
@@ -32,7 +33,6 @@ use crate::rules::Rules;
 use crate::surface::Shared;
 pub(crate) use app::{Call, call};
 use guarded::Failed;
-pub(crate) use headers::strip_hop_by_hop;
 pub use target::Target;
 pub(crate) use target::{Asked, asked, without_dots};
 

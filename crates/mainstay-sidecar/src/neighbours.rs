@@ -97,7 +97,7 @@ where
 
 /// What the app sees of the headers: those of the connection are left out.
 fn passed_on(mut headers: HeaderMap) -> HeaderMap {
-    invoke::strip_hop_by_hop(&mut headers);
+    mainstay_net::hops::strip_hop_by_hop(&mut headers);
     headers.remove(HOST);
     headers.remove(CONTENT_LENGTH);
     headers

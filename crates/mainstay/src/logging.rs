@@ -25,7 +25,7 @@ pub(crate) fn for_machines() -> bool {
     FORMAT.get() == Some(&Format::Json)
 }
 
-/// Shows a line of an app: to people after the agent's name, to machines as a line of the log.
+/// Shows a line of an app: to people after its name, to machines as a line of the log.
 pub(crate) fn app_line(line: Line<'_>) {
     if !for_machines() {
         return terminal::app_line(line);
@@ -34,7 +34,7 @@ pub(crate) fn app_line(line: Line<'_>) {
         Source::Stdout => "stdout",
         Source::Stderr => "stderr",
     };
-    tracing::info!(target: "app", agent = line.agent, stream, line = line.text);
+    tracing::info!(target: "app", app = line.app, stream, line = line.text);
 }
 
 /// Starts logging, and with it the streams' threads. `MAINSTAY_LOG` filters; the default is `info`, quiet for

@@ -2,7 +2,7 @@
 //! whether that matters is for others to say.
 
 use mainstay_components::secrets::{Secrets, references};
-use mainstay_core::plan::{AgentKind, EnvValue, Member};
+use mainstay_core::plan::{EnvValue, Member};
 use mainstay_core::secret::SecretSource as _;
 use mainstay_core::{Error, Fault, Name, Plan, SecretRef, codes};
 use serde_json::Value;
@@ -108,11 +108,15 @@ fn named(plan: &Plan) -> Vec<(String, SecretRef)> {
             within(&member.settings, &format!("/{section}/{name}/{}", member.kind), &mut found);
         }
     }
-    for (name, agent) in &plan.agents {
-        let AgentKind::App(app) = &agent.kind else { continue };
-        for (variable, value) in &app.env {
+    for (name, process) in plan.processes() {
+        let place = if plan.apps.contains_key(name) {
+            format!("/apps/{name}")
+        } else {
+            format!("/agents/{name}/app")
+        };
+        for (variable, value) in &process.env {
             if let EnvValue::Secret(reference) = value {
-                found.push((format!("/agents/{name}/app/env/{variable}"), reference.clone()));
+                found.push((format!("{place}/env/{variable}"), reference.clone()));
             }
         }
     }

@@ -69,9 +69,9 @@ pub(crate) fn complain(text: &str) {
     say(&ERR, io::stderr(), text);
 }
 
-/// Shows a line of an app, after the agent's name, on the stream that it came from.
+/// Shows a line of an app, after its name, on the stream that it came from.
 pub(crate) fn app_line(line: Line<'_>) {
-    let text = format!("{} | {}\n", line.agent, line.text);
+    let text = format!("{} | {}\n", line.app, line.text);
     match line.source {
         Source::Stdout => print(&text),
         Source::Stderr => complain(&text),

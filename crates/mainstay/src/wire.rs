@@ -15,17 +15,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use mainstay_agents::{Engine, Entry, Ports};
-use mainstay_app::AppService;
+use mainstay_app::{AppService, Form};
 use mainstay_core::app::App;
 use mainstay_core::embedding::Embedder;
-use mainstay_core::plan::{AgentKind, AppPlan, Member};
+use mainstay_core::plan::{AgentKind, AppPlan, Member, Process};
 use mainstay_core::provider::Provider;
 use mainstay_core::secret::SecretSource;
 use mainstay_core::telemetry::Telemetry;
 use mainstay_core::tool::ToolSource;
 use mainstay_core::{Clock, Ctx, Error, Name, Plan};
 use mainstay_gateway::Gateway;
-use mainstay_http::Surface;
+use mainstay_http::{Served, Surface};
 use mainstay_journal::Journal;
 use mainstay_net::client::{Client, ClientOptions};
 use mainstay_net::clock::SystemClock;
@@ -72,7 +72,23 @@ struct Members {
     apps: Apps,
 }
 
-type Apps = BTreeMap<Name, Open<AppPlan, AppService>>;
+type Apps = BTreeMap<Name, Open<Kept, AppService>>;
+
+/// What an app is opened from. What callers may ask of it, and for how long, is not: that changes without a new start.
+#[derive(Clone, PartialEq)]
+enum Kept {
+    Agent(AppPlan),
+    Plain(Process),
+}
+
+impl Kept {
+    fn form(&self) -> Form<'_> {
+        match self {
+            Self::Agent(plan) => Form::Agent(plan),
+            Self::Plain(process) => Form::Plain(process),
+        }
+    }
+}
 
 impl House {
     /// Opens everything the plan names. The listener is bound already; nothing is served yet.
@@ -101,6 +117,7 @@ impl House {
             telemetry,
             clock,
             settings: surface_settings(plan)?,
+            apps: served(plan, &members),
         });
         for (_, app) in members.apps.values() {
             app.start(&[]);
@@ -118,7 +135,7 @@ impl House {
         let settings = surface_settings(plan)?;
         self.gateway.reload(gateway_table(plan, &members));
         self.engine.reload(agents_table(plan, &members));
-        self.surface.reload(settings);
+        self.surface.reload(settings, served(plan, &members));
         let old = std::mem::replace(&mut self.members, members);
         self.replace_apps(old.apps);
         Ok(())
@@ -134,8 +151,8 @@ impl House {
         }
         for (name, (_, app)) in old {
             match new(&name) {
-                Some(_) => tracing::info!(agent = %name, "replacing the app: what it is opened from changed"),
-                None => tracing::info!(agent = %name, "stopping the app: the spec has it no longer"),
+                Some(_) => tracing::info!(app = %name, "replacing the app: what it is opened from changed"),
+                None => tracing::info!(app = %name, "stopping the app: the spec has it no longer"),
             }
             app.replace(new(&name));
             self.retiring.spawn(async move { app.retire(APP_STOP_GRACE).await });
@@ -179,14 +196,32 @@ fn open_members(plan: &Plan, before: &Members, beside: Beside<'_>) -> anyhow::Re
         members.tools.insert(name.clone(), open);
     }
     let withheld = withheld::variables(plan);
-    for (name, agent) in &plan.agents {
-        let AgentKind::App(app) = &agent.kind else { continue };
-        let open = keep_or_open(before.apps.get(name), app, [], &secrets, |secrets| {
-            open_app(name, app, plan, secrets, &withheld)
+    for (name, kept) in apps(plan) {
+        let open = keep_or_open(before.apps.get(name), &kept, [], &secrets, |secrets| {
+            open_app(name, kept.form(), plan, secrets, &withheld)
         })?;
         members.apps.insert(name.clone(), open);
     }
     Ok(members)
+}
+
+/// The apps of a plan, those of agents first.
+fn apps(plan: &Plan) -> impl Iterator<Item = (&Name, Kept)> {
+    let of_agents = plan.agents.iter().filter_map(|(name, agent)| match &agent.kind {
+        AgentKind::App(app) => Some((name, Kept::Agent(app.clone()))),
+        AgentKind::Declared(_) => None,
+    });
+    of_agents.chain(plan.apps.iter().map(|(name, app)| (name, Kept::Plain(app.process.clone()))))
+}
+
+/// The apps that are no agents, as callers meet them.
+fn served(plan: &Plan, members: &Members) -> Vec<Served> {
+    let one = |(name, app): (&Name, &mainstay_core::plan::App)| {
+        let (_, open) = members.apps.get(name)?;
+        let (description, routes, timeout) = (app.description.clone(), app.routes.clone(), app.timeout);
+        Some(Served { name: name.clone(), description, routes, timeout, app: Arc::clone(open) as _ })
+    };
+    plan.apps.iter().filter_map(one).collect()
 }
 
 fn open_provider(
@@ -219,21 +254,21 @@ fn open_tool(
 
 fn open_app(
     name: &Name,
-    app: &AppPlan,
+    form: Form<'_>,
     plan: &Plan,
     secrets: &dyn SecretSource,
     withheld: &BTreeSet<String>,
 ) -> anyhow::Result<Arc<AppService>> {
     let opening = mainstay_app::Opening {
         name,
-        plan: app,
+        form,
         folder: &plan.folder,
         secrets,
         withheld,
         sink: Arc::new(logging::app_line),
         restart: mainstay_app::Restart::default(),
     };
-    Ok(Arc::new(AppService::open(opening).with_context(|| format!("open the app of agent `{name}`"))?))
+    Ok(Arc::new(AppService::open(opening).with_context(|| format!("open the app `{name}`"))?))
 }
 
 fn gateway_table(plan: &Plan, members: &Members) -> mainstay_gateway::Table {

@@ -21,7 +21,7 @@ pub(crate) struct Options {
 }
 
 /// The examples that are shipped.
-pub(crate) const SHIPPED: &[&str] = &["desk", "vaia"];
+pub(crate) const SHIPPED: &[&str] = &["desk", "task-api", "vaia"];
 
 /// How each is: everything that its spec says enough for, by the digest of the image, as a pipeline ships it; and for
 /// Compose so that the image is built where it runs. The digest stands for that of an image that was built.

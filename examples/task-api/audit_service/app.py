@@ -15,7 +15,8 @@ from fastapi import Body, FastAPI
 
 PUBSUB = os.environ.get("PUBSUB", "pubsub")
 TOPIC = os.environ.get("TOPIC", "task-events")
-FILE = Path(os.environ.get("AUDIT_FILE", "../data/audit.jsonl"))
+DATA = Path(__file__).resolve().parent.parent / "data"
+FILE = Path(os.environ.get("AUDIT_FILE", DATA / "audit.jsonl"))
 
 app = FastAPI(title="audit service")
 dapr = DaprApp(app)

@@ -18,6 +18,7 @@ from fastapi import Body, FastAPI, Header, HTTPException
 PUBSUB = os.environ.get("PUBSUB", "pubsub")
 TOPIC = os.environ.get("TOPIC", "task-events")
 SECRETS = os.environ.get("SECRETS", "secrets")
+TOKEN = os.environ.get("TOKEN", "notification-token")
 
 
 class Lines:
@@ -51,14 +52,15 @@ class Lines:
             return True
 
 
-lines = Lines(Path(os.environ.get("NOTIFICATIONS_FILE", "../data/notifications.jsonl")))
+DATA = Path(__file__).resolve().parent.parent / "data"
+lines = Lines(Path(os.environ.get("NOTIFICATIONS_FILE", DATA / "notifications.jsonl")))
 token: list[str] = []
 
 
 @asynccontextmanager
 async def life(_: FastAPI):
     with DaprClient() as client:
-        token.append(client.get_secret(SECRETS, "notification-token").secret["notification-token"])
+        token.append(client.get_secret(SECRETS, TOKEN).secret[TOKEN])
     yield
 
 

@@ -26,6 +26,7 @@ STORE = os.environ.get("STORE", "statestore")
 PUBSUB = os.environ.get("PUBSUB", "pubsub")
 TOPIC = os.environ.get("TOPIC", "task-events")
 SECRETS = os.environ.get("SECRETS", "secrets")
+TOKEN = os.environ.get("TOKEN", "notification-token")
 NOTIFICATIONS = os.environ.get("NOTIFICATIONS", "notification-service")
 
 log = logging.getLogger(APP)
@@ -65,7 +66,7 @@ sidecar = Sidecar()
 @asynccontextmanager
 async def life(_: FastAPI):
     sidecar.client = DaprClient()
-    sidecar.token = sidecar.client.get_secret(SECRETS, "notification-token").secret["notification-token"]
+    sidecar.token = sidecar.client.get_secret(SECRETS, TOKEN).secret[TOKEN]
     yield
     sidecar.client.close()
 

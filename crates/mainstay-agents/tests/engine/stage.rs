@@ -15,7 +15,7 @@ use mainstay_agents::{Engine, Entry, Ports, RunHandle, Start, Table};
 use mainstay_core::app::App;
 use mainstay_core::clock::ManualClock;
 use mainstay_core::model::ModelClient;
-use mainstay_core::plan::{Agent, AgentKind, AppPlan, Declared, OnDisconnect, SessionPolicy};
+use mainstay_core::plan::{Agent, AgentKind, AppPlan, Declared, OnDisconnect, Process, SessionPolicy};
 use mainstay_core::run::{Run, RunEvent, RunEventKind, RunInput};
 use mainstay_core::tool::ToolSource;
 use mainstay_core::{BoxStream, Ctx, Name, Principal, RequestId, Result, SessionId};
@@ -112,13 +112,15 @@ pub(crate) fn agent(kind: AgentKind) -> Agent {
 
 pub(crate) fn app_plan() -> AgentKind {
     AgentKind::App(AppPlan {
-        url: "http://127.0.0.1:1".into(),
-        command: None,
-        env: Vec::new(),
+        process: Process {
+            url: "http://127.0.0.1:1".into(),
+            command: None,
+            env: Vec::new(),
+            health_path: "/health".into(),
+            start_timeout: Duration::from_secs(1),
+        },
         invoke_path: "/invoke".into(),
         stream_path: None,
-        health_path: "/health".into(),
-        start_timeout: Duration::from_secs(1),
         response_bytes_max: 1 << 20,
     })
 }

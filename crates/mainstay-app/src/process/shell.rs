@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_command_runs_without_a_shell() {
         let recipe = Recipe {
-            agent: "a".to_owned(),
+            app: "a".to_owned(),
             command: "GREETING=\"good day, $WHO\" exec env".to_owned(),
             folder: ".".into(),
             env: vec![("WHO".to_owned(), mainstay_core::Redacted::new("all".to_owned()))],

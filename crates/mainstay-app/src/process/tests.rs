@@ -9,7 +9,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 async fn start(command: &str) -> (Process, Arc<Mutex<Vec<String>>>) {
     let recipe = Recipe {
-        agent: "helper".to_owned(),
+        app: "helper".to_owned(),
         command: command.to_owned(),
         folder: ".".into(),
         env: vec![("TOKEN".to_owned(), Redacted::new("hunter2".to_owned()))],
@@ -111,7 +111,7 @@ async fn the_command_reads_nothing_and_sees_no_descriptor_of_ours() {
 #[tokio::test]
 async fn a_folder_that_does_not_exist_is_an_error_of_the_start() {
     let recipe = Recipe {
-        agent: "a".to_owned(),
+        app: "a".to_owned(),
         command: "true".to_owned(),
         folder: "/no/such".into(),
         env: Vec::new(),

@@ -5,7 +5,7 @@ mod processes;
 mod replacing;
 
 use futures_util::StreamExt as _;
-use mainstay_core::app::AppOutput;
+use mainstay_core::app::{AppEvent, AppOutput, AppRequest};
 use mainstay_core::run::RunInput;
 use mainstay_core::{RunId, SecretRef, SessionId};
 use std::future::Future;
@@ -28,13 +28,15 @@ impl SecretSource for Fixed {
 
 fn plan(url: &str) -> AppPlan {
     AppPlan {
-        url: url.to_owned(),
-        command: None,
-        env: Vec::new(),
+        process: Process {
+            url: url.to_owned(),
+            command: None,
+            env: Vec::new(),
+            health_path: "/health".to_owned(),
+            start_timeout: Duration::from_secs(15),
+        },
         invoke_path: "/invoke".to_owned(),
         stream_path: None,
-        health_path: "/health".to_owned(),
-        start_timeout: Duration::from_secs(15),
         response_bytes_max: 64 * 1024,
     }
 }
@@ -50,7 +52,7 @@ fn opened(plan: &AppPlan, folder: &Path, sink: Sink) -> Result<AppService> {
     let restart = Restart { first: Duration::from_millis(20), ..Restart::default() };
     AppService::open(Opening {
         name: &Name::parse("helper").unwrap(),
-        plan,
+        form: Form::Agent(plan),
         folder,
         secrets: &Fixed,
         withheld: &BTreeSet::new(),

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_core::plan::{
-    Agent, AgentKind, AppPlan, Declared, EnvValue, Fallback, OnDisconnect, SessionPolicy,
-};
+use mainstay_core::plan::{Agent, AgentKind, AppPlan, Declared, Fallback, OnDisconnect, SessionPolicy};
 use mainstay_core::{Name, codes};
 
 use super::member::DEFAULT_MODEL;
-use super::{Lowering, Named, url};
-use crate::{nearest, pointer, raw, secret};
+use super::process::Written;
+use super::{Lowering, Named};
+use crate::{nearest, pointer, raw};
 
 impl Lowering<'_, '_> {
     pub(super) fn agents(&mut self, raw: BTreeMap<String, raw::Agent>) -> Named<Agent> {
@@ -84,39 +83,19 @@ impl Lowering<'_, '_> {
     }
 
     fn app(&mut self, base: &str, raw: raw::App) -> Option<AppPlan> {
-        let reachable = self.app_url(&format!("{base}/url"), &raw.url);
-        if raw.command.is_none() && !raw.env.is_empty() {
-            let message = "`env` is for the command's process, and there is no `command`";
-            let help = Some("add `command`, or remove `env`".to_owned());
-            self.fault_at_key(&format!("{base}/env"), &codes::CONFIG_VALUE, message, help);
-        }
-        reachable.then(|| AppPlan {
-            url: raw.url.trim_end_matches('/').to_owned(),
+        let written = Written {
+            url: raw.url,
             command: raw.command,
-            env: raw.env.into_iter().map(|(name, value)| (name, env_value(value))).collect(),
+            env: raw.env,
+            health_path: raw.health_path,
+            start_timeout: raw.start_timeout,
+        };
+        Some(AppPlan {
+            process: self.process(base, written)?,
             invoke_path: raw.invoke_path,
             stream_path: raw.stream_path,
-            health_path: raw.health_path,
-            start_timeout: raw.start_timeout.0,
             response_bytes_max: raw.response_bytes_max.0,
         })
-    }
-
-    fn app_url(&mut self, pointer: &str, text: &str) -> bool {
-        let Err(reason) = url::parse(text) else { return true };
-        if text.contains('@') {
-            let span = self.located(pointer).value;
-            self.faults.secrets.push(span);
-        }
-        // The address itself is not repeated: it may carry credentials.
-        let message = format!("the address of the app {reason}");
-        self.fault(
-            pointer,
-            &codes::CONFIG_VALUE,
-            message,
-            Some("write it like `http://127.0.0.1:8000`".to_owned()),
-        );
-        false
     }
 }
 
@@ -130,11 +109,4 @@ fn policy(raw: raw::Sessions) -> SessionPolicy {
 
 fn fallback(raw: raw::Fallback) -> Fallback {
     Fallback { on: raw.on, answer: raw.answer, model: raw.model, finish_reason: raw.finish_reason }
-}
-
-pub(super) fn env_value(text: String) -> EnvValue {
-    match secret::reference(&text) {
-        Some(reference) => EnvValue::Secret(reference),
-        None => EnvValue::Plain(text),
-    }
 }

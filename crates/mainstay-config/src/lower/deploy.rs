@@ -4,7 +4,7 @@ use mainstay_core::codes;
 use mainstay_core::plan::{Deploy, Environment, FilePatch, Language, Pace, Route, Scaler, Sizing};
 
 use super::Lowering;
-use super::agent::env_value;
+use super::process::env_value;
 use crate::raw;
 
 impl Lowering<'_, '_> {

@@ -146,11 +146,11 @@ fn invoke_path() -> String {
     "/invoke".to_owned()
 }
 
-fn health_path() -> String {
+pub(super) fn health_path() -> String {
     "/health".to_owned()
 }
 
-fn start_timeout() -> Time {
+pub(super) fn start_timeout() -> Time {
     Time::seconds(60)
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mainstay_config::{Disk, Files as _, Overrides, ScaffoldModel, Source, scaffold};
 use mainstay_core::plan::{
-    Access, Agent, AgentKind, Anonymous, AppPlan, Data, Declared, EnvValue, Fallback, Key, Member, Metrics,
-    Model, OnDisconnect, Server, SessionPolicy, Target,
+    Access, Agent, AgentKind, Anonymous, App, AppPlan, Data, Declared, EnvValue, Fallback, Key, Member,
+    Metrics, Model, OnDisconnect, Process, Server, SessionPolicy, Target,
 };
 use mainstay_core::{Name, Plan, SecretRef};
 use serde_json::json;
@@ -75,6 +75,17 @@ agents:
       env: { MODE: production, TOKEN: "env:RESEARCH_TOKEN" }
       stream_path: /stream
     sessions: interrupt
+apps:
+  tickets-api:
+    description: Keeps tickets.
+    url: "http://127.0.0.1:8100"
+    command: "python -m tickets"
+    env: { DATABASE: "file:/run/secrets/database" }
+    health_path: /healthz
+    start_timeout: 20s
+    routes: [/tickets, /shop/orders]
+    timeout: 2m
+  mail: { url: "http://mail:8200/" }
 default_agent: triage
 "#;
 
@@ -175,6 +186,7 @@ fn full_plan() -> Plan {
         .into(),
         agents: [(name("triage"), triage()), (name("research"), research())].into(),
         default_agent: Some(name("triage")),
+        apps: [(name("tickets-api"), tickets()), (name("mail"), mail())].into(),
         resources: mainstay_core::resources::Resources::default(),
         sidecar: None,
         deploy: mainstay_core::plan::Deploy::default(),
@@ -207,19 +219,51 @@ fn triage() -> Agent {
     }
 }
 
+fn tickets() -> App {
+    App {
+        process: Process {
+            url: "http://127.0.0.1:8100".to_owned(),
+            command: Some("python -m tickets".to_owned()),
+            env: vec![("DATABASE".to_owned(), EnvValue::Secret(secret("file:/run/secrets/database")))],
+            health_path: "/healthz".to_owned(),
+            start_timeout: seconds(20),
+        },
+        description: "Keeps tickets.".to_owned(),
+        routes: vec!["/tickets".to_owned(), "/shop/orders".to_owned()],
+        timeout: seconds(120),
+    }
+}
+
+fn mail() -> App {
+    App {
+        process: Process {
+            url: "http://mail:8200".to_owned(),
+            command: None,
+            env: Vec::new(),
+            health_path: "/health".to_owned(),
+            start_timeout: seconds(60),
+        },
+        description: String::new(),
+        routes: Vec::new(),
+        timeout: seconds(600),
+    }
+}
+
 fn research() -> Agent {
     Agent {
         kind: AgentKind::App(AppPlan {
-            url: "http://127.0.0.1:8000".to_owned(),
-            command: Some("uvicorn main:app --port 8000".to_owned()),
-            env: vec![
-                ("MODE".to_owned(), EnvValue::Plain("production".to_owned())),
-                ("TOKEN".to_owned(), EnvValue::Secret(secret("env:RESEARCH_TOKEN"))),
-            ],
+            process: Process {
+                url: "http://127.0.0.1:8000".to_owned(),
+                command: Some("uvicorn main:app --port 8000".to_owned()),
+                env: vec![
+                    ("MODE".to_owned(), EnvValue::Plain("production".to_owned())),
+                    ("TOKEN".to_owned(), EnvValue::Secret(secret("env:RESEARCH_TOKEN"))),
+                ],
+                health_path: "/health".to_owned(),
+                start_timeout: seconds(60),
+            },
             invoke_path: "/invoke".to_owned(),
             stream_path: Some("/stream".to_owned()),
-            health_path: "/health".to_owned(),
-            start_timeout: seconds(60),
             response_bytes_max: 16 << 20,
         }),
         description: String::new(),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Name, SecretRef};
+use super::app::Process;
+use crate::Name;
 
 /// An agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,31 +57,14 @@ pub struct Declared {
 /// An agent that is the user's own service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppPlan {
-    /// Its base URL.
-    pub url: String,
-    /// The command that starts it, if we do; run by `sh -c` in the spec's folder.
-    pub command: Option<String>,
-    /// Variables added to its environment, values or secret references.
-    pub env: Vec<(String, EnvValue)>,
+    /// The service.
+    pub process: Process,
     /// Path of the call that answers whole.
     pub invoke_path: String,
     /// Path of the call that streams; the invoke path when absent.
     pub stream_path: Option<String>,
-    /// Path that answers 2xx when the app can work.
-    pub health_path: String,
-    /// How long it may take to become healthy.
-    pub start_timeout: Duration,
     /// Bytes of its answer, whole or one event.
     pub response_bytes_max: u64,
-}
-
-/// The value of an environment variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnvValue {
-    /// As written.
-    Plain(String),
-    /// From a secret source.
-    Secret(SecretRef),
 }
 
 /// What happens when a message comes while its session is busy.

@@ -105,8 +105,8 @@ async fn what_an_app_says_is_a_line_of_the_log_and_under_dev_a_line_after_its_na
     let place = place(&["echo out; echo err >&2; exec sleep 1000"]);
     let quiet = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]).variable("MAINSTAY_LOG", "error");
     let server = quiet.start().await;
-    server.says(r#""agent":"a","stream":"stdout","line":"out""#).await;
-    server.says(r#""agent":"a","stream":"stderr","line":"err""#).await;
+    server.says(r#""app":"a","stream":"stdout","line":"out""#).await;
+    server.says(r#""app":"a","stream":"stderr","line":"err""#).await;
     drop(server);
     let server = place.dev().await;
     server.says("\na | out\n").await;
@@ -195,6 +195,6 @@ agents:
         launch = launch.variable(name, value);
     }
     let server = launch.start().await;
-    server.says(r#""agent":"a","stream":"stdout","line":"[] [plain] [vendor]""#).await;
-    server.says(r#""agent":"b","stream":"stdout","line":"[] [plain] [b]""#).await;
+    server.says(r#""app":"a","stream":"stdout","line":"[] [plain] [vendor]""#).await;
+    server.says(r#""app":"b","stream":"stdout","line":"[] [plain] [b]""#).await;
 }

@@ -109,6 +109,9 @@ const INGRESS: &str =
 const COMPONENT: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: store }\n\
                          spec: { type: state.redis, version: v1, metadata: [{ name: redisHost, value: \"redis:6379\" }, { name: redisPassword, value: hunter2 }] }\n";
 
+const INSIDE: &str = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: inside }\n\
+                      spec: { type: state.embedded, version: v1, metadata: [] }\n";
+
 static CHANGES: &[Change] = &[
     change(&["container/non-root"], DOCKER, "USER 10001:10001", "USER nonroot"),
     change(&["container/user"], COMPOSE, "user: 10001:10001", "user: root"),
@@ -261,7 +264,7 @@ static CHANGES: &[Change] = &[
 const DIGEST_AT: &str = "@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Items that a spec of another kind shows; tests of their own are below.
-const ELSEWHERE: [&str; 2] = ["container/lock", "config/component-secrets"];
+const ELSEWHERE: [&str; 3] = ["container/lock", "config/component-secrets", "resilience/shared-state"];
 
 #[tokio::test]
 async fn each_item_on_paper_fails_by_what_it_is_there_for() {
@@ -298,19 +301,21 @@ async fn each_item_on_paper_fails_by_what_it_is_there_for() {
 }
 
 #[tokio::test]
-async fn what_is_not_locked_and_components_with_secrets_fail() {
+async fn what_is_not_locked_components_with_secrets_and_stores_in_replicas_fail() {
     let place = Place::new(
         "name: shop\ncomponents: components\nagents: { a: { app: { url: \"http://127.0.0.1:1\", command: exec python3 app.py } } }\n\
          access: { keys: [{ name: web, key: \"env:WEB_KEY\" }] }\n",
     );
     put(&place, "requirements.txt", "starlette==0.50.0\nuvicorn\n");
     put(&place, "components/store.yaml", COMPONENT);
+    put(&place, "components/inside.yaml", INSIDE);
     let report = judged(&place).await;
     let failing = failing(&report);
     assert!(ELSEWHERE.iter().all(|id| failing.contains(*id)), "{report:#}");
     let lines = report["items"].to_string();
     assert!(lines.contains("`uvicorn` names no version"), "{lines}");
     assert!(lines.contains("\"file\":\"components/store.yaml\""), "{lines}");
+    assert!(lines.contains("`inside` (`state.embedded`) is 10 stores with 10 replicas"), "{lines}");
     assert!(lines.contains("component `store`") && !lines.contains("hunter2"), "{lines}");
 }
 

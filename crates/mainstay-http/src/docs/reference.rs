@@ -24,6 +24,7 @@ pub(super) fn page(openapi: &Value) -> String {
             body.push_str(&page.operation(path, method, operation));
         }
     }
+    body.push_str(&apps(&openapi[APPS]));
     body.push_str("<h2>Schemas</h2>\n");
     for (name, schema) in members(&openapi["components"]["schemas"]) {
         let name = escape(name);
@@ -40,6 +41,22 @@ pub(super) fn addressed(page: &str, host: Option<&str>, listen: SocketAddr) -> S
     let fits = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-_[]".contains(&b));
     let host = host.filter(fits).map_or_else(|| listen.to_string(), str::to_owned);
     page.replace(BASE, &format!("http://{host}"))
+}
+
+/// The key of the document under which apps are that requests are passed on to.
+pub(super) const APPS: &str = "x-mainstay-apps";
+
+/// The apps, and where they are.
+fn apps(apps: &Value) -> String {
+    let Some(apps) = apps.as_array() else { return String::new() };
+    let mut out = "<h2>apps</h2>\n<p>Requests to these paths, and to everything below them, are passed on to apps.</p>\n<ul>\n".to_owned();
+    for app in apps {
+        let routes = app["routes"].as_array().into_iter().flatten().map(|route| escape(text(route)));
+        let routes: Vec<String> = routes.map(|route| format!("<code>{route}</code>")).collect();
+        let (name, about) = (escape(text(&app["name"])), escape(text(&app["description"])));
+        out.push_str(&format!("<li>{}: <b>{name}</b> {about}</li>\n", routes.join(", ")));
+    }
+    out + "</ul>\n"
 }
 
 struct Page<'a> {

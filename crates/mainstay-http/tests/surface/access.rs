@@ -110,7 +110,7 @@ async fn a_keys_rate_is_shown_and_enforced() {
     let call = async || house.send(bearer(get("/v1/agents"), "s")).await;
     assert_eq!(call().await.header("x-ratelimit-remaining-requests"), Some("1"));
     // A reload in between gives nothing back.
-    house.surface.reload(settings);
+    house.surface.reload(settings, Vec::new());
     assert_eq!(call().await.header("x-ratelimit-remaining-requests"), Some("0"));
     let refused = call().await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (429, "RATE_LIMITED"));
@@ -141,7 +141,7 @@ async fn a_keys_seat_is_taken_until_its_answer_ends() {
 async fn new_keys_hold_after_a_reload() {
     let house = House::with(keyed(&[("web", "old")]));
     assert_eq!(house.send(bearer(get("/v1/agents"), "old")).await.status, 200);
-    house.surface.reload(keyed(&[("web", "new")]));
+    house.surface.reload(keyed(&[("web", "new")]), Vec::new());
     assert_eq!(house.send(bearer(get("/v1/agents"), "old")).await.status, 401);
     assert_eq!(house.send(bearer(get("/v1/agents"), "new")).await.status, 200);
 }

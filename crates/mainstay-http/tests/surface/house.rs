@@ -208,7 +208,14 @@ impl House {
         let engine = Engine::new(ports, agents());
         let gateway = Gateway::new(Arc::clone(&ledger) as _, models(&openai, &anthropic));
         let telemetry = Arc::clone(&ledger) as _;
-        let surface = Surface::new(Parts { engine: engine.clone(), gateway, telemetry, clock, settings });
+        let surface = Surface::new(Parts {
+            engine: engine.clone(),
+            gateway,
+            telemetry,
+            clock,
+            settings,
+            apps: Vec::new(),
+        });
         Self { surface, engine, journal, model, openai, anthropic, ledger }
     }
 

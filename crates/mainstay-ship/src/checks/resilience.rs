@@ -1,5 +1,7 @@
 //! What happens when something goes away: replicas, probes, ends in order, other models.
 
+mod state;
+
 use std::time::Duration;
 
 use mainstay_core::plan::{AgentKind, Environment};
@@ -112,7 +114,15 @@ pub(super) const RULES: &[Rule] = &[
             "what was recorded survives a restart",
             "give `deploy.base.storage` a size",
         ),
-        judge: state,
+        judge: state::kept,
+    },
+    Rule {
+        item: Item::new(
+            "resilience/shared-state",
+            "what one replica stored is there for the others",
+            "give the component a type that is a server, or let `replicas.max` be 1",
+        ),
+        judge: state::shared,
     },
 ];
 
@@ -358,36 +368,4 @@ fn timeouts(subject: &Subject<'_>) -> Verdict {
         }
     }
     Verdict::unless(found, "silence of models ends before the agents' runs do")
-}
-
-fn state(subject: &Subject<'_>) -> Verdict {
-    let workload = match subject.workload() {
-        Ok(workload) => workload,
-        Err(refused) => return refused,
-    };
-    let mut found = Vec::new();
-    for (artifact, object, pod) in subject.pods() {
-        let containers = pod["containers"].as_array().into_iter().flatten();
-        let mounts =
-            containers.into_iter().flat_map(|one| one["volumeMounts"].as_array().into_iter().flatten());
-        let Some(data) = mounts.into_iter().find(|mount| mount["mountPath"] == crate::workload::DATA) else {
-            continue;
-        };
-        let claims = object["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
-        let claimed = claims.into_iter().any(|claim| claim["metadata"]["name"] == data["name"]);
-        let volumes = pod["volumes"].as_array().into_iter().flatten();
-        let kept = volumes
-            .into_iter()
-            .any(|volume| volume["name"] == data["name"] && !volume["persistentVolumeClaim"].is_null());
-        if !claimed && !kept {
-            found.push(
-                artifact.finding("volumes", format!("{} keeps the data folder with its pod", named(object))),
-            );
-        }
-    }
-    if workload.sizing.storage_bytes.is_none() && found.is_empty() {
-        let what = "the data folder, with the record of runs, goes with its replica".to_owned();
-        found.push(Finding { place: None, what });
-    }
-    Verdict::unless(found, "the data folder has a volume")
 }

@@ -8,8 +8,8 @@ pub(super) mod resources;
 
 use serde_json::{Value, json};
 
-use mainstay_core::plan::{Agent, AgentKind, AppPlan};
-use mainstay_core::{Error, Plan, Result, codes};
+use mainstay_core::plan::{Agent, AgentKind, Process};
+use mainstay_core::{Error, Name, Plan, Result, codes};
 
 use super::{Rendered, Target};
 use crate::label::slug;
@@ -43,6 +43,16 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
         return Err(Error::new(&codes::SHIP_INCOMPLETE, message)
             .with_help("leave the target out: a service without components needs no sidecar"));
     }
+    if ids(plan) > 1 {
+        let message = format!(
+            "the spec has {} apps that find each other by their ids, and Dapr puts one runtime with one id beside a pod",
+            ids(plan)
+        );
+        return Err(Error::new(&codes::SHIP_UNSUPPORTED, message).with_help(
+            "leave the target out, for the service serves the same building blocks to each of them itself; or give \
+             each app a service of its own",
+        ));
+    }
     let (header, app_id) = (project.header(), app_id(plan));
     let resources::Found { objects: components, mut notes } = resources::of(plan, workload, &app_id)?;
     let file = |path: String, value: &Value| File::yaml(path, &header, value.clone());
@@ -56,15 +66,15 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     files.extend(
         components.iter().map(|(name, value)| file(format!("component/resources/{name}.yaml"), value)),
     );
-    if app_id != plan.name.as_str() {
-        notes.push(format!("The app id is `{app_id}`: Dapr takes no such name as `{}`.", plan.name));
+    if app_id != id(plan).as_str() {
+        notes.push(format!("The app id is `{app_id}`: Dapr takes no such name as `{}`.", id(plan)));
     }
     Ok(Rendered { files, notes })
 }
 
-/// The service's name, as far as it can be one of Dapr's.
+/// The app's id, as far as it can be one of Dapr's.
 pub(super) fn app_id(plan: &Plan) -> String {
-    slug(plan.name.as_str(), APP_ID_MAX)
+    slug(id(plan).as_str(), APP_ID_MAX)
 }
 
 fn kustomization(workload: &Workload) -> Value {
@@ -110,10 +120,10 @@ fn workload_patch(plan: &Plan, workload: &Workload, app_id: &str) -> Value {
 fn annotations(plan: &Plan, workload: &Workload, app_id: &str) -> Vec<(&'static str, String)> {
     let app = app(plan);
     let (port, health) = match app {
-        Some((_, app)) => (port(&app.url), app.health_path.clone()),
+        Some((_, process)) => (port(&process.url), process.health_path.clone()),
         None => (PORT, "/ready".to_owned()),
     };
-    let most = app.map_or(workload.requests_max, |(agent, _)| agent.concurrency_max);
+    let most = app.map_or(workload.requests_max, |(calls_max, _)| calls_max);
     // It goes on while the service drains: the app may need it to the end.
     let block = PRE_STOP + workload.drain;
     vec![
@@ -137,17 +147,35 @@ fn annotations(plan: &Plan, workload: &Workload, app_id: &str) -> Vec<(&'static 
     ]
 }
 
-/// The app that messages go to: the default agent's, or the only one, as in a service without Dapr.
-pub(super) fn app(plan: &Plan) -> Option<(&Agent, &AppPlan)> {
-    fn of(agent: &Agent) -> Option<(&Agent, &AppPlan)> {
+/// The app that has the runtime beside the pod, and how many calls it takes at once: the only one of the spec's `apps`,
+/// or that of the agents, the default one's or the only one, as in a service without Dapr.
+pub(super) fn app(plan: &Plan) -> Option<(u32, &Process)> {
+    fn of(agent: &Agent) -> Option<(u32, &Process)> {
         match &agent.kind {
-            AgentKind::App(app) if app.command.is_some() => Some((agent, app)),
+            AgentKind::App(app) if app.process.command.is_some() => {
+                Some((agent.concurrency_max, &app.process))
+            }
             AgentKind::App(_) | AgentKind::Declared(_) => None,
         }
+    }
+    if let Some(app) = plan.apps.values().next() {
+        return Some((plan.server.requests_max, &app.process));
     }
     let mut apps = plan.agents.values().filter_map(of);
     let only = apps.next().filter(|_| apps.next().is_none());
     plan.default_agent.as_ref().and_then(|name| plan.agents.get(name)).and_then(of).or(only)
+}
+
+/// The id of that app, as the components' scopes name it.
+pub(super) fn id(plan: &Plan) -> &Name {
+    plan.apps.keys().next().unwrap_or(&plan.name)
+}
+
+/// How many ids the apps of a spec have. Where there are several, each has a sidecar of its own in the service, and the
+/// one beside a pod cannot stand for them.
+pub(super) fn ids(plan: &Plan) -> usize {
+    let of_agents = plan.agents.values().any(|agent| matches!(agent.kind, AgentKind::App(_)));
+    plan.apps.len() + usize::from(of_agents)
 }
 
 /// The port of an app's address.
@@ -202,6 +230,19 @@ fn readme(workload: &Workload, app_id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn one_app_has_the_runtime_under_its_own_id_and_several_are_refused() {
+        let app = |name: &str| (Name::parse(name).unwrap(), fixture::app("http://127.0.0.1:8100"));
+        let mut plan = fixture::plan(fixture::deploy());
+        assert_eq!((ids(&plan), app_id(&plan).as_str()), (0, "desk"));
+        plan.apps.extend([app("Tickets")]);
+        assert_eq!((ids(&plan), app_id(&plan).as_str()), (1, "tickets"));
+        assert_eq!(super::app(&plan).map(|(_, process)| port(&process.url)), Some(8100));
+        plan.apps.extend([app("mail")]);
+        assert_eq!(ids(&plan), 2);
+    }
 
     #[test]
     fn the_port_of_an_app_is_that_of_its_address() {

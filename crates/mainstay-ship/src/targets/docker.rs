@@ -6,7 +6,6 @@
 
 use std::fmt::Write as _;
 
-use mainstay_core::plan::AgentKind;
 use mainstay_core::{Error, Result, codes};
 
 use super::{Rendered, Target};
@@ -29,13 +28,11 @@ fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
 
 /// A command that builds what it starts cannot run where there is no compiler.
 fn runnable(shipment: &Shipment<'_>) -> Result<()> {
-    for (name, agent) in &shipment.project.plan.agents {
-        let AgentKind::App(app) = &agent.kind else { continue };
-        let words = app.command.as_deref().unwrap_or_default().split_whitespace();
+    for (name, process) in shipment.project.plan.processes() {
+        let words = process.command.as_deref().unwrap_or_default().split_whitespace();
         let program = words.into_iter().find(|word| *word != "exec" && !word.contains('='));
         if program == Some("cargo") {
-            let message =
-                format!("the command of agent `{name}` runs cargo, which is not in an image that serves");
+            let message = format!("the command of `{name}` runs cargo, which is not in an image that serves");
             return Err(Error::new(&codes::SHIP_UNSUPPORTED, message).with_help(
                 "let `command` be the program itself: `cargo install --path .` puts it on the PATH here, and the image \
                  has it there too",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use mainstay_core::Plan;
 use mainstay_core::component::SettingValue;
-use mainstay_core::plan::{AgentKind, EnvValue};
+use mainstay_core::plan::EnvValue;
 use serde_json::Value;
 
 use crate::services::Service;
@@ -19,13 +19,8 @@ pub(super) fn ports(plan: &Plan, services: &[&Service]) -> Vec<u16> {
     for member in plan.providers.values().chain(plan.tools.values()) {
         within(&member.settings, &mut ports);
     }
-    for agent in plan.agents.values() {
-        if let AgentKind::App(app) = &agent.kind
-            && app.command.is_none()
-        {
-            ports.extend(of_text(&app.url));
-        }
-    }
+    let elsewhere = plan.processes().filter(|(_, process)| process.command.is_none());
+    ports.extend(elsewhere.filter_map(|(_, process)| of_text(&process.url)));
     for setting in plan.resources.components.iter().flat_map(|component| &component.settings) {
         if let SettingValue::Text(text) = &setting.value {
             ports.extend(text.split(',').filter_map(of_text));

@@ -1,6 +1,6 @@
-//! How the image is built: from the agents' kinds and from the names of the files beside the spec.
+//! How the image is built: from what is started and from the names of the files beside the spec.
 
-use mainstay_core::plan::{AgentKind, Language};
+use mainstay_core::plan::Language;
 use mainstay_core::{Error, Result, codes};
 
 use super::Project;
@@ -8,7 +8,7 @@ use super::Project;
 /// How the image is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
-    /// From the binary and the spec's folder: every agent is declared, or runs elsewhere.
+    /// From the binary and the spec's folder: agents are declared, and apps run elsewhere.
     Bare,
     /// With an app beside the binary.
     App(Source),
@@ -28,11 +28,8 @@ pub enum Source {
 }
 
 pub(super) fn of(project: &Project<'_>) -> Result<Build> {
-    let started = project.plan.agents.values().any(|agent| match &agent.kind {
-        AgentKind::App(app) => app.command.is_some(),
-        AgentKind::Declared(_) => false,
-    });
-    if !started {
+    let mut processes = project.plan.processes();
+    if !processes.any(|(_, process)| process.command.is_some()) {
         return Ok(Build::Bare);
     }
     let has = |name: &str| project.files.iter().any(|file| file == name);
@@ -48,7 +45,7 @@ pub(super) fn of(project: &Project<'_>) -> Result<Build> {
         None => [Language::Python, Language::Node, Language::Rust].into_iter().find_map(found),
     };
     source.map(Build::App).ok_or_else(|| {
-        let message = "an agent is started by a command, and nothing beside the spec says what it is built from";
+        let message = "an app is started by a command, and nothing beside the spec says what it is built from";
         Error::new(&codes::SHIP_UNSUPPORTED, message).with_help(
             "put `uv.lock` or `requirements.txt` (Python), `package-lock.json` (Node.js) or `Cargo.lock` (Rust) beside \
              `mainstay.yaml`: an image is built from what is locked",

@@ -1,26 +1,11 @@
 //! Headers of a call on its way to its target, and of the answer on its way back.
 
 use http::HeaderMap;
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName};
 use http::request::Parts;
 use mainstay_dapr::{Token, invoke as wire};
+use mainstay_net::hops::{self, strip_hop_by_hop};
 use mainstay_net::server::Peer;
-
-/// Headers of one connection (RFC 9110, section 7.6.1).
-static HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 
 /// The way a caller names its target, and our own token: none of it is the target's to see.
 const OURS: [&str; 2] = [wire::APP_ID, Token::HEADER];
@@ -40,28 +25,14 @@ pub(super) fn forwarded(parts: &Parts, caller: &str, namespace: &str, callee: &s
     set(&mut headers, wire::CALLER, caller);
     set(&mut headers, wire::CALLER_NAMESPACE, namespace);
     set(&mut headers, wire::CALLEE, callee);
-    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
-    let host = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
-    if let Some(peer) = &peer {
-        set(&mut headers, "x-forwarded-for", peer);
-    }
-    if !host.is_empty() {
-        set(&mut headers, "x-forwarded-host", &host);
-    }
-    let by = peer.unwrap_or_default();
-    let quoted = if by.contains(':') { format!("\"[{by}]\"") } else { by };
-    if let Ok(value) = HeaderValue::from_str(&format!("for={quoted};host=\"{}\"", host.replace('"', ""))) {
-        headers.insert(FORWARDED, value);
-    }
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    hops::tell_origin(&mut headers, peer, host.as_ref().and_then(|host| host.to_str().ok()));
     headers
 }
 
 /// Sets a header; a value that is none leaves none.
 pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    headers.remove(name);
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
+    hops::set(headers, HeaderName::from_static(name), value);
 }
 
 /// Takes out what only runtimes tell each other.
@@ -76,20 +47,6 @@ pub(super) fn strip_own(headers: &mut HeaderMap) {
 /// Whether the credentials of a call are its target's name: the user is `dapr-app-id`.
 pub(super) fn names_target(headers: &HeaderMap) -> bool {
     super::target::of_credentials(headers).is_some()
-}
-
-/// Takes out what belongs to one connection, what `connection` lists included.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        .collect();
-    for name in listed.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn answer(said: MethodAnswer) -> Answer {
             headers.append(name, value);
         }
     }
-    super::strip_hop_by_hop(headers);
+    mainstay_net::hops::strip_hop_by_hop(headers);
     if is_ok {
         let content_type = if said.content_type.is_empty() { "application/json" } else { &said.content_type };
         super::headers::set(headers, CONTENT_TYPE.as_str(), content_type);

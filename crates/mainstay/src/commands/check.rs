@@ -85,10 +85,14 @@ fn shown(warnings: &Diagnostics) -> String {
 
 fn fine(given: &Path, plan: &Plan) -> String {
     let (agents, models, tools) = (plan.agents.len(), plan.models.len(), plan.tools.len());
+    let apps = match plan.apps.len() {
+        0 => String::new(),
+        count => format!(", {count} apps"),
+    };
     let components = match plan.resources.components.len() {
         0 => String::new(),
         count => format!(", {count} components"),
     };
     let path = spec::path_of(given);
-    format!("{}: ok ({agents} agents, {models} models, {tools} tools{components})\n", path.display())
+    format!("{}: ok ({agents} agents, {models} models, {tools} tools{apps}{components})\n", path.display())
 }

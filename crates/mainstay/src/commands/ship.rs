@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use mainstay_core::codes;
 use mainstay_core::plan::Environment;
-use mainstay_core::{Plan, SecretRef};
+use mainstay_core::{Error, Plan, SecretRef, codes};
 use mainstay_ship::{File, Pins, Project, Target, Workload, targets};
 
 use super::{Def, client_runtime, spec_argument};
@@ -112,11 +111,12 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     };
     // All are rendered before anything is written: a target that refuses leaves no half of the others.
     let (mut rendered, mut notes) = (Vec::new(), Vec::<String>::new());
-    for (target, found) in mainstay_ship::ship(&project, asked, environment)? {
+    for (target, found) in mainstay_ship::ship(&project, asked.iter().copied(), environment)? {
         match found {
             Ok(found) => rendered.push((target, found)),
-            // Every one of them is every one that the spec says enough for.
-            Err(error) if words == [ALL] && error.code().id == codes::SHIP_INCOMPLETE.id => {
+            // Every one of them is every one that the spec says enough for, and that can run the service; what others
+            // rest on must be there.
+            Err(error) if words == [ALL] && can_be_left_out(target.name, &asked, &error) => {
                 let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
                 notes.push(format!("`{}` was not written: {}{help}.", target.name, error.message()));
             }
@@ -133,6 +133,13 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         terminal::complain(&format!("worth knowing:\n{lines}"));
     }
     Ok(ExitCode::from(if told.differs { exit::FAILED } else { exit::OK }))
+}
+
+/// Whether a target that refused may be missing among all.
+fn can_be_left_out(name: &str, all: &[&Target], error: &Error) -> bool {
+    let is_needed = all.iter().any(|target| target.needs.contains(&name));
+    let unsupported = error.code() == &codes::SHIP_UNSUPPORTED && !is_needed;
+    error.code() == &codes::SHIP_INCOMPLETE || unsupported
 }
 
 /// What stands around a plan when it is shipped.

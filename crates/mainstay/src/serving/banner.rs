@@ -22,6 +22,11 @@ fn text(plan: &Plan, address: SocketAddr, took: Duration) -> String {
     for name in plan.agents.keys() {
         lines.push(format!("  agent      {base}/v1/agents/{name}/invoke"));
     }
+    for (name, app) in &plan.apps {
+        for route in &app.routes {
+            lines.push(format!("  app        {base}{route}   ({name})"));
+        }
+    }
     if !plan.models.is_empty() {
         lines.push(format!("  models     {base}/v1/chat/completions   {}", names(plan)));
     }

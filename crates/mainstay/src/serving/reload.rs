@@ -53,15 +53,18 @@ pub(super) async fn apply(
         Ok((mut new, files)) => {
             *watch = Watch::new(files);
             fixed.warn(&new);
-            blocks.tell(&mut new);
-            // The components first: they are what can fail.
+            // The components first: they are what can fail, and what apps are told of.
             let reloaded = match blocks.reload(&plan, &new).await {
-                Ok(()) => house.reload(&new).await,
+                Ok(()) => {
+                    blocks.tell(&mut new);
+                    house.reload(&new).await
+                }
                 Err(error) => Err(error),
             };
             match reloaded {
                 Ok(()) => {
-                    tracing::info!(agents = new.agents.len(), models = new.models.len(), "reloaded the spec");
+                    let (agents, apps, models) = (new.agents.len(), new.apps.len(), new.models.len());
+                    tracing::info!(agents, apps, models, "reloaded the spec");
                     return new;
                 }
                 Err(error) => {

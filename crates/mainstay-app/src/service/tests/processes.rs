@@ -62,12 +62,12 @@ impl Fixture {
         std::fs::write(folder.path().join("app.py"), APP).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut plan = plan(&format!("http://127.0.0.1:{port}"));
-        plan.command = Some(command.replace("APP", &format!("python3 app.py {port}")));
+        plan.process.command = Some(command.replace("APP", &format!("python3 app.py {port}")));
         change(&mut plan);
         let lines = Lines::default();
         let kept = Arc::clone(&lines);
         let sink: Sink = Arc::new(move |line| {
-            kept.lock().unwrap().push((line.agent.to_owned(), line.source, line.text.to_owned()));
+            kept.lock().unwrap().push((line.app.to_owned(), line.source, line.text.to_owned()));
         });
         let service = open(&plan, folder.path(), sink).unwrap();
         Self { service, folder, plan, lines }
@@ -114,7 +114,7 @@ pub(super) async fn dead(id: u64) {
 #[tokio::test]
 async fn a_command_runs_in_the_specs_folder_with_its_variables_and_its_output_is_shown() {
     let secret = EnvValue::Secret(SecretRef::parse("env:TOKEN").unwrap());
-    let app = Fixture::run("APP", |plan| plan.env = vec![("TOKEN".to_owned(), secret)]);
+    let app = Fixture::run("APP", |plan| plan.process.env = vec![("TOKEN".to_owned(), secret)]);
     app.unready("agent `helper` is starting").await;
     app.ready().await;
     let facts = app.facts("print").await;
@@ -156,8 +156,9 @@ async fn a_crash_loop_is_called_one_with_the_last_status() {
 
 #[tokio::test]
 async fn an_app_that_does_not_become_healthy_is_ended_and_started_again() {
-    let app =
-        Fixture::run("echo $$; exec sleep 1000", |plan| plan.start_timeout = Duration::from_millis(300));
+    let app = Fixture::run("echo $$; exec sleep 1000", |plan| {
+        plan.process.start_timeout = Duration::from_millis(300)
+    });
     app.unready("does not accept connections at its `url` yet").await;
     app.unready("was not healthy within 0.3 s").await;
     let id = app.lines.lock().unwrap()[0].2.parse().unwrap();
@@ -166,7 +167,7 @@ async fn an_app_that_does_not_become_healthy_is_ended_and_started_again() {
 
 #[tokio::test]
 async fn an_app_that_stops_listening_is_noticed_by_a_call_and_started_again() {
-    let app = Fixture::run("APP", |plan| plan.start_timeout = Duration::from_secs(1));
+    let app = Fixture::run("APP", |plan| plan.process.start_timeout = Duration::from_secs(1));
     eventually("the app is ready", async || app.service.ready(&Ctx::system()).await.ok()).await;
     let first = app.id().await;
     assert!(answer(&app.service, "deaf").await.is_err());
@@ -221,8 +222,8 @@ async fn a_service_that_is_dropped_leaves_nothing_behind() {
 async fn a_service_without_its_secret_or_its_address_does_not_open() {
     let sink: Sink = Arc::new(|_| ());
     let mut wanting = plan("http://127.0.0.1:1");
-    wanting.command = Some("true".to_owned());
-    wanting.env = vec![("A".to_owned(), EnvValue::Secret(SecretRef::parse("env:missing").unwrap()))];
+    wanting.process.command = Some("true".to_owned());
+    wanting.process.env = vec![("A".to_owned(), EnvValue::Secret(SecretRef::parse("env:missing").unwrap()))];
     let error = open(&wanting, Path::new("."), Arc::clone(&sink)).unwrap_err();
     assert_eq!(error.code().id, "SECRET_UNAVAILABLE");
     let error = open(&plan("127.0.0.1:8000"), Path::new("."), sink).unwrap_err();

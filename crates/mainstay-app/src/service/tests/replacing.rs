@@ -13,7 +13,7 @@ struct Replaced {
 /// Puts a service like the fixture's, with another value of its variable, in its place.
 fn replace(app: Fixture, change: impl FnOnce(&mut AppPlan)) -> Replaced {
     let Fixture { service, folder, mut plan, .. } = app;
-    plan.env = vec![("TOKEN".to_owned(), EnvValue::Plain("new".to_owned()))];
+    plan.process.env = vec![("TOKEN".to_owned(), EnvValue::Plain("new".to_owned()))];
     change(&mut plan);
     let (old, new) = (Arc::new(service), Arc::new(opened(&plan, folder.path(), Arc::new(|_| ())).unwrap()));
     new.start(&[Arc::clone(&old)]);
@@ -83,8 +83,8 @@ async fn at_another_port_the_new_process_does_not_wait() {
     let at_work = app.service.invoke(&Ctx::system(), request("who", false)).await.unwrap();
     let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let Replaced { old, new, _folder } = replace(app, |plan| {
-        plan.url = format!("http://127.0.0.1:{elsewhere}");
-        plan.command = Some(format!("python3 app.py {elsewhere}"));
+        plan.process.url = format!("http://127.0.0.1:{elsewhere}");
+        plan.process.command = Some(format!("python3 app.py {elsewhere}"));
     });
     assert_eq!(facts(&new).await["env"], "new");
     assert!(old.standing().is_ok(), "the old one still has a call");
@@ -103,7 +103,7 @@ async fn a_service_that_nothing_replaces_takes_no_further_call() {
 #[tokio::test]
 async fn a_service_that_was_never_started_can_be_stopped() {
     let mut plan = plan("http://127.0.0.1:1");
-    plan.command = Some("true".to_owned());
+    plan.process.command = Some("true".to_owned());
     let service = opened(&plan, Path::new("."), Arc::new(|_| ())).unwrap();
     service.stop(PATIENCE).await;
     service.start(&[]);

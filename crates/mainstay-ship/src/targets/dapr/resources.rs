@@ -35,7 +35,7 @@ pub(super) fn of(plan: &Plan, workload: &Workload, app_id: &str) -> Result<Found
             return Err(Error::new(&codes::SHIP_UNSUPPORTED, message)
                 .with_help("give it a type that Dapr has, or ship without the target `dapr`"));
         }
-        if !mainstay_core::component::admits(&component.scopes, plan.name.as_str()) {
+        if !mainstay_core::component::admits(&component.scopes, super::id(plan).as_str()) {
             notes.push(format!("Component `{name}` is for other apps and is left to them."));
             continue;
         }

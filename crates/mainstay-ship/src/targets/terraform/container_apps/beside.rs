@@ -29,9 +29,14 @@ pub(super) struct Beside {
 pub(super) fn of(ground: &Ground<'_>) -> Beside {
     let plan = ground.shipment.project.plan;
     let app_id = dapr::app_id(plan);
-    let app_port = dapr::app(plan).map_or(PORT, |(_, app)| dapr::port(&app.url));
+    let app_port = dapr::app(plan).map_or(PORT, |(_, process)| dapr::port(&process.url));
     let mut beside = Beside { app_id, app_port, components: Vec::new(), own: Vec::new(), notes: Vec::new() };
     if plan.sidecar.is_none() {
+        return beside;
+    }
+    if dapr::ids(plan) > 1 {
+        let note = "Dapr's sidecar is not offered: Container Apps gives a replica one, and each app here has one of its own.";
+        beside.notes.push(note.to_owned());
         return beside;
     }
     let mut left = Vec::new();
@@ -40,7 +45,7 @@ pub(super) fn of(ground: &Ground<'_>) -> Beside {
         let known = beside.components.iter().any(|(name, _)| *name == component.name);
         if dapr::resources::INSIDE.contains(&backend)
             || known
-            || !admits(&component.scopes, plan.name.as_str())
+            || !admits(&component.scopes, dapr::id(plan).as_str())
         {
             left.push(format!("`{}`", component.name));
             continue;
