@@ -12,8 +12,10 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode};
 use mainstay_core::Ctx;
 use mainstay_dapr::Token;
+use mainstay_net::server::{Door, ServeOptions, Serving, serve_at};
 use mainstay_proto::FILE_DESCRIPTOR_SET;
 use mainstay_proto::runtime::v1::dapr_server::{DaprServer, SERVICE_NAME};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::{Code, Status};
@@ -56,6 +58,12 @@ impl Router {
             .max_encoding_message_size(most);
         let reflection = if shared.reflection { reflection() } else { Vec::new() };
         Self(Arc::new(Services { shared: Arc::clone(shared), dapr, reflection }))
+    }
+
+    /// Serves at a door until `stop`, as [`mainstay_net::server::serve`] does.
+    #[must_use]
+    pub fn serve(self, door: Door, options: ServeOptions, stop: CancellationToken) -> Serving {
+        serve_at(door, self, options, stop)
     }
 }
 

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Request;
+use mainstay_net::server::{ServeOptions, Serving, serve};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::RequestBody;
 use crate::endpoint::Endpoint;
@@ -49,6 +52,12 @@ impl Router {
             paths.insert(path, endpoint).expect("the paths of the table are well-formed and differ");
         }
         Self(Arc::new(Table { paths, unknown: Endpoint::unknown(Arc::clone(shared)) }))
+    }
+
+    /// Serves `listener` until `stop`, as [`mainstay_net::server::serve`] does.
+    #[must_use]
+    pub fn serve(self, listener: TcpListener, options: ServeOptions, stop: CancellationToken) -> Serving {
+        Box::pin(serve(listener, self, options, stop))
     }
 }
 

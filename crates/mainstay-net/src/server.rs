@@ -8,6 +8,7 @@ mod watch;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -133,6 +134,37 @@ where
         tasks.wait().await;
     }
     drop(sweep);
+}
+
+/// A server at work. Generic code is compiled where it is put into one of these: a surface does that itself, so that
+/// its connections are compiled with it, for speed, and not with the binary, which is built small.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A listener for the callers of this machine.
+#[derive(Debug)]
+pub enum Door {
+    /// At a port.
+    Port(TcpListener),
+    /// At a socket; its clients may call it by its path.
+    Socket(UnixListener),
+}
+
+/// [`serve`] at either listener.
+pub fn serve_at<S, B>(door: Door, service: S, options: ServeOptions, stop: CancellationToken) -> Serving
+where
+    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match door {
+        Door::Port(listener) => Box::pin(serve(listener, service, options, stop)),
+        Door::Socket(listener) => Box::pin(serve(ByPath(listener), service, options, stop)),
+    }
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);

@@ -11,6 +11,8 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 
 use mainstay_dapr::{Apis, Fault, Grpc, Token};
+use mainstay_net::server::{Door, ServeOptions, Serving, serve_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Answer, Body};
 use crate::call::{Call, context};
@@ -74,6 +76,12 @@ impl std::fmt::Debug for Router {
 impl Router {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         Self(Arc::clone(shared))
+    }
+
+    /// Serves at a door until `stop`, as [`mainstay_net::server::serve`] does.
+    #[must_use]
+    pub fn serve(self, door: Door, options: ServeOptions, stop: CancellationToken) -> Serving {
+        serve_at(door, self, options, stop)
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use mainstay_core::plan::Server;
 use mainstay_core::{Error, codes};
-use mainstay_net::server::{ServeOptions, serve};
+use mainstay_net::server::ServeOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +101,7 @@ async fn live(options: &Options, started: Instant, descriptors: Option<u64>) -> 
         .map_err(|error| surroundings::all_missing(error, &plan))?;
     let stop = CancellationToken::new();
     let bounds = serve_options(&plan.server, descriptors);
-    let mut served = tokio::spawn(serve(listener, house.surface.router(), bounds, stop.clone()));
+    let mut served = tokio::spawn(house.surface.router().serve(listener, bounds, stop.clone()));
     blocks.begin(&house.surface);
     banner::print(&plan, address, options.dev, started.elapsed());
     let fixed = Fixed::of(&plan);

@@ -1,15 +1,13 @@
 //! Where a sidecar listens: its two APIs at ports or at sockets, health for others, and metrics. All of it is taken
 //! before anything is opened.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use http::{Request, Response};
 use mainstay_core::{Error, codes};
-use mainstay_net::server::{ByPath, Incoming, ServeOptions, serve};
+use mainstay_net::server::{Door, ServeOptions, Serving, serve};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -89,11 +87,13 @@ impl Bound {
         let mut addresses = Vec::new();
         for api in self.http {
             addresses.push(api.address("http://")?);
-            api.serve(beside.surface.router(), bounds, stop, servers);
+            let router = beside.surface.router();
+            api.serve(servers, |door| router.serve(door, bounds, stop.clone()));
         }
         for api in self.grpc {
             tracing::info!(address = %api.address("")?, "the gRPC API is up");
-            api.serve(beside.grpc.router(), bounds, stop, servers);
+            let router = beside.grpc.router();
+            api.serve(servers, |door| router.serve(door, bounds, stop.clone()));
         }
         for listener in self.public {
             tracing::info!(address = %listener.local_addr()?, "health and metadata are up");
@@ -121,25 +121,17 @@ impl Api {
         })
     }
 
-    fn serve<S, B>(self, service: S, bounds: ServeOptions, stop: &CancellationToken, servers: &TaskTracker)
-    where
-        S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-        B: http_body::Body + Send + Unpin + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let stop = stop.clone();
-        match self {
-            Self::Port(listener) => servers.spawn(serve(listener, service, bounds, stop)),
-            Self::Socket(listener, named) => servers.spawn(async move {
-                serve(ByPath(listener), service, bounds, stop).await;
-                drop(named);
-            }),
+    /// Serves at it with what `serving` makes of it.
+    fn serve(self, servers: &TaskTracker, serving: impl FnOnce(Door) -> Serving) {
+        let (door, named) = match self {
+            Self::Port(listener) => (Door::Port(listener), None),
+            Self::Socket(listener, named) => (Door::Socket(listener), Some(named)),
         };
+        let serving = serving(door);
+        servers.spawn(async move {
+            serving.await;
+            drop(named);
+        });
     }
 
     /// Its port; 0 for a socket.
