@@ -110,11 +110,15 @@ async fn authentication(service: &Service) -> Verdict {
     if operations.is_empty() {
         return Verdict::Unknown("the service does not say which paths it has".to_owned());
     }
+    let is_asked = |(path, method, operation): &(&str, Method, &Value)| {
+        !is_open(service, path, method, operation) && !matches!(*method, Method::OPTIONS | Method::HEAD)
+    };
+    let ours = operations.into_iter().take(OPERATIONS_MAX).filter(is_asked);
+    let ours = ours.map(|(path, method, _)| (path, method));
+    // What apps answer below their routes is not described; that nobody comes there without a key is ours.
+    let routes = routes(service).flat_map(|route| [(route, Method::GET), (route, Method::POST)]);
     let (mut found, mut asked) = (Vec::new(), 0_usize);
-    for (path, method, operation) in operations.into_iter().take(OPERATIONS_MAX) {
-        if is_open(service, path, &method, operation) || matches!(method, Method::OPTIONS | Method::HEAD) {
-            continue;
-        }
+    for (path, method) in ours.chain(routes) {
         asked += 1;
         let at = filled(path);
         let body = (method != Method::GET && method != Method::DELETE).then_some("{}");
@@ -128,6 +132,13 @@ async fn authentication(service: &Service) -> Verdict {
         found.push(Finding { place: None, what });
     }
     Verdict::unless(found, format!("{asked} operations answered 401 or 403 without a key"))
+}
+
+/// The routes of apps that are no agents, as the document names them.
+fn routes(service: &Service) -> impl Iterator<Item = &str> {
+    let apps = service.document["x-mainstay-apps"].as_array().into_iter().flatten();
+    let routes = apps.flat_map(|app| app["routes"].as_array().into_iter().flatten());
+    routes.filter_map(Value::as_str).take(OPERATIONS_MAX)
 }
 
 /// A path with something in the place of each parameter.
