@@ -22,7 +22,7 @@ import yaml as pyyaml
 HERE = pathlib.Path(__file__).parent
 EXAMPLES = HERE.parents[2] / "examples"
 # Those of `ship`, and the examples that are shipped whole.
-SPECS = [*sorted((HERE.parent / "specs").iterdir()), EXAMPLES / "desk", EXAMPLES / "vaia"]
+SPECS = [*sorted((HERE.parent / "specs").iterdir()), *(EXAMPLES / name for name in ["desk", "task-api", "vaia"])]
 # A platform that is written only where a spec names it.
 LEGACY = HERE.parent / "specs-terraform/legacy"
 ENVIRONMENTS = ["dev", "staging", "prod"]

@@ -6,6 +6,7 @@ file as it was written) and folders `objects-…` of what is applied together to
 """
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -83,7 +84,8 @@ class Checkov(Tool):
         copy = tree.parent / f"{tree.name}-checkov"
         looked = self.copied(tree, copy)
         words = ["-d", copy, "--compact", "--skip-download", "--output", "json", "--framework", *self.frameworks]
-        reports = printed(self.program, *words)
+        # It leaves a module out that takes ten seconds to read, which on a busy machine any may.
+        reports = printed(self.program, *words, env={**os.environ, "HCL_PARSE_TIMEOUT_SEC": "200"})
         findings, seen = [], set()
         for report in reports if isinstance(reports, list) else [reports]:
             results = report["results"]
