@@ -68,21 +68,24 @@ class Cli:
         for folder in sorted(path for path in (out / "terraform").iterdir() if path.is_dir()) if self.program else []:
             good, said = self.run(folder, "fmt", "-check", "-diff", "-no-color")
             self.note("terraform-fmt", good, f"{name} {folder.name}: {said}")
-            if environments and (copy := self.prepared(folder, work / f"terraform-cli/{name}-{folder.name}")):
-                found = self.validated(copy)
+            if not environments:
+                continue
+            copy, found = self.prepared(folder, work / f"terraform-cli/{name}-{folder.name}")
+            if copy:
                 self.note("terraform-validate", not found, f"{name} {folder.name}: {found}")
                 for environment in environments:
                     said = self.applied(copy, environment)
                     self.note("terraform-apply", not said, f"{name} {folder.name} {environment}: {said}")
 
     def prepared(self, folder, copy):
-        """A copy of a module with its providers, of the version that is at hand; nothing where one is missing."""
+        """A copy of a module with its providers, of the version that is at hand, and what `validate` finds in it; no copy where one
+        is missing."""
         asked = re.findall(r'^    (\S+) = \{\n      source\s*= "([^"]+)"', (folder / "versions.tf").read_text(), re.MULTILINE)
         assert asked, folder
         missing = [source for _, source in asked if source not in self.plugins]
         self.left_out.update(missing)
         if missing:
-            return None
+            return None, []
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(folder, copy)
         version = lambda source: ".".join(map(str, self.plugins[source][0]))
@@ -93,9 +96,10 @@ class Cli:
         good, said = self.run(copy, "init", "-backend=false", "-input=false", "-no-color", *places)
         assert good, said
         # A module for a newer version of a provider may be about what the one at hand has never heard of.
-        unknown = re.findall(r'does not support resource type "(\w+)"', said_of(self.validated(copy)))
+        found = self.validated(copy)
+        unknown = re.findall(r'does not support resource type "(\w+)"', "\n".join(found))
         self.left_out.update(f"a newer plugin, for {kind}" for kind in unknown)
-        return None if unknown else copy
+        return (None if unknown else copy), found
 
     def validated(self, folder):
         """What `validate` finds in a module that is prepared."""
@@ -119,7 +123,7 @@ class Cli:
         ugly.mkdir(parents=True, exist_ok=True)
         (ugly / "main.tf").write_text("locals {\n  a = 1\n  bcd = 2\n}\n")
         self.note("can-fail", not self.run(ugly, "fmt", "-check")[0], "terraform fmt accepts what it would change")
-        good = self.prepared(folder, work / "terraform-cli/good")
+        good, _ = self.prepared(folder, work / "terraform-cli/good")
         if not good:
             return
         for what, old, new in [
@@ -145,11 +149,6 @@ class Cli:
         path.write_text(bad)
         self.note("can-fail", judge(good), f"Terraform accepts {what}")
         path.write_text(text)
-
-
-def said_of(findings):
-    """Findings as one text."""
-    return "\n".join(findings)
 
 
 def made_up(name):

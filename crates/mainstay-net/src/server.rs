@@ -60,6 +60,38 @@ impl Listener for SocketListener {
     }
 }
 
+/// What a server asks of a service: any `tower` service that answers requests of HTTP and never fails is one.
+pub trait HttpService:
+    tower_service::Service<
+        http::Request<Incoming>,
+        Response = http::Response<<Self as HttpService>::Answer>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// The body of its answers.
+    type Answer: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
+}
+
+impl<S, B> HttpService for S
+where
+    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Answer = B;
+}
+
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ServeOptions {
@@ -85,18 +117,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves `listener` until `stop`, then closes idle connections, lets busy ones finish and returns; what is still open
 /// after `close_timeout` is cut.
-pub async fn serve<L, S, B>(listener: L, service: S, options: ServeOptions, stop: CancellationToken)
-where
-    L: Listener,
-    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
-    B: http_body::Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+pub async fn serve<L: Listener, S: HttpService>(
+    listener: L,
+    service: S,
+    options: ServeOptions,
+    stop: CancellationToken,
+) {
     let builder = Arc::new(connection_builder());
     let connections = Connections::default();
     let sweep = AbortOnDrop(tokio::spawn(connections.clone().sweep(options)));
@@ -150,17 +176,12 @@ pub enum Door {
 }
 
 /// [`serve`] at either listener.
-pub fn serve_at<S, B>(door: Door, service: S, options: ServeOptions, stop: CancellationToken) -> Serving
-where
-    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
-    B: http_body::Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+pub fn serve_at<S: HttpService>(
+    door: Door,
+    service: S,
+    options: ServeOptions,
+    stop: CancellationToken,
+) -> Serving {
     match door {
         Door::Port(listener) => Box::pin(serve(listener, service, options, stop)),
         Door::Socket(listener) => Box::pin(serve(ByPath(listener), service, options, stop)),
@@ -193,7 +214,7 @@ fn connection_builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn serve_connection<I, S, B>(
+async fn serve_connection<I, S>(
     builder: Arc<auto::Builder<TokioExecutor>>,
     stream: I,
     peer: Option<Peer>,
@@ -201,14 +222,7 @@ async fn serve_connection<I, S, B>(
     entered: Entered,
 ) where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
-    B: http_body::Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: HttpService,
 {
     let watch = Arc::clone(&entered.handle.watch);
     let io = TokioIo::new(Io { stream, watch: Arc::clone(&watch) });

@@ -18,6 +18,7 @@ mod promql;
 mod repository;
 pub mod services;
 pub mod simulate;
+mod stores;
 pub mod targets;
 mod text;
 mod value;

@@ -127,8 +127,12 @@ impl House {
         Ok(Self { engine, gateway, surface, journal, members, retiring, models_folder, client })
     }
 
-    /// Takes a new plan: all of it, or none if a part cannot be opened. Runs at work keep what they started with.
-    pub(crate) async fn reload(&mut self, plan: &Plan) -> anyhow::Result<()> {
+    /// Takes a new plan: all of it, or none if a part cannot be opened. Runs at work keep what they started with. What it
+    /// gives waits until the apps that are there no longer have ended.
+    pub(crate) async fn reload(
+        &mut self,
+        plan: &Plan,
+    ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
         let beside =
             Beside { models_folder: &self.models_folder, client: &self.client, gateway: &self.gateway };
         let members = open_members(plan, &self.members, beside)?;
@@ -137,26 +141,27 @@ impl House {
         self.engine.reload(agents_table(plan, &members));
         self.surface.reload(settings, served(plan, &members));
         let old = std::mem::replace(&mut self.members, members);
-        self.replace_apps(old.apps);
-        Ok(())
+        Ok(self.replace_apps(old.apps))
     }
 
-    /// Starts the apps that are new, and retires those of `old` that are not kept.
-    fn replace_apps(&self, mut old: Apps) {
+    /// Starts the apps that are new, and retires those of `old` that are not kept; what it gives waits for these.
+    fn replace_apps(&self, mut old: Apps) -> impl Future<Output = ()> + Send + use<> {
         let new = |name: &Name| self.members.apps.get(name).map(|(_, app)| Arc::clone(app));
         old.retain(|name, (_, app)| new(name).is_none_or(|new| !Arc::ptr_eq(&new, app)));
         let replaced: Vec<_> = old.values().map(|(_, app)| Arc::clone(app)).collect();
         for (_, app) in self.members.apps.values() {
             app.start(&replaced);
         }
+        let mut retired = Vec::new();
         for (name, (_, app)) in old {
             match new(&name) {
                 Some(_) => tracing::info!(app = %name, "replacing the app: what it is opened from changed"),
                 None => tracing::info!(app = %name, "stopping the app: the spec has it no longer"),
             }
             app.replace(new(&name));
-            self.retiring.spawn(async move { app.retire(APP_STOP_GRACE).await });
+            retired.push(self.retiring.spawn(async move { app.retire(APP_STOP_GRACE).await }));
         }
+        async move { drop(join_all(retired).await) }
     }
 
     /// Stops the apps, last of all and all at once: they share the grace, and so do those that are being replaced.

@@ -33,6 +33,7 @@ DOCUMENT = {
         "/v1/stream": {"post": {"responses": {"200": {"content": {"text/event-stream": {}}}}}},
         "/v1/sessions/{session}": {"get": {"responses": {"200": {}}}},
     },
+    "x-mainstay-apps": [{"name": "ledger", "routes": ["/ledger"]}],
 }
 
 

@@ -163,3 +163,35 @@ async fn an_app_that_comes_with_a_reload_has_its_blocks_and_the_others_go_on() {
     until("another process has the name", moved).await;
     until("the service is ready", async || server.client().get("/ready").await.status == 200).await;
 }
+
+#[tokio::test]
+async fn a_reload_that_cannot_open_a_new_apps_blocks_leaves_each_app_with_its_own() {
+    let one = app("one");
+    let place = place(std::slice::from_ref(&one));
+    let server = serve(&place).await;
+    let first = who(&server, "one", "one").await.json();
+    let vault = "
+apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: vault }
+spec: { type: secretstores.local.file, version: v1, metadata: [{ name: secretsFile, value: none.json }] }
+scopes: [two]
+";
+    let file = place.path().join("components/vault.yaml");
+    std::fs::write(&file, vault).expect("a file can be written");
+    // One moves, which ends its sidecar, before the other's cannot be opened.
+    let moved = [app("one"), app("two")];
+    place.write(&spec(&moved));
+    server.reload();
+    server.says("keeping the running spec").await;
+    let same = async || {
+        let answer = who(&server, "one", "one").await;
+        answer.status == 200 && answer.json()["pid"] == first["pid"]
+    };
+    until("the app has its blocks where it knows them", same).await;
+    until("the service is ready", async || server.client().get("/ready").await.status == 200).await;
+    std::fs::remove_file(&file).expect("it is there");
+    server.reload();
+    until("two reaches one", async || who(&server, "two", "one").await.status == 200).await;
+    assert_ne!(who(&server, "two", "one").await.json()["pid"], first["pid"]);
+}

@@ -155,4 +155,9 @@ async fn a_service_that_does_everything_wrong_fails_every_item() {
     let report = asked(&place, &format!("http://127.0.0.1:{port}"), app.id().expect("it runs")).await;
     assert_eq!(live(&report, |verdict| verdict != "fail"), BTreeSet::new(), "{report:#}");
     assert!(!report.to_string().contains(LEAKED.1), "the report shows the secret: {report:#}");
+    // What is below an app's route is asked as well as what the document describes.
+    let text = report.to_string();
+    for open in ["POST /v1/invoke answered 200 without a key", "GET /ledger answered 200 without a key"] {
+        assert!(text.contains(open), "no word of {open}: {report:#}");
+    }
 }

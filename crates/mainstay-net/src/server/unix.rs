@@ -1,15 +1,15 @@
 //! The same for a Unix socket: HTTP/2 for processes of this host, without the watch that strangers need.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::HttpService;
 
 /// Calls at once on one connection.
 const STREAMS_MAX: u32 = 1_000;
@@ -17,22 +17,13 @@ const STREAMS_MAX: u32 = 1_000;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, then lets connections finish for `close_timeout`.
-pub async fn serve_unix<S, B>(
+pub async fn serve_unix<S: HttpService>(
     listener: UnixListener,
     service: S,
     connections_max: u32,
     close_timeout: Duration,
     stop: CancellationToken,
-) where
-    S: tower_service::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) {
     let permits = Arc::new(Semaphore::new(connections_max as usize));
     let tasks = TaskTracker::new();
     loop {

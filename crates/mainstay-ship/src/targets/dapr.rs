@@ -148,18 +148,20 @@ fn annotations(plan: &Plan, workload: &Workload, app_id: &str) -> Vec<(&'static 
 }
 
 /// The app that has the runtime beside the pod, and how many calls it takes at once: the only one of the spec's `apps`,
-/// or that of the agents, the default one's or the only one, as in a service without Dapr.
+/// or that of the agents, the default one's or the only one, as in a service without Dapr. One that runs elsewhere is
+/// not in the pod.
 pub(super) fn app(plan: &Plan) -> Option<(u32, &Process)> {
     fn of(agent: &Agent) -> Option<(u32, &Process)> {
         match &agent.kind {
-            AgentKind::App(app) if app.process.command.is_some() => {
-                Some((agent.concurrency_max, &app.process))
-            }
-            AgentKind::App(_) | AgentKind::Declared(_) => None,
+            AgentKind::App(app) => here(&app.process).map(|process| (agent.concurrency_max, process)),
+            AgentKind::Declared(_) => None,
         }
     }
+    fn here(process: &Process) -> Option<&Process> {
+        Some(process).filter(|process| process.command.is_some())
+    }
     if let Some(app) = plan.apps.values().next() {
-        return Some((plan.server.requests_max, &app.process));
+        return here(&app.process).map(|process| (plan.server.requests_max, process));
     }
     let mut apps = plan.agents.values().filter_map(of);
     let only = apps.next().filter(|_| apps.next().is_none());
@@ -242,6 +244,11 @@ mod tests {
         assert_eq!(super::app(&plan).map(|(_, process)| port(&process.url)), Some(8100));
         plan.apps.extend([app("mail")]);
         assert_eq!(ids(&plan), 2);
+        // One that runs elsewhere has no runtime beside this pod.
+        let mut elsewhere = fixture::app("http://tickets.internal:8100");
+        elsewhere.process.command = None;
+        plan.apps = [(Name::parse("tickets").unwrap(), elsewhere)].into();
+        assert!(super::app(&plan).is_none());
     }
 
     #[test]

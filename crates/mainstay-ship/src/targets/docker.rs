@@ -5,8 +5,9 @@
 //! takes no others.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use mainstay_core::{Error, Result, codes};
+use mainstay_core::{Error, Plan, Result, codes};
 
 use super::{Rendered, Target};
 use crate::workload::{DATA, FOLDER, PORT, USER};
@@ -21,9 +22,19 @@ pub(super) const PATH: &str = "Dockerfile";
 fn render(shipment: &Shipment<'_>) -> Result<Rendered> {
     runnable(shipment)?;
     let header = shipment.project.header().lines("#");
-    let files =
-        vec![File::new(PATH, dockerfile(shipment)), File::new("Dockerfile.dockerignore", header + IGNORED)];
+    let ignored = header + IGNORED + &data_folder(shipment.project.plan);
+    let files = vec![File::new(PATH, dockerfile(shipment)), File::new("Dockerfile.dockerignore", ignored)];
     Ok(Rendered { files, notes: Vec::new() })
+}
+
+/// The line for a data folder that the spec has beside it, under a name of its own: what runs here keep is not for an
+/// image.
+fn data_folder(plan: &Plan) -> String {
+    let inside = plan.data.folder.strip_prefix(&plan.folder).unwrap_or_else(|_| Path::new(DATA_DEFAULT));
+    match inside.to_str() {
+        Some(DATA_DEFAULT | "") | None => String::new(),
+        Some(inside) => format!("{inside}\n"),
+    }
 }
 
 /// A command that builds what it starts cannot run where there is no compiler.
@@ -42,6 +53,8 @@ fn runnable(shipment: &Shipment<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The data folder where the spec gives none.
+const DATA_DEFAULT: &str = ".mainstay";
 /// What no image is built from: secrets, what tools leave behind, and what is written here.
 const IGNORED: &str = "\
 **/.env
@@ -263,6 +276,26 @@ impl Stages {
                 path: "/app/bin:/usr/local/bin:/usr/bin:/bin",
                 variables: "",
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn what_runs_here_keep_is_in_no_image() {
+        let mut plan = fixture::plan(fixture::deploy());
+        for (folder, expect) in [
+            ("/spec/.mainstay", ""),
+            ("/spec/data", "data\n"),
+            ("/spec/var/kept", "var/kept\n"),
+            ("/kept", ""),
+        ] {
+            plan.data.folder = folder.into();
+            assert_eq!(data_folder(&plan), expect, "{folder}");
         }
     }
 }

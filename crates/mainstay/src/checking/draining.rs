@@ -47,9 +47,10 @@ async fn drain(service: &Service) -> Verdict {
     let mut fault = |what: String| found.push(Finding { place: None, what });
     let whole = service.given.server.drain + MARGIN;
     let (noticed, rest) = tokio::join!(unready(service), tokio::time::timeout(whole, stream.rest()));
-    if let Err(what) = noticed {
+    let refused = noticed.unwrap_or_else(|what| {
         fault(what);
-    }
+        true
+    });
     match rest {
         Ok(Ok(text)) if text.ends_with("\n\n") || text.is_empty() => {}
         Ok(Ok(_)) => fault("the open stream ended inside an event".to_owned()),
@@ -59,11 +60,17 @@ async fn drain(service: &Service) -> Verdict {
     if !gone(service, MARGIN).await {
         fault(format!("the service still answers {} s after its last stream", MARGIN.as_secs()));
     }
+    if found.is_empty() && !refused {
+        let why = "the key that this check used up was refused until the service ended, so nobody saw what it says to new \
+                   work: ask without `--exhaust`, too";
+        return Verdict::Unknown(why.to_owned());
+    }
     Verdict::unless(found, "`/ready` said 503, the open stream went to its end, and the process ended")
 }
 
-/// Waits until readiness says no and new work is refused. Errors: what happened instead.
-async fn unready(service: &Service) -> Result<(), String> {
+/// Waits until readiness says no and new work is refused; whether that was seen of new work. Errors: what happened
+/// instead.
+async fn unready(service: &Service) -> Result<bool, String> {
     let deadline = tokio::time::Instant::now() + NOTICED_MAX;
     loop {
         match service.send(Ask::get("/ready").bare()).await {
@@ -83,14 +90,14 @@ async fn unready(service: &Service) -> Result<(), String> {
             Ok(answer) if answer.status == 429 && service.given.exhaust.is_some() => {
                 let left = deadline.saturating_duration_since(tokio::time::Instant::now());
                 if left.is_zero() {
-                    return Ok(());
+                    return Ok(false);
                 }
                 exhaustion::wait_out(&answer.headers, left).await;
             }
             Ok(answer) if answer.status != 503 => {
                 return Err(format!("new work is answered with {}", answer.status));
             }
-            _ => return Ok(()),
+            _ => return Ok(true),
         }
     }
 }

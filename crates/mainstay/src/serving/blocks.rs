@@ -7,14 +7,16 @@ mod one;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use mainstay_core::plan::{AgentKind, AppPlan, EnvValue, Process};
+use mainstay_core::plan::{self, AgentKind, AppPlan, EnvValue, Process};
 use mainstay_core::resources::Resources;
 use mainstay_core::{Name, Plan};
 use mainstay_gateway::Gateway;
 use mainstay_http::Look;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::environment;
+use crate::sidecar::running::Ports;
 use crate::wire::sidecar::{Inside, Plugged};
 use one::{At, One};
 
@@ -25,7 +27,16 @@ struct AtWork {
     inside: Inside,
     plugged: Vec<Plugged>,
     gateway: Gateway,
+    /// The ports of the agents' sidecar, which no reload changes.
+    ports: plan::Sidecar,
     beside: BTreeMap<Name, One>,
+    /// Sidecars of apps that are there no longer: nothing is delivered, and what is asked is answered until the app has
+    /// ended.
+    leaving: Vec<One>,
+    /// Those whose apps are ending.
+    ending: TaskTracker,
+    /// Where the sidecars were that a reload under way took away: their apps run and know these ports.
+    told: BTreeMap<Name, (At, Ports)>,
     /// What readiness looks at; it was given to the surface, and follows what comes and goes here.
     looks: Looks,
     /// An app asks for the end.
@@ -38,19 +49,23 @@ impl Blocks {
     /// Opens the components and serves the APIs; those of them that are models ask through `gateway`. `plugged` are the
     /// types that sockets serve. Errors: a port that is taken, a component that cannot be opened.
     pub(super) async fn open(plan: &Plan, plugged: &[Plugged], gateway: &Gateway) -> anyhow::Result<Self> {
-        if plan.sidecar.is_none() || environment::blocks_are_elsewhere() {
+        let Some(ports) = plan.sidecar.filter(|_| !environment::blocks_are_elsewhere()) else {
             return Ok(Self(None));
-        }
+        };
         let mut at_work = AtWork {
             inside: Inside::of(plan.data.folder.clone()),
             plugged: plugged.to_vec(),
             gateway: gateway.clone(),
+            ports,
             beside: BTreeMap::new(),
+            leaving: Vec::new(),
+            ending: TaskTracker::new(),
+            told: BTreeMap::new(),
             looks: Looks::default(),
             asked: Arc::default(),
         };
-        for (id, at) in wanted(plan) {
-            let one = at_work.opened(plan, &id, at).await?;
+        for (id, at) in wanted(plan, ports) {
+            let one = at_work.opened(plan, &id, at, None).await?;
             at_work.beside.insert(id, one);
         }
         Ok(Self(Some(at_work)))
@@ -89,14 +104,46 @@ impl Blocks {
         }
     }
 
-    /// Takes the resources of a new plan, if they are others, and has a sidecar for each of its apps. Errors: a
-    /// component that cannot be opened; those that are there keep the old ones.
+    /// Takes the resources of a new plan, if they are others, and has a sidecar for each of its apps; the apps are then
+    /// to be told, and [`Blocks::settle`] comes last. Errors: a component that cannot be opened; all is then as it was.
     pub(super) async fn reload(&mut self, old: &Plan, new: &Plan) -> anyhow::Result<()> {
         let Some(at_work) = &mut self.0 else { return Ok(()) };
         if old.resources != new.resources {
             at_work.take(&old.resources, &new.resources).await?;
         }
-        at_work.follow(new).await
+        if let Err(error) = at_work.follow(new, &BTreeMap::new()).await {
+            self.go_back(old, new).await;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Undoes a reload that something else could not follow.
+    pub(super) async fn go_back(&mut self, old: &Plan, new: &Plan) {
+        let Some(at_work) = &mut self.0 else { return };
+        if old.resources != new.resources
+            && let Err(error) = at_work.take(&new.resources, &old.resources).await
+        {
+            tracing::error!("cannot go back to the components before: {error:#}");
+        }
+        let told = std::mem::take(&mut at_work.told);
+        if let Err(error) = at_work.follow(old, &told).await {
+            tracing::error!("an app is without its building blocks until the next reload: {error:#}");
+        }
+        at_work.told.clear();
+    }
+
+    /// Ends the sidecars of apps that are there no longer, once these have: `ended`.
+    pub(super) fn settle(&mut self, ended: impl Future<Output = ()> + Send + 'static) {
+        let Some(at_work) = &mut self.0 else { return };
+        at_work.told.clear();
+        let leaving = std::mem::take(&mut at_work.leaving);
+        if !leaving.is_empty() {
+            at_work.ending.spawn(async move {
+                ended.await;
+                futures_util::future::join_all(leaving.iter().map(One::close)).await;
+            });
+        }
     }
 
     /// Delivers nothing new, and waits for what the apps are working on. The APIs are still there.
@@ -109,7 +156,10 @@ impl Blocks {
     /// Ends the APIs.
     pub(super) async fn close(&self) {
         if let Some(at_work) = &self.0 {
-            futures_util::future::join_all(at_work.beside.values().map(One::close)).await;
+            let all = at_work.beside.values().chain(&at_work.leaving);
+            let closing = futures_util::future::join_all(all.map(One::close));
+            at_work.ending.close();
+            tokio::join!(closing, at_work.ending.wait());
         }
     }
 
@@ -122,8 +172,9 @@ impl Blocks {
 }
 
 impl AtWork {
-    async fn opened(&self, plan: &Plan, id: &Name, at: At) -> anyhow::Result<One> {
-        One::open(plan, id, at, (&self.plugged, &self.inside, &self.gateway)).await
+    /// `told` are the ports that the app knows, where it runs already.
+    async fn opened(&self, plan: &Plan, id: &Name, at: At, told: Option<Ports>) -> anyhow::Result<One> {
+        One::open(plan, id, at, told, (&self.plugged, &self.inside, &self.gateway)).await
     }
 
     /// Has every sidecar take new resources, or none.
@@ -144,21 +195,28 @@ impl AtWork {
         Ok(())
     }
 
-    /// Opens the sidecars of apps that are new or elsewhere, and ends those of apps that are neither there any more.
-    /// An id belongs to one at a time, so one that is elsewhere has none for a moment.
-    async fn follow(&mut self, plan: &Plan) -> anyhow::Result<()> {
-        let mut wanted = wanted(plan);
+    /// Opens the sidecars of apps that are new or elsewhere, and has those of apps that are there no longer leave. An id
+    /// belongs to one at a time, so an app that is elsewhere has no sidecar for a moment. Where `told` has ports for an
+    /// app, its sidecar is there again.
+    async fn follow(&mut self, plan: &Plan, told: &BTreeMap<Name, (At, Ports)>) -> anyhow::Result<()> {
+        let mut wanted = wanted(plan, self.ports);
         let gone = |(id, one): (&Name, &One)| (wanted.get(id) != Some(one.at())).then(|| id.clone());
         let gone: Vec<Name> = self.beside.iter().filter_map(gone).collect();
         for id in gone {
             if let Some(one) = self.beside.remove(&id) {
                 one.drain().await;
-                one.close().await;
+                self.told.insert(id, (one.at().clone(), one.ports()));
+                self.leaving.push(one);
             }
         }
+        self.look();
         wanted.retain(|id, _| !self.beside.contains_key(id));
         for (id, at) in wanted {
-            let one = self.opened(plan, &id, at).await?;
+            for one in self.leaving.extract_if(.., |one| one.id() == id.as_str()) {
+                one.close().await;
+            }
+            let known = told.get(&id).filter(|(before, _)| *before == at).map(|(_, ports)| *ports);
+            let one = self.opened(plan, &id, at, known).await?;
             one.begin(&self.asked);
             self.beside.insert(id, one);
         }
@@ -174,14 +232,12 @@ impl AtWork {
 }
 
 /// Which sidecars there are for a plan, by the ids of their apps.
-fn wanted(plan: &Plan) -> BTreeMap<Name, At> {
+fn wanted(plan: &Plan, ports: plan::Sidecar) -> BTreeMap<Name, At> {
     let mut wanted = BTreeMap::new();
     let is_app = |kind: &AgentKind| matches!(kind, AgentKind::App(_));
-    if let Some(sidecar) = plan.sidecar
-        && (plan.apps.is_empty() || plan.agents.values().any(|agent| is_app(&agent.kind)))
-    {
+    if plan.apps.is_empty() || plan.agents.values().any(|agent| is_app(&agent.kind)) {
         let url = of_agents(plan).map(|app| app.process.url.clone());
-        let (http_port, grpc_port) = (sidecar.http_port, sidecar.grpc_port);
+        let plan::Sidecar { http_port, grpc_port } = ports;
         wanted.insert(plan.name.clone(), At { url, http_port, grpc_port });
     }
     let free = |process: &Process| At { url: Some(process.url.clone()), http_port: 0, grpc_port: 0 };

@@ -57,7 +57,16 @@ pub(super) async fn apply(
             let reloaded = match blocks.reload(&plan, &new).await {
                 Ok(()) => {
                     blocks.tell(&mut new);
-                    house.reload(&new).await
+                    match house.reload(&new).await {
+                        Ok(retired) => {
+                            blocks.settle(retired);
+                            Ok(())
+                        }
+                        Err(error) => {
+                            blocks.go_back(&plan, &new).await;
+                            Err(error)
+                        }
+                    }
                 }
                 Err(error) => Err(error),
             };

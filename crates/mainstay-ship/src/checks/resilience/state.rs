@@ -2,11 +2,7 @@
 
 use crate::checks::subject::{Subject, named};
 use crate::checks::{Finding, Verdict};
-
-/// Backends that are inside a replica, for itself alone.
-const INSIDE: [&str; 3] = ["embedded", "in-memory", "sqlite"];
-/// Building blocks whose backends keep something.
-const KEPT: [&str; 4] = ["state", "pubsub", "lock", "configuration"];
+use crate::stores;
 
 /// Stores inside the process are each replica's own: with several, a caller finds at one what it left at another by
 /// chance.
@@ -19,10 +15,8 @@ pub(super) fn shared(subject: &Subject<'_>) -> Verdict {
         return Verdict::Pass("there is one replica".to_owned());
     }
     let most = workload.sizing.replicas_max;
-    let alone = subject.plan.resources.components.iter().filter(|component| {
-        let (block, backend) = component.kind.split_once('.').unwrap_or_default();
-        KEPT.contains(&block) && INSIDE.contains(&backend)
-    });
+    let alone =
+        subject.plan.resources.components.iter().filter(|component| stores::in_replica(&component.kind));
     let found = alone.map(|component| {
         let (name, kind) = (&component.name, &component.kind);
         Finding {

@@ -8,6 +8,7 @@ use mainstay_core::component::{Component, SettingValue};
 use mainstay_core::{Error, Plan, Result, codes};
 
 use crate::label::{KUBERNETES_MAX, slug};
+use crate::stores::backend;
 use crate::targets::kubernetes::namespace_name;
 use crate::value::dense;
 use crate::workload::Workload;
@@ -30,7 +31,7 @@ pub(super) fn of(plan: &Plan, workload: &Workload, app_id: &str) -> Result<Found
     let mut has_text = false;
     for component in &plan.resources.components {
         let Component { name, kind, .. } = component;
-        if INSIDE.contains(&kind.split_once('.').map_or("", |(_, backend)| backend)) {
+        if INSIDE.contains(&backend(kind)) {
             let message = format!("component `{name}` is of the type `{kind}`, which is inside Mainstay");
             return Err(Error::new(&codes::SHIP_UNSUPPORTED, message)
                 .with_help("give it a type that Dapr has, or ship without the target `dapr`"));

@@ -6,7 +6,7 @@ use mainstay_core::plan::Scaler;
 
 use super::Ground;
 use crate::workload::{FOLDER, Workload};
-use crate::{Secret, text};
+use crate::{Secret, stores, text};
 
 /// Why a platform cannot run a service, and what to do: fragments of a sentence.
 #[derive(Debug)]
@@ -20,9 +20,6 @@ impl Unfit {
         Self { why: why.into(), help: help.into() }
     }
 }
-
-/// Backends that keep what they hold in the data folder.
-const EMBEDDED: &str = "embedded";
 
 /// Refuses a service that keeps something in its data folder, for platforms whose replicas come and go with all they
 /// have.
@@ -41,7 +38,7 @@ pub(super) fn keeps_nothing(ground: &Ground<'_>) -> Result<(), Unfit> {
     let components = &ground.shipment.project.plan.resources.components;
     let kept: Vec<String> = components
         .iter()
-        .filter(|one| one.kind.split('.').nth(1) == Some(EMBEDDED))
+        .filter(|one| stores::in_files(&one.kind))
         .map(|one| format!("`{}` ({})", one.name, one.kind))
         .collect();
     if kept.is_empty() {

@@ -38,17 +38,20 @@ pub(super) struct One {
 }
 
 impl One {
-    /// Opens the components that are for the app `id`, and serves the APIs. Errors: as of [`Sidecar::open`].
+    /// Opens the components that are for the app `id`, and serves the APIs, at the ports `told` where the app knows them
+    /// already. Errors: as of [`Sidecar::open`].
     pub(super) async fn open(
         plan: &Plan,
         id: &Name,
         at: At,
+        told: Option<Ports>,
         (plugged, inside, gateway): (&[Plugged], &Inside, &Gateway),
     ) -> anyhow::Result<Self> {
         let mut options = flags::Options::plain()?;
         options.app_id = id.to_string();
         options.app = at.url.as_deref().and_then(flags::AppAt::at);
-        (options.http_port, options.grpc_port) = (at.http_port, at.grpc_port);
+        (options.http_port, options.grpc_port) =
+            told.map_or((at.http_port, at.grpc_port), |told| (told.http, told.grpc));
         options.folder = plan.folder.clone();
         // What the service measures is at its own address.
         options.listening.metrics = None;

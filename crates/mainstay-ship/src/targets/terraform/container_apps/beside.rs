@@ -8,6 +8,7 @@ use super::super::module::Variable;
 use super::IDENTITY;
 use crate::hcl::{Body, Expr, list, quoted, raw};
 use crate::label::slug;
+use crate::stores::backend;
 use crate::targets::dapr;
 use crate::workload::PORT;
 
@@ -41,9 +42,8 @@ pub(super) fn of(ground: &Ground<'_>) -> Beside {
     }
     let mut left = Vec::new();
     for component in &plan.resources.components {
-        let backend = component.kind.split_once('.').map_or("", |(_, backend)| backend);
         let known = beside.components.iter().any(|(name, _)| *name == component.name);
-        if dapr::resources::INSIDE.contains(&backend)
+        if dapr::resources::INSIDE.contains(&backend(&component.kind))
             || known
             || !admits(&component.scopes, dapr::id(plan).as_str())
         {
