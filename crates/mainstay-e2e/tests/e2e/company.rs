@@ -20,9 +20,9 @@ scopes: [one]
 ";
 
 /// An app of the standard library. It passes on to its sidecar what it is asked below its name, says who it is, and
-/// writes down the messages that it is sent.
+/// writes down the messages that it is sent, and, when it is told to end, what its sidecar answers to a last one.
 const APP: &str = r#"
-import http.server, json, os, sys, urllib.error, urllib.request
+import http.server, json, os, signal, urllib.error, urllib.request
 
 ID = os.environ["APP_ID"]
 SIDECAR = "http://127.0.0.1:" + os.environ["DAPR_HTTP_PORT"]
@@ -66,6 +66,17 @@ class App(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+def leave(*_):
+    request = urllib.request.Request(SIDECAR + "/v1.0/publish/bus/news", b"{}", {"content-type": "application/json"})
+    try:
+        said = urllib.request.urlopen(request).status
+    except OSError as error:
+        said = error
+    with open(ID + ".farewell", "w") as file:
+        file.write(f"{said}\n")
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, leave)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["APP_PORT"])), App).serve_forever()
 "#;
 
@@ -150,6 +161,9 @@ async fn an_app_that_comes_with_a_reload_has_its_blocks_and_the_others_go_on() {
     place.write(&spec(&[one]));
     server.reload();
     server.says("stopping the app: the spec has it no longer").await;
+    let farewell = || std::fs::read_to_string(place.path().join("two.farewell")).unwrap_or_default();
+    until("two has said farewell", async || farewell().ends_with('\n')).await;
+    assert_eq!(farewell(), "204\n");
     assert_eq!(server.client().get("/two").await.json()["error"]["code"], "UNKNOWN_ROUTE");
     assert_eq!(who(&server, "one", "two").await.status, 500);
     assert_eq!(who(&server, "one", "one").await.json()["pid"], first["pid"]);

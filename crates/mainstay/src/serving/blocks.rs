@@ -13,6 +13,7 @@ use mainstay_core::{Name, Plan};
 use mainstay_gateway::Gateway;
 use mainstay_http::Look;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::environment;
@@ -33,8 +34,9 @@ struct AtWork {
     /// Sidecars of apps that are there no longer: nothing is delivered, and what is asked is answered until the app has
     /// ended.
     leaving: Vec<One>,
-    /// Those whose apps are ending.
+    /// Those whose apps are ending, and what has them not wait for that.
     ending: TaskTracker,
+    hurry: CancellationToken,
     /// Where the sidecars were that a reload under way took away: their apps run and know these ports.
     told: BTreeMap<Name, (At, Ports)>,
     /// What readiness looks at; it was given to the surface, and follows what comes and goes here.
@@ -60,6 +62,7 @@ impl Blocks {
             beside: BTreeMap::new(),
             leaving: Vec::new(),
             ending: TaskTracker::new(),
+            hurry: CancellationToken::new(),
             told: BTreeMap::new(),
             looks: Looks::default(),
             asked: Arc::default(),
@@ -131,6 +134,8 @@ impl Blocks {
             tracing::error!("an app is without its building blocks until the next reload: {error:#}");
         }
         at_work.told.clear();
+        // Those of apps that are never to be.
+        close_all(std::mem::take(&mut at_work.leaving)).await;
     }
 
     /// Ends the sidecars of apps that are there no longer, once these have: `ended`.
@@ -138,10 +143,14 @@ impl Blocks {
         let Some(at_work) = &mut self.0 else { return };
         at_work.told.clear();
         let leaving = std::mem::take(&mut at_work.leaving);
+        let hurry = at_work.hurry.clone();
         if !leaving.is_empty() {
             at_work.ending.spawn(async move {
-                ended.await;
-                futures_util::future::join_all(leaving.iter().map(One::close)).await;
+                tokio::select! {
+                    () = ended => {}
+                    () = hurry.cancelled() => {}
+                }
+                close_all(leaving).await;
             });
         }
     }
@@ -156,8 +165,8 @@ impl Blocks {
     /// Ends the APIs.
     pub(super) async fn close(&self) {
         if let Some(at_work) = &self.0 {
-            let all = at_work.beside.values().chain(&at_work.leaving);
-            let closing = futures_util::future::join_all(all.map(One::close));
+            let closing = futures_util::future::join_all(at_work.beside.values().map(One::close));
+            at_work.hurry.cancel();
             at_work.ending.close();
             tokio::join!(closing, at_work.ending.wait());
         }
@@ -211,6 +220,9 @@ impl AtWork {
         }
         self.look();
         wanted.retain(|id, _| !self.beside.contains_key(id));
+        if !wanted.is_empty() {
+            self.hurry().await;
+        }
         for (id, at) in wanted {
             for one in self.leaving.extract_if(.., |one| one.id() == id.as_str()) {
                 one.close().await;
@@ -224,11 +236,23 @@ impl AtWork {
         Ok(())
     }
 
+    /// Ends the sidecars whose apps are ending still: one of them may have the id of one that is to come.
+    async fn hurry(&mut self) {
+        std::mem::take(&mut self.hurry).cancel();
+        self.ending.close();
+        self.ending.wait().await;
+        self.ending.reopen();
+    }
+
     /// Has readiness look at the sidecars that are there now.
     fn look(&self) {
         let looks = self.beside.values().map(One::look).collect();
         *self.looks.write().unwrap_or_else(PoisonError::into_inner) = looks;
     }
+}
+
+async fn close_all(sidecars: Vec<One>) {
+    futures_util::future::join_all(sidecars.iter().map(One::close)).await;
 }
 
 /// Which sidecars there are for a plan, by the ids of their apps.

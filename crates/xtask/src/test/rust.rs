@@ -78,6 +78,8 @@ pub(super) fn deny(_: &House) -> anyhow::Result<Outcome> {
             }
         }
     };
+    // It reads every crate of the lock file, and a build here never fetched those of other platforms.
+    shell::run(project::cargo().args(["fetch", "--quiet", "--locked"]))?;
     // Advisories are a database of their own, fetched by git; what is checked here needs no network.
     let mut deny = Command::new(program);
     deny.args([
