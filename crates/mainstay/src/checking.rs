@@ -17,6 +17,7 @@ mod service;
 mod ssrf;
 mod streams;
 mod tenants;
+mod work;
 
 use futures_util::future::{BoxFuture, join_all};
 use mainstay_ship::checks::{GROUPS, Item, Layer, Outcome, Verdict};

@@ -90,7 +90,7 @@ static PARTS: &[Part] = &[
         run: goldens::current,
     },
     Part { name: "checklist", about: "the production checklist on the examples", run: goldens::ready },
-    Part { name: "live", about: "the production checklist on a running example", run: live::desk },
+    Part { name: "live", about: "the production checklist on running examples", run: live::run },
     Part { name: "ship", about: "what `ship` writes, judged by tools of others", run: ship::run },
     Part {
         name: "images",

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use mainstay_e2e::app::{App, Wire};
 use mainstay_e2e::{Place, numbered};
-use mainstay_testkit::loopback::whole;
+use mainstay_testkit::loopback::{Request, whole};
 use mainstay_testkit::process::{Launch, Server};
 use serde_json::Value;
 
@@ -28,6 +29,22 @@ tools:
         )
 }
 
+/// A service that has no agent: an app at a port, and a route to it.
+fn apps_alone(port: u16) -> String {
+    format!(
+        "name: e2e
+server: {{ drain: 10s, header_timeout: 1s, body_timeout: 4s, body_bytes_max: 64KiB }}
+access: {{ keys: [{{ name: web, key: \"env:WEB_KEY\", requests_per_minute: 600, concurrency: 100 }}, {{ name: other, key: \"env:OTHER_KEY\" }}] }}
+apps:
+  ledger: {{ url: \"http://127.0.0.1:{port}\", routes: [/ledger] }}
+"
+    )
+}
+
+/// Items that only an agent's answers can show.
+const OF_AGENTS: [&str; 4] =
+    ["api/live-idempotency", "api/live-stream", "security/live-ssrf", "security/live-tenants"];
+
 /// Longest run of a check, which waits for many things.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -35,25 +52,32 @@ const KEY: (&str, &str) = ("WEB_KEY", "key-of-the-web-0123");
 const OTHER: (&str, &str) = ("OTHER_KEY", "key-of-another-4567");
 const LEAKED: (&str, &str) = ("BAD_SECRET", "hunter2-hunter2");
 
-/// A server that is away as long as there is a file `away` in the folder.
+/// A server that is away as long as there is a file `away` in the folder. It answers what it has read to its end.
 async fn dependency(place: &Place) -> App {
     let away = place.path().join("away");
-    let answer = move |_| {
+    let answer = move |request: Request| {
         let status = if away.exists() { 503 } else { 200 };
-        let answer = whole(status, "application/json", Bytes::from_static(b"{}"));
-        Box::pin(std::future::ready(answer)) as _
+        Box::pin(async move {
+            let _ = request.into_body().collect().await;
+            whole(status, "application/json", Bytes::from_static(b"{}"))
+        }) as _
     };
     App::answering(Wire::plain(), std::sync::Arc::new(answer)).await
 }
 
 /// A service that is as it should be, and what it depends on.
 async fn good() -> (Place, App, Server) {
-    let place = Place::new("");
-    let app = dependency(&place).await;
     let reply = numbered(60, 40);
     // Who only looks at what is fetched need not wait.
     let quick = "{ when: read these pages, text: nothing }";
-    place.write(&bounded(&[quick, &reply], app.port()));
+    serving(|port| bounded(&[quick, &reply], port)).await
+}
+
+/// A service of a spec that names the port of what it depends on.
+async fn serving(spec: impl FnOnce(u16) -> String) -> (Place, App, Server) {
+    let place = Place::new("");
+    let app = dependency(&place).await;
+    place.write(&spec(app.port()));
     let serve = place.command(&["serve", ".", "--listen", "127.0.0.1:0"]);
     let serve = serve.variable(KEY.0, KEY.1).variable(OTHER.0, OTHER.1);
     let server = serve.variable(LEAKED.0, LEAKED.1).start().await;
@@ -90,6 +114,17 @@ async fn a_running_service_passes_every_item_and_ends_in_order() {
     let report = asked(&place, &format!("http://{}", server.address()), server.id()).await;
     assert_eq!(live(&report, |verdict| verdict != "pass"), BTreeSet::new(), "{report:#}\n{}", server.said());
     assert!(!place.path().join("away").exists(), "it was brought back");
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_service_without_agents_is_judged_by_its_apps() {
+    let (place, _app, mut server) = serving(apps_alone).await;
+    let report = asked(&place, &format!("http://{}", server.address()), server.id()).await;
+    let expected: BTreeSet<String> = OF_AGENTS.map(str::to_owned).into();
+    assert_eq!(live(&report, |verdict| verdict != "pass"), expected, "{report:#}\n{}", server.said());
+    assert_eq!(live(&report, |verdict| verdict == "unknown"), expected, "{report:#}");
+    assert!(report.to_string().contains("the open request went to its end"), "{report:#}");
     assert_eq!(server.ended().await.code(), Some(0));
 }
 
@@ -144,8 +179,30 @@ async fn what_was_taken_away_is_brought_back_in_every_case() {
 
 #[tokio::test]
 async fn a_service_that_does_everything_wrong_fails_every_item() {
+    let report = wrong(&bounded(&["{ text: x }"], 1)).await;
+    assert_eq!(live(&report, |verdict| verdict != "fail"), BTreeSet::new(), "{report:#}");
+    // What is below an app's route is asked as well as what the document describes.
+    let text = report.to_string();
+    for open in ["POST /v1/invoke answered 200 without a key", "GET /ledger answered 200 without a key"] {
+        assert!(text.contains(open), "no word of {open}: {report:#}");
+    }
+    let report = wrong(&apps_alone(1)).await;
+    assert_eq!(
+        live(&report, |verdict| verdict == "unknown"),
+        OF_AGENTS.map(str::to_owned).into(),
+        "{report:#}"
+    );
+    let failed = live(&report, |verdict| verdict == "fail");
+    for item in ["resilience/live-disconnect", "resilience/live-drain"] {
+        assert!(failed.contains(item), "{item}: {report:#}");
+    }
+    assert!(report.to_string().contains("the open request was cut"), "{report:#}");
+}
+
+/// The report of a spec on the service that does everything wrong.
+async fn wrong(spec: &str) -> Value {
     use tokio::io::{AsyncBufReadExt as _, BufReader};
-    let place = Place::new(&bounded(&["{ text: x }"], 1));
+    let place = Place::new(spec);
     let mut command = tokio::process::Command::new("python3");
     command.arg(repository("tests/ship/bad-service/app.py")).arg("--no-document").env(LEAKED.0, LEAKED.1);
     let mut app =
@@ -153,11 +210,6 @@ async fn a_service_that_does_everything_wrong_fails_every_item() {
     let mut lines = BufReader::new(app.stdout.take().expect("stdout is piped")).lines();
     let port = lines.next_line().await.expect("it can be read").expect("it says its port");
     let report = asked(&place, &format!("http://127.0.0.1:{port}"), app.id().expect("it runs")).await;
-    assert_eq!(live(&report, |verdict| verdict != "fail"), BTreeSet::new(), "{report:#}");
     assert!(!report.to_string().contains(LEAKED.1), "the report shows the secret: {report:#}");
-    // What is below an app's route is asked as well as what the document describes.
-    let text = report.to_string();
-    for open in ["POST /v1/invoke answered 200 without a key", "GET /ledger answered 200 without a key"] {
-        assert!(text.contains(open), "no word of {open}: {report:#}");
-    }
+    report
 }

@@ -116,7 +116,8 @@ async fn authentication(service: &Service) -> Verdict {
     let ours = operations.into_iter().take(OPERATIONS_MAX).filter(is_asked);
     let ours = ours.map(|(path, method, _)| (path, method));
     // What apps answer below their routes is not described; that nobody comes there without a key is ours.
-    let routes = routes(service).flat_map(|route| [(route, Method::GET), (route, Method::POST)]);
+    let routes =
+        service.routes().take(OPERATIONS_MAX).flat_map(|route| [(route, Method::GET), (route, Method::POST)]);
     let (mut found, mut asked) = (Vec::new(), 0_usize);
     for (path, method) in ours.chain(routes) {
         asked += 1;
@@ -132,13 +133,6 @@ async fn authentication(service: &Service) -> Verdict {
         found.push(Finding { place: None, what });
     }
     Verdict::unless(found, format!("{asked} operations answered 401 or 403 without a key"))
-}
-
-/// The routes of apps that are no agents, as the document names them.
-fn routes(service: &Service) -> impl Iterator<Item = &str> {
-    let apps = service.document["x-mainstay-apps"].as_array().into_iter().flatten();
-    let routes = apps.flat_map(|app| app["routes"].as_array().into_iter().flatten());
-    routes.filter_map(Value::as_str).take(OPERATIONS_MAX)
 }
 
 /// A path with something in the place of each parameter.
@@ -179,6 +173,9 @@ pub(super) fn has_code(answer: &Answer) -> bool {
 }
 
 async fn idempotency(service: &Service) -> Verdict {
+    if !service.given.has_agents {
+        return streams::no_agent();
+    }
     let Some(path) = service.asking(false) else {
         return Verdict::fail("the service describes no path that takes a question");
     };

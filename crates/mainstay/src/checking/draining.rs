@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use http::Method;
 use mainstay_ship::checks::{Finding, Item, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::service::{Ask, Service};
+use super::work::Work;
 use super::{LiveRule, When, exhaustion, streams};
 
 /// Longest time for readiness to say that the service drains.
@@ -32,40 +32,37 @@ async fn drain(service: &Service) -> Verdict {
     let Some(pid) = i32::try_from(id).ok().filter(|id| *id > 1).and_then(Pid::from_raw) else {
         return Verdict::Unknown(format!("{id} is no process that could be told to stop"));
     };
-    let mut stream = match streams::open(service).await {
-        Ok(stream) => stream,
+    let work = match Work::begin(service).await {
+        Ok(work) => work,
         Err(verdict) => return verdict,
     };
-    match stream.next().await {
-        Ok(Some(_)) => {}
-        _ => return Verdict::fail("the stream ended before the service was told to stop"),
-    }
     if let Err(error) = kill_process(pid, Signal::TERM) {
         return Verdict::Unknown(format!("process {id} cannot be told to stop: {error}"));
     }
     let mut found = Vec::new();
     let mut fault = |what: String| found.push(Finding { place: None, what });
     let whole = service.given.server.drain + MARGIN;
-    let (noticed, rest) = tokio::join!(unready(service), tokio::time::timeout(whole, stream.rest()));
+    let name = work.name();
+    let (noticed, end) = work.finish(unready(service), whole).await;
     let refused = noticed.unwrap_or_else(|what| {
         fault(what);
         true
     });
-    match rest {
-        Ok(Ok(text)) if text.ends_with("\n\n") || text.is_empty() => {}
-        Ok(Ok(_)) => fault("the open stream ended inside an event".to_owned()),
-        Ok(Err(_)) => fault("the open stream was cut".to_owned()),
-        Err(_) => fault("the open stream did not end with the drain".to_owned()),
+    if let Err(what) = end {
+        fault(what);
     }
     if !gone(service, MARGIN).await {
-        fault(format!("the service still answers {} s after its last stream", MARGIN.as_secs()));
+        fault(format!("the service still answers {} s after its last {name}", MARGIN.as_secs()));
     }
     if found.is_empty() && !refused {
         let why = "the key that this check used up was refused until the service ended, so nobody saw what it says to new \
                    work: ask without `--exhaust`, too";
         return Verdict::Unknown(why.to_owned());
     }
-    Verdict::unless(found, "`/ready` said 503, the open stream went to its end, and the process ended")
+    Verdict::unless(
+        found,
+        format!("`/ready` said 503, the open {name} went to its end, and the process ended"),
+    )
 }
 
 /// Waits until readiness says no and new work is refused; whether that was seen of new work. Errors: what happened
@@ -79,12 +76,15 @@ async fn unready(service: &Service) -> Result<bool, String> {
                 return Err(format!("`/ready` still answers {}", answer.status));
             }
             Ok(_) => tokio::time::sleep(LOOK_INTERVAL).await,
-            Err(_) => return Err("nobody answers at `/ready` while a stream is open".to_owned()),
+            Err(_) => return Err("nobody answers at `/ready` while something is at work".to_owned()),
         }
     }
     let asking = service.asking(false).unwrap_or("/v1/invoke").to_owned();
     loop {
-        let ask = Ask { method: Method::POST, ..Ask::post(&asking, streams::QUESTION) };
+        let ask = match service.routes().next() {
+            Some(route) if !service.given.has_agents => Ask::get(route),
+            _ => Ask::post(&asking, streams::QUESTION),
+        };
         match service.send(ask).await {
             // The key was used up by this check: it says nothing of the drain as long as it is.
             Ok(answer) if answer.status == 429 && service.given.exhaust.is_some() => {

@@ -41,27 +41,32 @@ pub(super) const RULES: &[LiveRule] = &[
     },
 ];
 
-/// The head of a question with a body of so many bytes.
-fn head(service: &Service, body_bytes: u64) -> Option<((String, u16), String)> {
+/// The head of a question with a body of so many bytes, and where it goes.
+fn question(service: &Service, body_bytes: u64) -> Option<((String, u16), String)> {
     let place = raw::place(service)?;
-    let path = service.asking(false).unwrap_or("/v1/invoke");
-    let key = service.given.key.as_deref().map(|key| format!("Authorization: Bearer {key}\r\n"));
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {}:{}\r\nContent-Type: application/json\r\n{}Content-Length: {body_bytes}\r\n\r\n",
-        place.0,
-        place.1,
-        key.unwrap_or_default()
-    );
+    let head = head(service, &place, service.asking(false).unwrap_or("/v1/invoke"), body_bytes);
     Some((place, head))
 }
 
-fn over_tls() -> Verdict {
+/// The head of a request with a key and a body of so many bytes, after which the connection is closed.
+pub(super) fn head(service: &Service, place: &(String, u16), path: &str, body_bytes: u64) -> String {
+    let key = service.given.key.as_deref().map(|key| format!("Authorization: Bearer {key}\r\n"));
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {}:{}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         {}Content-Length: {body_bytes}\r\n\r\n",
+        place.0,
+        place.1,
+        key.unwrap_or_default()
+    )
+}
+
+pub(super) fn over_tls() -> Verdict {
     Verdict::Unknown("behind TLS, bytes are not sent one by one: ask the service itself".to_owned())
 }
 
 async fn large_body(service: &Service) -> Verdict {
     let bytes = service.given.server.body_bytes_max + 1;
-    let Some((place, head)) = head(service, bytes) else { return over_tls() };
+    let Some((place, head)) = question(service, bytes) else { return over_tls() };
     match raw::send(place, &head, bytes, service.given.server.body_timeout + MARGIN).await {
         Ok(Reaction::Status(413)) => Verdict::Pass(format!("{bytes} bytes were answered with 413")),
         Ok(Reaction::Status(401 | 403)) => {
@@ -85,7 +90,7 @@ async fn slow_header(service: &Service) -> Verdict {
 
 async fn slow_body(service: &Service) -> Verdict {
     const PROMISED: u64 = 100;
-    let Some((place, mut head)) = head(service, PROMISED) else { return over_tls() };
+    let Some((place, mut head)) = question(service, PROMISED) else { return over_tls() };
     head.push('{');
     let bound = service.given.server.body_timeout;
     match raw::send(place, &head, 0, bound + MARGIN).await {

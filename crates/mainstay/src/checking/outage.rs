@@ -107,6 +107,9 @@ async fn without(service: &Service) -> Seen {
         Ok(()) => seen.shown.push("`/ready` said 503 and `/health` 200".to_owned()),
         Err(what) => seen.fault(what),
     }
+    if !service.given.has_agents {
+        return lived(service, seen).await;
+    }
     let path = service.asking(false).unwrap_or("/v1/invoke").to_owned();
     match service.question(Ask::post(&path, streams::QUESTION)).await {
         Ok(answer) if matches!(answer.status, 401 | 403) => {
@@ -118,6 +121,11 @@ async fn without(service: &Service) -> Seen {
         },
         Err(error) => seen.fault(format!("POST {path}: {error:#}")),
     }
+    lived(service, seen).await
+}
+
+/// Adds whether the process lives after all that.
+async fn lived(service: &Service, mut seen: Seen) -> Seen {
     if seen.found.is_empty()
         && let Err(what) = lives(service).await
     {

@@ -81,7 +81,7 @@ pub(super) async fn send(
 }
 
 /// The status of an answer that has begun.
-fn status(answer: &[u8]) -> Option<u16> {
+pub(super) fn status(answer: &[u8]) -> Option<u16> {
     let text = std::str::from_utf8(answer).ok()?;
     let (line, _) = text.split_once("\r\n")?;
     line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()

@@ -30,6 +30,8 @@ pub(crate) struct Given {
     pub(crate) secrets: Vec<(String, String)>,
     /// What the spec bounds.
     pub(crate) server: mainstay_core::plan::Server,
+    /// Whether the spec has agents, who take questions.
+    pub(crate) has_agents: bool,
     /// Whether the spec has keys.
     pub(crate) keyed: bool,
     /// Whether the spec says that anyone may call.
@@ -176,6 +178,13 @@ impl Service {
         let mut paths: Vec<&str> = plain.map(|(path, ..)| path).collect();
         paths.sort_by_key(|path| *path != wanted);
         paths.first().copied()
+    }
+
+    /// The routes of apps that are no agents, as the document names them.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &str> {
+        let apps = self.document["x-mainstay-apps"].as_array().into_iter().flatten();
+        let routes = apps.flat_map(|app| app["routes"].as_array().into_iter().flatten());
+        routes.filter_map(Value::as_str)
     }
 
     /// A text of others, with no secret in it that is known.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_ship::checks::{Item, Verdict};
 
 use super::service::{Ask, Service, Stream};
+use super::work::Work;
 use super::{LiveRule, When, exhaustion};
 
 /// What is asked.
@@ -38,8 +39,18 @@ pub(super) const RULES: &[LiveRule] = &[
     },
 ];
 
+/// What is said of a service without agents, where only what an agent does can be judged.
+pub(super) fn no_agent() -> Verdict {
+    let why =
+        "the spec has no agent that could be asked; what its apps do below their routes is theirs to show";
+    Verdict::Unknown(why.to_owned())
+}
+
 /// Opens a stream, or says why none can be judged.
 pub(super) async fn open(service: &Service) -> Result<Stream, Verdict> {
+    if !service.given.has_agents {
+        return Err(no_agent());
+    }
     let Some(path) = service.asking(true) else {
         return Err(Verdict::fail("the service describes no path that streams"));
     };
@@ -105,14 +116,10 @@ async fn disconnect(service: &Service) -> Verdict {
     let Some(before) = service.in_flight().await else {
         return Verdict::Unknown("the metrics do not say what is in flight".to_owned());
     };
-    let mut stream = match open(service).await {
-        Ok(stream) => stream,
+    match Work::begin(service).await {
+        Ok(work) => drop(work),
         Err(verdict) => return verdict,
-    };
-    if let Err(error) = stream.next().await {
-        return Verdict::fail(format!("the stream was cut: {error:#}"));
     }
-    drop(stream);
     let deadline = tokio::time::Instant::now() + LEFT_MAX;
     loop {
         match service.in_flight().await {

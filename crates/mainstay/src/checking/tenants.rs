@@ -6,7 +6,7 @@ use mainstay_ship::checks::{Finding, Item, Verdict};
 use serde_json::{Value, json};
 
 use super::service::{Ask, Service};
-use super::{LiveRule, When};
+use super::{LiveRule, When, streams};
 
 pub(super) const RULES: &[LiveRule] = &[LiveRule {
     item: Item::gate(
@@ -19,6 +19,9 @@ pub(super) const RULES: &[LiveRule] = &[LiveRule {
 }];
 
 async fn tenants(service: &Service) -> Verdict {
+    if !service.given.has_agents {
+        return streams::no_agent();
+    }
     let Some(other) = service.given.other_key.as_deref() else {
         return Verdict::Unknown(
             "another caller's key is wanted: put one into MAINSTAY_OTHER_API_KEY".to_owned(),

@@ -1,5 +1,8 @@
-//! The production checklist on the running `examples/desk`: its spec as it is shipped, but for a scripted model in the place
-//! of the provider's, and a second caller. `tests/vaia` does the same for `examples/vaia`.
+//! The production checklist on running examples: their specs as they are shipped, but for what stands in for servers
+//! elsewhere, and a second caller. `tests/vaia` does the same for `examples/vaia`.
+
+mod desk;
+mod task_api;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,55 +13,54 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::{House, Outcome};
-use crate::project;
-use crate::server::{self, Server};
+use crate::server::Server;
 
-/// Longest wait for the service to listen.
+/// Longest wait for a service to listen.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is said slowly enough to be told to stop meanwhile.
-const SCRIPTED: &str = "openai: { scripted: { tokens_per_second: 20, replies: [{ text: \"delivery, because the kettle has not arrived \
-                        and the ticket asks where it is and when it will come, which delivery alone can know and tell\" }] } }";
-/// What is put in the place of what, in the spec.
-const CHANGES: &[(&str, &str)] = &[
-    ("openai: { openai: { api_key: \"env:OPENAI_API_KEY\" } }", SCRIPTED),
-    (
-        "requests_per_minute: 600 }]",
-        "requests_per_minute: 600 }, { name: other, key: \"env:OTHER_KEY\", requests_per_minute: 600 }]",
-    ),
-];
-/// The callers' keys.
-const KEYS: [(&str, &str); 2] =
-    [("WEB_KEY", "sk-of-the-web-of-desk"), ("OTHER_KEY", "sk-of-another-of-desk")];
-/// Items that cannot be shown here, and why.
-const NOT_SHOWN: &[(&str, &str)] = &[(
-    "resilience/live-dependency",
-    "it needs nothing but its own disk: readiness does not ask the provider, and `fallback` answers for it",
-)];
 
-pub(super) fn desk(house: &House) -> anyhow::Result<Outcome> {
-    let home = tempfile::tempdir()?;
-    let folder = home.path().join("desk");
-    std::fs::create_dir_all(folder.join("prompts"))?;
-    let from = project::root().join("examples/desk");
-    std::fs::copy(from.join("prompts/triage.md"), folder.join("prompts/triage.md"))?;
-    let mut spec = std::fs::read_to_string(from.join("mainstay.yaml"))?;
-    for (old, new) in CHANGES {
-        anyhow::ensure!(spec.contains(old), "examples/desk has no `{old}` any more");
-        spec = spec.replace(old, new);
+/// A variable of the process and its value.
+type Variable = (&'static str, &'static str);
+
+/// What is said of an example: the items that pass, and those that are not shown.
+type Said = anyhow::Result<Result<String, String>>;
+
+/// Asks every example. One that cannot run here says why, as an error inside what it gives.
+pub(super) fn run(house: &House) -> anyhow::Result<Outcome> {
+    let (mut passed, mut not_run) = (Vec::new(), Vec::new());
+    for (name, ask) in [("desk", desk::ask as fn(&House) -> Said), ("task-api", task_api::ask)] {
+        match ask(house).with_context(|| format!("examples/{name}"))? {
+            Ok(what) => passed.push(format!("{name}: {what}")),
+            Err(why) => not_run.push(format!("{name}: {why}")),
+        }
     }
-    std::fs::write(folder.join("mainstay.yaml"), spec)?;
-    let mut serve = server::command(house.binary()?, home.path(), &home.path().join("models"));
-    let server = Server::start(serve.arg("serve").arg(&folder).envs(KEYS), PATIENCE)?;
-    let report = asked(house, &folder, &server).with_context(|| server.said())?;
-    judged(&report, NOT_SHOWN).map(Outcome::Passed)
+    if let Some(why) = not_run.first() {
+        return Ok(Outcome::NotRun(format!("the rest passed, but not {why}")));
+    }
+    Ok(Outcome::Passed(passed.join("; ")))
 }
 
-/// The report of the checklist, which uses the key up and ends the service.
-fn asked(house: &House, folder: &Path, server: &Server) -> anyhow::Result<Value> {
+/// Writes a spec with something in the place of what it says.
+fn changed(spec: &Path, changes: &[(&str, String)]) -> anyhow::Result<()> {
+    let mut text = std::fs::read_to_string(spec)?;
+    for (old, new) in changes {
+        anyhow::ensure!(text.contains(old), "{} has no `{old}` any more", spec.display());
+        text = text.replace(old, new);
+    }
+    Ok(std::fs::write(spec, text)?)
+}
+
+/// The report of the checklist, which uses the first of two callers' keys up and ends the service.
+fn asked(
+    house: &House,
+    folder: &Path,
+    server: &Server,
+    keys: [Variable; 2],
+    more: &[String],
+) -> anyhow::Result<Value> {
     let mut check = Command::new(house.binary()?);
-    check.args(["check", "--production", "--format", "json", "--exhaust"]).arg(folder);
+    check.args(["check", "--production", "--format", "json", "--exhaust"]).arg(folder).args(more);
     check.arg("--url").arg(format!("http://{}", server.address)).arg("--drain").arg(server.id().to_string());
-    check.envs(KEYS).env("MAINSTAY_API_KEY", KEYS[0].1).env("MAINSTAY_OTHER_API_KEY", KEYS[1].1);
+    check.envs(keys).env("MAINSTAY_API_KEY", keys[0].1).env("MAINSTAY_OTHER_API_KEY", keys[1].1);
     // Items on paper are judged elsewhere: how it ends says nothing here.
     let said = check.output().context("run the checklist")?;
     let text = String::from_utf8_lossy(&said.stdout);

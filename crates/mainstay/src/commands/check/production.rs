@@ -228,6 +228,7 @@ fn given_of(plan: &Plan, base: String, matches: &ArgMatches) -> Given {
         other_key: environment::other_api_key(),
         secrets: known.collect(),
         server: plan.server.clone(),
+        has_agents: !plan.agents.is_empty(),
         keyed: !plan.access.keys.is_empty(),
         anyone: plan.access.anonymous == Anonymous::Anyone,
         per_minute: own.and_then(|key| key.requests_per_minute).map(NonZeroU32::get),
