@@ -24,7 +24,7 @@ use mainstay_ship::checks::{GROUPS, Item, Layer, Outcome, Verdict};
 
 pub(crate) use exhaustion::Exhaust;
 pub(crate) use outage::Commands;
-pub(crate) use service::{Given, Service};
+pub(crate) use service::{Asked, Given, Service};
 
 /// An item that a running service shows.
 pub(crate) struct LiveRule {

@@ -29,6 +29,15 @@ tools:
         )
 }
 
+/// A service that is a gateway to models and nothing else: [`bounded`] without its agent and what that one needs.
+fn gateway_alone(replies: &[&str]) -> String {
+    let spec = bounded(replies, 1);
+    let (before, after) =
+        (spec.find("agents:").expect("it has one"), spec.find("access:").expect("it has keys"));
+    let end = spec.find("\ntools:").expect("it has tools");
+    format!("{}{}", &spec[..before], &spec[after..end])
+}
+
 /// A service that has no agent: an app at a port, and a route to it.
 fn apps_alone(port: u16) -> String {
     format!(
@@ -41,7 +50,7 @@ apps:
     )
 }
 
-/// Items that only an agent's answers can show.
+/// Items that show nothing where nobody takes a question.
 const OF_AGENTS: [&str; 4] =
     ["api/live-idempotency", "api/live-stream", "security/live-ssrf", "security/live-tenants"];
 
@@ -129,6 +138,19 @@ async fn a_service_without_agents_is_judged_by_its_apps() {
 }
 
 #[tokio::test]
+async fn a_gateway_without_agents_is_judged_by_its_models() {
+    let reply = numbered(60, 40);
+    let (place, _app, mut server) = serving(|_| gateway_alone(&[&reply])).await;
+    let report = asked(&place, &format!("http://{}", server.address()), server.id()).await;
+    // It keeps no runs and no sessions, and needs nothing that could be taken away.
+    let expected =
+        ["api/live-idempotency", "resilience/live-dependency", "security/live-tenants"].map(str::to_owned);
+    assert_eq!(live(&report, |verdict| verdict != "pass"), expected.into(), "{report:#}\n{}", server.said());
+    assert!(report.to_string().contains("the open stream went to its end"), "{report:#}");
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn what_disturbs_a_service_is_not_done_unless_it_is_allowed() {
     let (place, _app, server) = good().await;
     let url = format!("http://{}", server.address());
@@ -187,11 +209,8 @@ async fn a_service_that_does_everything_wrong_fails_every_item() {
         assert!(text.contains(open), "no word of {open}: {report:#}");
     }
     let report = wrong(&apps_alone(1)).await;
-    assert_eq!(
-        live(&report, |verdict| verdict == "unknown"),
-        OF_AGENTS.map(str::to_owned).into(),
-        "{report:#}"
-    );
+    let unknown = ["api/live-idempotency", "api/live-stream", "security/live-tenants"].map(str::to_owned);
+    assert_eq!(live(&report, |verdict| verdict == "unknown"), unknown.into(), "{report:#}");
     let failed = live(&report, |verdict| verdict == "fail");
     for item in ["resilience/live-disconnect", "resilience/live-drain"] {
         assert!(failed.contains(item), "{item}: {report:#}");

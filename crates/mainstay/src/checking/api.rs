@@ -5,7 +5,7 @@ use mainstay_core::RequestId;
 use mainstay_ship::checks::{Finding, Item, Verdict};
 use serde_json::Value;
 
-use super::service::{Answer, Ask, Service};
+use super::service::{Answer, Ask, Asked, Service};
 use super::{LiveRule, When, streams};
 
 /// Operations that are asked without a key.
@@ -173,17 +173,17 @@ pub(super) fn has_code(answer: &Answer) -> bool {
 }
 
 async fn idempotency(service: &Service) -> Verdict {
-    if !service.given.has_agents {
+    if service.given.asked != Asked::Agents {
         return streams::no_agent();
     }
-    let Some(path) = service.asking(false) else {
+    let Some((path, question)) = service.question_for(false) else {
         return Verdict::fail("the service describes no path that takes a question");
     };
     let key = RequestId::generate().to_string();
     let mut given = Vec::new();
     for _ in 0..2 {
         let headers = vec![("content-type", "application/json"), ("idempotency-key", key.as_str())];
-        let ask = Ask { headers, ..Ask::post(path, streams::QUESTION) };
+        let ask = Ask { headers, ..Ask::post(&path, &question) };
         match service.question(ask).await {
             Ok(answer) if answer.status == 200 => {
                 let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();

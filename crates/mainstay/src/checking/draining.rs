@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::service::{Ask, Service};
 use super::work::Work;
-use super::{LiveRule, When, exhaustion, streams};
+use super::{LiveRule, When, exhaustion};
 
 /// Longest time for readiness to say that the service drains.
 const NOTICED_MAX: Duration = Duration::from_secs(5);
@@ -79,11 +79,11 @@ async fn unready(service: &Service) -> Result<bool, String> {
             Err(_) => return Err("nobody answers at `/ready` while something is at work".to_owned()),
         }
     }
-    let asking = service.asking(false).unwrap_or("/v1/invoke").to_owned();
+    let question = service.question_for(false);
     loop {
-        let ask = match service.routes().next() {
-            Some(route) if !service.given.has_agents => Ask::get(route),
-            _ => Ask::post(&asking, streams::QUESTION),
+        let ask = match &question {
+            Some((path, question)) => Ask::post(path, question),
+            None => Ask::get(service.routes().next().unwrap_or("/")),
         };
         match service.send(ask).await {
             // The key was used up by this check: it says nothing of the drain as long as it is.

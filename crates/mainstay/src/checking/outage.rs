@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::service::{Answer, Ask, Service};
-use super::{LiveRule, When, api, streams};
+use super::{LiveRule, When, api};
 use command::Owed;
 
 /// Longest time for readiness to notice that something is away.
@@ -107,11 +107,8 @@ async fn without(service: &Service) -> Seen {
         Ok(()) => seen.shown.push("`/ready` said 503 and `/health` 200".to_owned()),
         Err(what) => seen.fault(what),
     }
-    if !service.given.has_agents {
-        return lived(service, seen).await;
-    }
-    let path = service.asking(false).unwrap_or("/v1/invoke").to_owned();
-    match service.question(Ask::post(&path, streams::QUESTION)).await {
+    let Some((path, question)) = service.question_for(false) else { return lived(service, seen).await };
+    match service.question(Ask::post(&path, &question)).await {
         Ok(answer) if matches!(answer.status, 401 | 403) => {
             seen.unknown = Some("a key is wanted: put one into MAINSTAY_API_KEY".to_owned());
         }

@@ -6,17 +6,41 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Method};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::exhaustion::Exhaust;
 use super::outage::Commands;
 
+/// What is asked.
+const QUESTION: &str = "Answer with one word: are you there?";
 /// Longest wait for an answer that needs no model.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read.
 const BODY_BYTES_MAX: usize = 4 << 20;
 /// The gauge of what is in flight.
 const IN_FLIGHT: &str = "mainstay_requests_in_flight";
+
+/// Who takes questions, as the spec has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Agents.
+    Agents,
+    /// No agent, but this model.
+    Model(String),
+    /// Neither: there are apps alone.
+    Nobody,
+}
+
+impl Asked {
+    /// The first of what a spec has.
+    pub(crate) fn of(plan: &mainstay_core::Plan) -> Self {
+        match plan.models.keys().next() {
+            _ if !plan.agents.is_empty() => Self::Agents,
+            Some(model) => Self::Model(model.to_string()),
+            None => Self::Nobody,
+        }
+    }
+}
 
 /// What is known of a service before it is asked.
 pub(crate) struct Given {
@@ -30,8 +54,8 @@ pub(crate) struct Given {
     pub(crate) secrets: Vec<(String, String)>,
     /// What the spec bounds.
     pub(crate) server: mainstay_core::plan::Server,
-    /// Whether the spec has agents, who take questions.
-    pub(crate) has_agents: bool,
+    /// Who takes questions.
+    pub(crate) asked: Asked,
     /// Whether the spec has keys.
     pub(crate) keyed: bool,
     /// Whether the spec says that anyone may call.
@@ -178,6 +202,22 @@ impl Service {
         let mut paths: Vec<&str> = plain.map(|(path, ..)| path).collect();
         paths.sort_by_key(|path| *path != wanted);
         paths.first().copied()
+    }
+
+    /// Where a question goes that is answered whole, or as a stream, and its body. `None` where nobody takes one, or the
+    /// document has no path for it.
+    pub(crate) fn question_for(&self, stream: bool) -> Option<(String, String)> {
+        match &self.given.asked {
+            Asked::Agents => {
+                Some((self.asking(stream)?.to_owned(), json!({ "query": QUESTION }).to_string()))
+            }
+            Asked::Model(model) => {
+                let messages = json!([{ "role": "user", "content": QUESTION }]);
+                let body = json!({ "model": model, "messages": messages, "stream": stream });
+                Some(("/v1/chat/completions".to_owned(), body.to_string()))
+            }
+            Asked::Nobody => None,
+        }
     }
 
     /// The routes of apps that are no agents, as the document names them.

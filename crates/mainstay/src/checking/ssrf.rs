@@ -14,7 +14,7 @@ use mainstay_ship::checks::{Finding, Item, Verdict};
 use serde_json::Value;
 
 use super::service::{Ask, Service};
-use super::{LiveRule, When, streams};
+use super::{LiveRule, When};
 use questions::{Question, VARIANTS};
 use trap::Trap;
 
@@ -55,9 +55,6 @@ struct Said {
 }
 
 async fn ssrf(service: &Service) -> Verdict {
-    if !service.given.has_agents {
-        return streams::no_agent();
-    }
     let trap = match Trap::set(&service.given.base).await {
         Ok(trap) => trap,
         Err(error) => return Verdict::Unknown(format!("nothing can listen here: {error}")),

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use mainstay_ship::checks::{Item, Verdict};
 
-use super::service::{Ask, Service, Stream};
+use super::service::{Ask, Asked, Service, Stream};
 use super::work::Work;
 use super::{LiveRule, When, exhaustion};
 
-/// What is asked.
-pub(super) const QUESTION: &str = r#"{"query":"Answer with one word: are you there?"}"#;
 /// Longest time for the gauge to fall once the reader has left.
 const LEFT_MAX: Duration = Duration::from_secs(5);
 /// How often a stream is asked for with a key that was used up, and how long that waits each time.
@@ -41,20 +39,19 @@ pub(super) const RULES: &[LiveRule] = &[
 
 /// What is said of a service without agents, where only what an agent does can be judged.
 pub(super) fn no_agent() -> Verdict {
-    let why =
-        "the spec has no agent that could be asked; what its apps do below their routes is theirs to show";
-    Verdict::Unknown(why.to_owned())
+    Verdict::Unknown("an agent would show it, and the spec has none".to_owned())
 }
 
 /// Opens a stream, or says why none can be judged.
 pub(super) async fn open(service: &Service) -> Result<Stream, Verdict> {
-    if !service.given.has_agents {
-        return Err(no_agent());
-    }
-    let Some(path) = service.asking(true) else {
-        return Err(Verdict::fail("the service describes no path that streams"));
+    let Some((path, question)) = service.question_for(true) else {
+        return Err(match service.given.asked {
+            Asked::Nobody => Verdict::Unknown("the spec has neither an agent nor a model to ask".to_owned()),
+            _ => Verdict::fail("the service describes no path that streams"),
+        });
     };
-    let mut opened = service.stream(Ask::post(path, QUESTION)).await;
+    let ask = || Ask::post(&path, &question);
+    let mut opened = service.stream(ask()).await;
     for _ in 1..OPENINGS_MAX {
         let Ok(refused) =
             opened.as_ref().map(|stream| (stream.status == 429).then(|| stream.headers.clone()))
@@ -63,11 +60,15 @@ pub(super) async fn open(service: &Service) -> Result<Stream, Verdict> {
         };
         let Some(headers) = refused.filter(|_| service.given.exhaust.is_some()) else { break };
         exhaustion::wait_out(&headers, REPLENISHED_MAX).await;
-        opened = service.stream(Ask::post(path, QUESTION)).await;
+        opened = service.stream(ask()).await;
     }
     match opened {
         Ok(stream) if matches!(stream.status, 401 | 403) => {
             Err(Verdict::Unknown("a key is wanted: put one into MAINSTAY_API_KEY".to_owned()))
+        }
+        // It may be one that answers nothing, for embeddings alone.
+        Ok(Stream { status: 400..=499, .. }) if let Asked::Model(model) = &service.given.asked => {
+            Err(Verdict::Unknown(format!("the model `{model}` takes no question")))
         }
         Ok(stream) if stream.status != 200 => {
             Err(Verdict::fail(format!("POST {path} answered {}", stream.status)))

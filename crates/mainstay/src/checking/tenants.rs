@@ -5,7 +5,7 @@ use mainstay_core::RequestId;
 use mainstay_ship::checks::{Finding, Item, Verdict};
 use serde_json::{Value, json};
 
-use super::service::{Ask, Service};
+use super::service::{Ask, Asked, Service};
 use super::{LiveRule, When, streams};
 
 pub(super) const RULES: &[LiveRule] = &[LiveRule {
@@ -19,7 +19,7 @@ pub(super) const RULES: &[LiveRule] = &[LiveRule {
 }];
 
 async fn tenants(service: &Service) -> Verdict {
-    if !service.given.has_agents {
+    if service.given.asked != Asked::Agents {
         return streams::no_agent();
     }
     let Some(other) = service.given.other_key.as_deref() else {

@@ -1,5 +1,5 @@
-//! Something that a service is in the middle of: an answer of an agent that streams, or, where there is no agent, a request
-//! to an app whose body has begun.
+//! Something that a service is in the middle of: an answer that streams, or, where there is neither an agent nor a model, a
+//! request to an app whose body has begun.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::service::{Service, Stream};
+use super::service::{Asked, Service, Stream};
 use super::{limits, raw, streams};
 
 /// No JSON, so that no app takes it for an order.
@@ -30,7 +30,7 @@ pub(super) enum Work {
 impl Work {
     /// Has the service begin something, or says why that cannot be judged.
     pub(super) async fn begin(service: &Service) -> Result<Self, Verdict> {
-        if service.given.has_agents {
+        if service.given.asked != Asked::Nobody {
             let mut stream = streams::open(service).await?;
             return match stream.next().await {
                 Ok(Some(_)) => Ok(Self::Stream(stream)),
@@ -38,7 +38,9 @@ impl Work {
                 Err(error) => Err(Verdict::fail(format!("the stream was cut: {error:#}"))),
             };
         }
-        let Some(route) = service.routes().next() else { return Err(streams::no_agent()) };
+        let Some(route) = service.routes().next() else {
+            return Err(Verdict::Unknown("callers can ask for nothing that takes a while".to_owned()));
+        };
         let Some(place) = raw::place(service) else { return Err(limits::over_tls()) };
         let before = service.in_flight().await;
         let bytes = BODY.iter().map(|part| part.len() as u64).sum();

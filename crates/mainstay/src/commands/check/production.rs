@@ -13,7 +13,7 @@ use mainstay_core::{Error, Plan, codes};
 use mainstay_net::clock::SystemClock;
 use mainstay_ship::checks::{self, Outcome, Report, Waiver};
 
-use crate::checking::{self, Commands, Exhaust, Given, Service, project};
+use crate::checking::{self, Asked, Commands, Exhaust, Given, Service, project};
 use crate::commands::ship::Around;
 use crate::commands::{client, client_runtime};
 use crate::serving::signals::Signals;
@@ -228,7 +228,7 @@ fn given_of(plan: &Plan, base: String, matches: &ArgMatches) -> Given {
         other_key: environment::other_api_key(),
         secrets: known.collect(),
         server: plan.server.clone(),
-        has_agents: !plan.agents.is_empty(),
+        asked: Asked::of(plan),
         keyed: !plan.access.keys.is_empty(),
         anyone: plan.access.anonymous == Anonymous::Anyone,
         per_minute: own.and_then(|key| key.requests_per_minute).map(NonZeroU32::get),
