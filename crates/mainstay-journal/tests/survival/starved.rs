@@ -138,5 +138,7 @@ fn log_waits(folder: &Path, journal: &Arc<Journal>, acknowledged: &mut Acknowled
         wait(appended).unwrap().expect("an append outlasts the want of descriptors");
         acknowledged.note(&records);
     }
-    assert!(files(&folder.join("log")).len() > 2, "segments were opened");
+    // One may be enough: whatever waited can be one batch, which is not divided between segments.
+    let segments = files(&folder.join("log"));
+    assert!(segments.len() > 1, "no segment was opened: {segments:?}");
 }
