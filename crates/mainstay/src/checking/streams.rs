@@ -66,8 +66,8 @@ pub(super) async fn open(service: &Service) -> Result<Stream, Verdict> {
         Ok(stream) if matches!(stream.status, 401 | 403) => {
             Err(Verdict::Unknown("a key is wanted: put one into MAINSTAY_API_KEY".to_owned()))
         }
-        // It may be one that answers nothing, for embeddings alone.
-        Ok(Stream { status: 400..=499, .. }) if let Asked::Model(model) = &service.given.asked => {
+        // It may be for embeddings alone.
+        Ok(Stream { status: 400 | 404 | 422, .. }) if let Asked::Model(model) = &service.given.asked => {
             Err(Verdict::Unknown(format!("the model `{model}` takes no question")))
         }
         Ok(stream) if stream.status != 200 => {
